@@ -1,0 +1,220 @@
+//! Every error of the core, and who made it.
+//!
+//! The texts are em-websocket's: applications match on them, so they are API. A [`HandshakeError`]
+//! and a [`ProtocolError`] are the client's doing, a [`UsageError`] is the caller's.
+
+use crate::protocol::close::CloseCode;
+
+/// Anything that can go wrong on one connection.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The client's opening handshake was refused.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The client broke a rule of its draft after the opening handshake.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The caller asked for what may not be done.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+}
+
+/// Why an opening handshake was refused (RFC 6455 section 4.2, and the older drafts').
+///
+/// [`HandshakeError::status`] is the HTTP status of the answer, if the request gets one.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The method is not GET.
+    #[error("Must be GET request")]
+    NotGet,
+    /// The request target cannot be read as a URI.
+    #[error("Invalid request URI: {0}")]
+    InvalidUri(String),
+    /// The request has no `Upgrade`: plain HTTP.
+    #[error("Not an upgrade request")]
+    NotUpgrade,
+    /// `Connection` does not list `Upgrade`, though there is one (RFC 9110 section 7.8).
+    #[error("Not an upgrade request")]
+    NoConnectionUpgrade,
+    /// `Upgrade` names something else; the value as Ruby's `inspect` shows it.
+    #[error("Invalid upgrade header: {0}")]
+    InvalidUpgrade(String),
+    /// A version that is not spoken here.
+    #[error("Protocol version {0} not supported")]
+    UnsupportedVersion(i64),
+    /// `Sec-WebSocket-Key` without `Sec-WebSocket-Version` (RFC 6455 section 4.4).
+    #[error("sec-websocket-version header is required")]
+    VersionRequired,
+    /// `Sec-WebSocket-Version` more than once (RFC 6455 section 11.3.5).
+    #[error("sec-websocket-version header must not be repeated")]
+    RepeatedVersion,
+    /// Draft 75: nothing may follow the header before the server has answered.
+    #[error("Extra bytes after header")]
+    ExtraBytesAfterHeader,
+    /// Draft 76: nothing may follow the eight bytes of the third key before the server has answered.
+    #[error("Extra bytes after third key")]
+    ExtraBytesAfterThirdKey,
+    /// No `Sec-WebSocket-Key`.
+    #[error("sec-websocket-key header is required")]
+    KeyRequired,
+    /// `Sec-WebSocket-Key` is not the base64 of 16 bytes, or comes more than once.
+    #[error("Invalid sec-websocket-key header: {0}")]
+    InvalidAcceptKey(String),
+    /// `Sec-WebSocket-Protocol` is there and empty.
+    #[error("Invalid WebSocket-Protocol: empty")]
+    EmptyProtocol,
+    /// Draft 76: one of the two keys is missing.
+    #[error("WebSocket key1 or key2 is missing")]
+    KeysMissing,
+    /// Draft 76: a key without spaces.
+    #[error(
+        "Websocket Key1 or Key2 does not contain spaces - \
+         this is a symptom of a cross-protocol attack"
+    )]
+    NoSpacesInKey,
+    /// Draft 76: the number in a key does not divide by its spaces; the key as `inspect` shows it.
+    #[error("Invalid Key {0}")]
+    InvalidKey(String),
+    /// Draft 76: the quotient does not fit 32 bits; the key as `inspect` shows it.
+    #[error("Challenge computation out of range for key {0}")]
+    ChallengeOutOfRange(String),
+    /// The bytes are not an HTTP request: how many could be read, of how many given.
+    #[error("Invalid HTTP header: Could not parse data entirely ({parsed} != {given})")]
+    InvalidHeader {
+        /// Bytes before the first one that cannot belong to an HTTP request.
+        parsed: usize,
+        /// Bytes given.
+        given: usize,
+    },
+    /// The header is longer than the limit, in bytes.
+    #[error("HTTP header too long (limit {0} bytes)")]
+    HeaderTooLong(usize),
+    /// The header has more fields than the limit.
+    #[error("Too many HTTP headers (limit {0})")]
+    TooManyHeaders(usize),
+    /// HTTP/1.0, which cannot upgrade (RFC 6455 section 4.2.1).
+    #[error("HTTP/1.1 or later is required")]
+    HttpVersion,
+    /// No `Host` (RFC 6455 section 4.2.1), or more than one (RFC 9112 section 3.2).
+    #[error("host header is required exactly once")]
+    Host,
+    /// The opening handshake took longer than the limit.
+    #[error("Opening handshake timed out")]
+    TimedOut,
+}
+
+impl HandshakeError {
+    /// The HTTP status of the answer; `None` where there is none: what is no WebSocket request is
+    /// closed without a word, as em-websocket does.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::NotUpgrade | Self::InvalidHeader { .. } | Self::TimedOut => None,
+            Self::UnsupportedVersion(_) | Self::VersionRequired => Some(426),
+            Self::HeaderTooLong(_) | Self::TooManyHeaders(_) => Some(431),
+            _ => Some(400),
+        }
+    }
+}
+
+/// How a client broke its draft's rules after the opening handshake.
+///
+/// The [`close_code`](ProtocolError::close_code) is what the connection is failed with (RFC 6455
+/// section 7.1.7).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A frame over the limit; its length in bytes, decimal (draft 76 lengths may exceed 64 bits).
+    #[error("Frame length too long ({0} bytes)")]
+    FrameTooLong(String),
+    /// The fragments of a message add up to more than the limit, in bytes.
+    #[error("Message length too long ({0} bytes)")]
+    MessageTooLong(usize),
+    /// Drafts 75 and 76: a frame that starts with neither a type nor a length.
+    #[error("Invalid frame received")]
+    InvalidFrame,
+    /// A continuation frame with nothing to continue.
+    #[error("Continuation frame not expected")]
+    UnexpectedContinuation,
+    /// A new message while the fragments of another are still coming.
+    #[error("Continuation frame expected")]
+    ContinuationExpected,
+    /// A control frame without Fin.
+    #[error("Control frames must not be fragmented")]
+    FragmentedControl,
+    /// A control frame over 125 bytes.
+    #[error("Control frames must not be longer than 125 bytes")]
+    ControlTooLong,
+    /// A reserved opcode.
+    #[error("Unknown opcode {0}")]
+    UnknownOpcode(u8),
+    /// A reserved bit without an extension that gives it a meaning.
+    #[error("Reserved bits must be 0")]
+    ReservedBits,
+    /// A 64-bit length with the top bit set.
+    #[error("Invalid frame length")]
+    InvalidLength,
+    /// An unmasked frame where masking is insisted upon (RFC 6455 section 5.1).
+    #[error("Frames from the client must be masked")]
+    Unmasked,
+    /// Text, or a close reason, that is not UTF-8.
+    #[error("Invalid UTF8 data")]
+    InvalidUtf8,
+    /// A close frame with one byte of payload.
+    #[error("Close frames must not have a body of one byte")]
+    ShortClose,
+    /// A close code that may not be sent (RFC 6455 section 7.4).
+    #[error("Invalid close code {0}")]
+    InvalidCloseCode(u16),
+    /// Our close frame was not answered in time; the limit in seconds, as it was given.
+    #[error("Close handshake un-acked after {0}s, closing tcp connection")]
+    CloseTimeout(String),
+    /// This side failed: a defect here, contained to the one connection.
+    #[error("Internal error: {0}")]
+    Internal(String),
+}
+
+impl ProtocolError {
+    /// The close code that goes to the client.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::FrameTooLong(_) | Self::MessageTooLong(_) => CloseCode::TOO_BIG,
+            Self::InvalidUtf8 => CloseCode::INVALID_DATA,
+            Self::Internal(_) => CloseCode::INTERNAL,
+            _ => CloseCode::PROTOCOL,
+        }
+    }
+}
+
+/// What a caller may not do.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UsageError {
+    /// `send` before `onopen`.
+    #[error("Cannot send data before onopen callback")]
+    SendBeforeOpen,
+    /// `send_binary` before `onopen`.
+    #[error("Cannot send binary before onopen callback")]
+    SendBinaryBeforeOpen,
+    /// `ping` before `onopen`.
+    #[error("Cannot ping before onopen callback")]
+    PingBeforeOpen,
+    /// `pong` before `onopen`.
+    #[error("Cannot pong before onopen callback")]
+    PongBeforeOpen,
+    /// `pingable?` before `onopen`.
+    #[error("Cannot test whether pingable before onopen callback")]
+    PingableBeforeOpen,
+    /// `supports_close_codes?` before `onopen`.
+    #[error("Cannot test before onopen callback")]
+    CloseCodesBeforeOpen,
+    /// A frame after the closing handshake has begun.
+    #[error("Cannot send data frame since connection is closing")]
+    Closing,
+    /// Binary messages in a draft that has none.
+    #[error("Cannot send binary data: draft {0} has no binary frames")]
+    NoBinary(u16),
+    /// A control frame over 125 bytes (RFC 6455 section 5.5).
+    #[error("Control frames must not be longer than 125 bytes, but this one is {0}")]
+    ControlTooLong(usize),
+    /// A close code that applications may not use.
+    #[error("Application code may only use codes from 1000, 3000-4999")]
+    CloseCode(u16),
+}

@@ -1,0 +1,224 @@
+//! One connection's life: what may be sent when, the closing handshake and its time limit.
+//!
+//! The receiving half is a [`Receiver`](super::Receiver) of its own: it belongs to whoever reads
+//! the bytes, this to whoever may send.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    close::{CloseCode, CloseInfo},
+    event::PeerClose,
+    frame::FrameParts,
+    send::{AfterClose, Sender},
+    version::{CloseReply, Profile},
+};
+use crate::error::{ProtocolError, UsageError};
+
+/// What `state` answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// The opening handshake is not done, or `onopen` has not been called.
+    Handshake,
+    /// Messages may be sent.
+    Connected,
+    /// The closing handshake has begun.
+    Closing,
+    /// The TCP connection is gone.
+    Closed,
+}
+
+/// What is left to do with the TCP connection; the later ones outdo the earlier.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Progress {
+    /// Nothing: it stays.
+    Stay,
+    /// End it once everything is written.
+    CloseAfterWriting,
+    /// End it now.
+    Abort,
+}
+
+/// One connection's life.
+#[derive(Debug)]
+pub struct Connection {
+    state: State,
+    sender: Option<Sender>,
+    close_timeout: Duration,
+    deadline: Option<Instant>,
+    info: Option<CloseInfo>,
+    /// The peer's close has come: nothing that is sent now would be read.
+    peer_closed: bool,
+}
+
+impl Connection {
+    /// A connection before its opening handshake; our close must be answered within
+    /// `close_timeout`.
+    pub fn new(close_timeout: Duration) -> Self {
+        Self {
+            state: State::Handshake,
+            sender: None,
+            close_timeout,
+            deadline: None,
+            info: None,
+            peer_closed: false,
+        }
+    }
+
+    /// The opening handshake is answered, and the application is about to be told.
+    pub fn open(&mut self, profile: &'static Profile) {
+        if self.state == State::Handshake {
+            self.state = State::Connected;
+            self.sender = Some(Sender::new(profile));
+        }
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What the version does, once it is known.
+    pub fn profile(&self) -> Option<&'static Profile> {
+        self.sender.as_ref().map(Sender::profile)
+    }
+
+    /// How long our close may stay without answer.
+    pub fn close_timeout(&self) -> Duration {
+        self.close_timeout
+    }
+
+    /// Sets how long our next close may stay without answer.
+    pub fn set_close_timeout(&mut self, timeout: Duration) {
+        self.close_timeout = timeout;
+    }
+
+    /// The frame around a text message; `None` where the connection is gone.
+    ///
+    /// # Errors
+    /// [`UsageError::SendBeforeOpen`], [`UsageError::Closing`].
+    pub fn text(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
+        self.sending(UsageError::SendBeforeOpen)?
+            .map(|sender| sender.text(len))
+            .transpose()
+    }
+
+    /// The frame around a binary message; `None` where the connection is gone.
+    ///
+    /// # Errors
+    /// [`UsageError::SendBinaryBeforeOpen`], [`UsageError::NoBinary`], [`UsageError::Closing`].
+    pub fn binary(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
+        self.sending(UsageError::SendBinaryBeforeOpen)?
+            .map(|sender| sender.binary(len))
+            .transpose()
+    }
+
+    /// The frame around a ping; `None` where the draft has none, or the connection is gone.
+    ///
+    /// # Errors
+    /// [`UsageError::PingBeforeOpen`], [`UsageError::ControlTooLong`].
+    pub fn ping(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
+        match self.sending(UsageError::PingBeforeOpen)? {
+            Some(sender) => sender.ping(len),
+            None => Ok(None),
+        }
+    }
+
+    /// The frame around a pong; `None` where the draft has none, or the connection is gone.
+    ///
+    /// # Errors
+    /// [`UsageError::PongBeforeOpen`], [`UsageError::ControlTooLong`].
+    pub fn pong(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
+        match self.sending(UsageError::PongBeforeOpen)? {
+            Some(sender) => sender.pong(len),
+            None => Ok(None),
+        }
+    }
+
+    /// Our close. Before the opening handshake is done the TCP connection is aborted; where the
+    /// closing handshake has begun already, nothing is added.
+    pub fn close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        match (self.state, &mut self.sender) {
+            (State::Connected, Some(sender)) => match sender.close(code, reason, out) {
+                AfterClose::AwaitPeer => {
+                    self.state = State::Closing;
+                    self.deadline = now.checked_add(self.close_timeout);
+                    Progress::Stay
+                }
+                AfterClose::CloseTcp => Progress::CloseAfterWriting,
+            },
+            (State::Handshake, _) => Progress::Abort,
+            _ => Progress::Stay,
+        }
+    }
+
+    /// The peer's close has come: answers it, unless it answers ours.
+    pub fn peer_closed(&mut self, close: &PeerClose<'_>, out: &mut Vec<u8>) -> Progress {
+        if let (State::Connected | State::Closing, Some(sender)) = (self.state, &mut self.sender) {
+            sender.acknowledge(close, out);
+            self.deadline = None;
+            self.peer_closed = true;
+            if sender.profile().close_reply == CloseReply::Terminate {
+                self.state = State::Closing;
+            } else {
+                self.info = Some(close.to_info());
+            }
+        }
+        Progress::CloseAfterWriting
+    }
+
+    /// Fails the connection (RFC 6455 section 7.1.7). A peer that left our close unanswered is not
+    /// waited for.
+    pub fn fail(&mut self, error: &ProtocolError, out: &mut Vec<u8>) -> Progress {
+        if let (State::Connected, Some(sender)) = (self.state, &mut self.sender) {
+            if sender.fail(error, out) == AfterClose::AwaitPeer {
+                self.state = State::Closing;
+            }
+        }
+        self.deadline = None;
+        match error {
+            ProtocolError::CloseTimeout(_) => Progress::Abort,
+            _ => Progress::CloseAfterWriting,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// It is `now`: the error where our close has been left unanswered too long. The TCP
+    /// connection is then to be aborted.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<ProtocolError> {
+        self.deadline.filter(|deadline| *deadline <= now)?;
+        self.deadline = None;
+        Some(ProtocolError::CloseTimeout(seconds(self.close_timeout)))
+    }
+
+    /// The TCP connection is gone: what `onclose` tells.
+    pub fn closed(&mut self) -> CloseInfo {
+        self.state = State::Closed;
+        self.deadline = None;
+        self.info.take().unwrap_or(CloseInfo::abnormal())
+    }
+
+    fn sending(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {
+        match (self.state, &self.sender) {
+            (State::Handshake, _) => Err(before_open),
+            (State::Connected | State::Closing, Some(sender)) if !self.peer_closed => {
+                Ok(Some(sender))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A duration as Ruby would print the number it was given as: 60, 0.1.
+fn seconds(duration: Duration) -> String {
+    duration.as_secs_f64().to_string()
+}

@@ -1,0 +1,75 @@
+//! What the machine reports.
+
+use super::close::{CloseCode, CloseInfo};
+use crate::error::ProtocolError;
+
+/// What came from the peer after the opening handshake.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A text message, complete. Valid UTF-8 where the draft checks it.
+    Text(Payload<'a>),
+    /// A binary message, complete.
+    Binary(Payload<'a>),
+    /// A ping; its pong is the caller's to send.
+    Ping(Payload<'a>),
+    /// A pong.
+    Pong(Payload<'a>),
+    /// The peer's close. Nothing comes after it.
+    Close(PeerClose<'a>),
+    /// The peer broke a rule. Nothing comes after it.
+    Error(ProtocolError),
+}
+
+/// The bytes of a message.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// Still where they were received.
+    Borrowed(&'a [u8]),
+    /// In a buffer of their own.
+    Owned(Vec<u8>),
+}
+
+impl std::ops::Deref for Payload<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// A close frame, as it came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PeerClose<'a> {
+    /// The code, where the draft has codes and the frame carried one.
+    pub code: Option<CloseCode>,
+    /// The reason; in a draft without codes, empty.
+    pub reason: &'a str,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+impl PeerClose<'_> {
+    /// What `onclose` tells of it once the closing handshake is complete.
+    pub fn to_info(self) -> CloseInfo {
+        CloseInfo {
+            code: self.code.unwrap_or(CloseCode::NO_STATUS),
+            reason: Some(self.reason.to_owned()),
+            was_clean: true,
+        }
+    }
+}
+
+/// Takes events as they are found.
+pub trait Sink {
+    /// One event; its bytes are only lent.
+    fn event(&mut self, event: Event<'_>);
+}
+
+impl<F: FnMut(Event<'_>)> Sink for F {
+    fn event(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}

@@ -1,0 +1,213 @@
+//! Frames with opcode and length: drafts 03 and later (RFC 6455 section 5.2).
+
+use super::{
+    mask::apply_mask,
+    opcode::Opcode,
+    version::{Framing, Masking, Profile, TopBit},
+};
+use crate::error::ProtocolError;
+
+/// The longest header: leading key, two bytes, 64-bit length, key.
+pub(crate) const MAX_HEADER: usize = 14;
+
+/// A frame's header, read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) opcode: Opcode,
+    pub(crate) is_final: bool,
+    pub(crate) mask: Option<Mask>,
+    pub(crate) payload_len: u64,
+    /// Bytes of the header itself, keys included.
+    pub(crate) len: usize,
+}
+
+impl Header {
+    /// Whether the frame is a message by itself, not a fragment of one.
+    pub(crate) fn stands_alone(&self) -> bool {
+        self.is_final && self.opcode != Opcode::Continuation
+    }
+}
+
+/// A masking key, and how many bytes of its run have passed already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Mask {
+    key: [u8; 4],
+    offset: usize,
+}
+
+impl Mask {
+    /// Unmasks the next bytes of the run.
+    pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
+        apply_mask(bytes, self.key, self.offset);
+        self.offset = (self.offset + bytes.len()) % 4;
+    }
+}
+
+/// Reads a header from the beginning of `bytes`; `None` where it is not complete yet. A header
+/// that breaks a rule is refused as soon as the bytes that show it are there.
+pub(crate) fn parse(
+    profile: &Profile,
+    bytes: &[u8],
+    require_masked: bool,
+) -> Result<Option<Header>, ProtocolError> {
+    match profile.masking {
+        Masking::Leading => {
+            let Some((key, masked)) = bytes.split_first_chunk::<4>() else {
+                return Ok(None);
+            };
+            let mut plain = [0; MAX_HEADER - 4];
+            let len = masked.len().min(plain.len());
+            plain[..len].copy_from_slice(&masked[..len]);
+            apply_mask(&mut plain[..len], *key, 0);
+            let header = parse_plain(profile, &plain[..len], false)?;
+            Ok(header.map(|header| Header {
+                mask: Some(Mask {
+                    key: *key,
+                    offset: header.len % 4,
+                }),
+                len: header.len + 4,
+                ..header
+            }))
+        }
+        Masking::Never | Masking::Flagged => parse_plain(profile, bytes, require_masked),
+    }
+}
+
+fn parse_plain(
+    profile: &Profile,
+    bytes: &[u8],
+    require_masked: bool,
+) -> Result<Option<Header>, ProtocolError> {
+    let Some(&first) = bytes.first() else {
+        return Ok(None);
+    };
+    let nibble = first & 0x0f;
+    if profile.strict_frames && first & 0x70 != 0 {
+        return Err(ProtocolError::ReservedBits);
+    }
+    let opcode = profile
+        .opcodes
+        .decode(nibble)
+        .ok_or(ProtocolError::UnknownOpcode(nibble))?;
+    let is_final = match profile.top_bit {
+        TopBit::Fin => first & 0x80 != 0,
+        TopBit::More => first & 0x80 == 0,
+    };
+    let strict_control = profile.strict_frames && opcode.is_control();
+    if strict_control && !is_final {
+        return Err(ProtocolError::FragmentedControl);
+    }
+
+    let Some(&second) = bytes.get(1) else {
+        return Ok(None);
+    };
+    let flagged = profile.masking == Masking::Flagged;
+    let masked = flagged && second & 0x80 != 0;
+    if flagged && require_masked && !masked {
+        return Err(ProtocolError::Unmasked);
+    }
+    let short = second & 0x7f;
+    if strict_control && short > 125 {
+        return Err(ProtocolError::ControlTooLong);
+    }
+    let (payload_len, mut len) = match short {
+        126 => {
+            let Some(extended) = bytes[2..].first_chunk::<2>() else {
+                return Ok(None);
+            };
+            (u64::from(u16::from_be_bytes(*extended)), 4)
+        }
+        127 => {
+            let Some(extended) = bytes[2..].first_chunk::<8>() else {
+                return Ok(None);
+            };
+            (u64::from_be_bytes(*extended), 10)
+        }
+        short => (u64::from(short), 2),
+    };
+    if profile.strict_frames {
+        let minimal = match short {
+            126 => payload_len > 125,
+            127 => payload_len > 0xffff && payload_len >> 63 == 0,
+            _ => true,
+        };
+        if !minimal {
+            return Err(ProtocolError::InvalidLength);
+        }
+    }
+    let mut mask = None;
+    if masked {
+        let Some(key) = bytes[len..].first_chunk::<4>() else {
+            return Ok(None);
+        };
+        mask = Some(Mask {
+            key: *key,
+            offset: 0,
+        });
+        len += 4;
+    }
+    Ok(Some(Header {
+        opcode,
+        is_final,
+        mask,
+        payload_len,
+        len,
+    }))
+}
+
+/// What stands before and behind a payload on its way out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FrameParts {
+    head: [u8; 10],
+    head_len: u8,
+    tail: &'static [u8],
+}
+
+impl FrameParts {
+    /// The frame around a whole message of `payload_len` bytes.
+    pub(crate) fn around(profile: &Profile, opcode: Opcode, payload_len: usize) -> Self {
+        let mut head = [0; 10];
+        if profile.framing == Framing::Sentinel {
+            return Self {
+                head,
+                head_len: 1,
+                tail: &[0xff],
+            };
+        }
+        head[0] = profile.opcodes.encode(opcode);
+        if profile.top_bit == TopBit::Fin {
+            head[0] |= 0x80;
+        }
+        let head_len = match payload_len {
+            0..=125 => {
+                head[1] = payload_len as u8;
+                2
+            }
+            126..=0xffff => {
+                head[1] = 126;
+                head[2..4].copy_from_slice(&(payload_len as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                head[1] = 127;
+                head[2..10].copy_from_slice(&(payload_len as u64).to_be_bytes());
+                10
+            }
+        };
+        Self {
+            head,
+            head_len,
+            tail: &[],
+        }
+    }
+
+    /// The bytes before the payload.
+    pub fn head(&self) -> &[u8] {
+        &self.head[..usize::from(self.head_len)]
+    }
+
+    /// The bytes behind the payload.
+    pub fn tail(&self) -> &'static [u8] {
+        self.tail
+    }
+}

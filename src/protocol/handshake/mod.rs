@@ -1,0 +1,269 @@
+//! The opening handshake: an HTTP request in, the answer of its draft out (RFC 6455 section 4.2).
+//!
+//! [`Handshake::receive`] takes the bytes as they come. Which draft a request asks for decides how
+//! it is answered ([`Opening`]): by an echo, a challenge, or an accepted key. The order of the
+//! checks is em-websocket's, since a request that fails several of them is told of the first.
+
+mod accept;
+mod challenge;
+mod echo;
+mod plain;
+mod request;
+mod response;
+mod scan;
+mod target;
+mod text;
+
+use std::mem;
+
+pub use plain::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
+pub use request::Request;
+
+use crate::error::HandshakeError;
+use crate::protocol::version::{profile, Opening, Profile};
+use scan::{Found, Scan};
+
+/// What a request's header may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes, from the first one received to the blank line.
+    pub header_bytes: usize,
+    /// Header fields.
+    pub headers: usize,
+}
+
+impl Default for Limits {
+    /// 16 KiB and 100 fields.
+    fn default() -> Self {
+        Self {
+            header_bytes: 16 * 1024,
+            headers: 100,
+        }
+    }
+}
+
+/// The opening handshake of one connection.
+#[derive(Debug)]
+pub struct Handshake {
+    secure: bool,
+    limits: Limits,
+    /// The header so far, then the third key so far.
+    received: Vec<u8>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Header(Scan),
+    /// The header is whole and asks for a challenge, whose third key is still coming.
+    ThirdKey(Request, &'static Profile),
+    Over,
+}
+
+/// What the bytes so far amount to. All but `Incomplete` are final.
+#[derive(Debug)]
+pub enum Progress {
+    /// More bytes are needed.
+    Incomplete,
+    /// A WebSocket is open once the response has been sent.
+    Accepted(Box<Accepted>),
+    /// A load balancer asks whether the server lives: [`HEALTHCHECK_RESPONSE`] answers, then close.
+    Healthcheck,
+    /// Flash asks for [`FLASH_POLICY`]: send it, then close.
+    FlashPolicy,
+    /// There will be no WebSocket: send the response if there is one, then close.
+    Refused(Box<Refused>),
+}
+
+/// A handshake that succeeded.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The client's request.
+    pub request: Request,
+    /// The draft to go on with.
+    pub profile: &'static Profile,
+    /// What to send.
+    pub response: Vec<u8>,
+    /// What the client sent behind its handshake: its first frames.
+    pub rest: Vec<u8>,
+}
+
+/// A handshake that failed.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub error: HandshakeError,
+    /// What to send. Garbage and plain HTTP requests get no answer, as in em-websocket.
+    pub response: Option<Vec<u8>>,
+    /// The request, if it could be read.
+    pub request: Option<Request>,
+}
+
+impl Handshake {
+    /// A handshake that waits for its first byte. `secure` makes answers name `wss://`: the
+    /// connection is encrypted, here or by a proxy.
+    pub fn new(secure: bool, limits: Limits) -> Self {
+        let header_bytes = limits.header_bytes.min(u32::MAX as usize);
+        Self {
+            secure,
+            limits: Limits {
+                header_bytes,
+                ..limits
+            },
+            received: Vec::new(),
+            phase: Phase::Header(Scan::default()),
+        }
+    }
+
+    /// Takes the next bytes from the client, and says what all of them amount to.
+    ///
+    /// Where the bytes are cut makes no difference, with one exception that em-websocket makes:
+    /// drafts 75 and 76 let nothing follow the request before the answer, and what follows is told
+    /// from first frames by its coming in the same call. (And the counts in the text of
+    /// [`HandshakeError::InvalidHeader`] are those of the call.)
+    ///
+    /// Once a final [`Progress`] has been returned, the handshake is over and further bytes are none
+    /// of its business: it drops them and returns [`Progress::Incomplete`].
+    pub fn receive(&mut self, bytes: &[u8]) -> Progress {
+        match mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Header(scan) => self.receive_header(scan, bytes),
+            Phase::ThirdKey(request, profile) => self.receive_third_key(request, profile, bytes),
+            Phase::Over => Progress::Incomplete,
+        }
+    }
+
+    fn receive_header(&mut self, mut scan: Scan, bytes: &[u8]) -> Progress {
+        let before = self.received.len();
+        let room = self.limits.header_bytes - before;
+        self.received
+            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+
+        // em-websocket's parser counts within one call.
+        let garbage = |at: usize| HandshakeError::InvalidHeader {
+            parsed: at.saturating_sub(before),
+            given: bytes.len(),
+        };
+        let error = match scan.advance(&self.received, self.limits.headers) {
+            Found::Header { start, end, fields } => {
+                let header = mem::take(&mut self.received);
+                return match Request::parse(&header[start..end], fields, self.secure) {
+                    Ok(request) => self.answer(request, &bytes[end - before..]),
+                    Err(at) => refuse(garbage(start + at), None),
+                };
+            }
+            Found::PolicyRequest => return Progress::FlashPolicy,
+            Found::Garbage(at) => garbage(at),
+            Found::TooManyFields => HandshakeError::TooManyHeaders(self.limits.headers),
+            Found::Beginning if self.received.len() < self.limits.header_bytes => {
+                self.phase = Phase::Header(scan);
+                return Progress::Incomplete;
+            }
+            Found::Beginning => HandshakeError::HeaderTooLong(self.limits.header_bytes),
+        };
+        self.received = Vec::new();
+        let response = if scan.is_http() {
+            response::refusal(&error)
+        } else {
+            None
+        };
+        Progress::Refused(Box::new(Refused {
+            error,
+            response,
+            request: None,
+        }))
+    }
+
+    /// Answers a whole request; `behind` is what came behind its header.
+    fn answer(&mut self, request: Request, behind: &[u8]) -> Progress {
+        if plain::is_healthcheck(&request) {
+            return Progress::Healthcheck;
+        }
+        let profile = match requested(&request) {
+            Ok(profile) => profile,
+            Err(error) => return refuse(error, Some(request)),
+        };
+        match profile.opening {
+            Opening::Echo if behind.is_empty() => {
+                let response = echo::respond(&request);
+                accept(request, profile, response, behind)
+            }
+            Opening::Echo => refuse(HandshakeError::ExtraBytesAfterHeader, Some(request)),
+            Opening::Challenge => self.receive_third_key(request, profile, behind),
+            Opening::Accept => match accept::respond(&request, profile) {
+                Ok(response) => accept(request, profile, response, behind),
+                Err(error) => refuse(error, Some(request)),
+            },
+        }
+    }
+
+    fn receive_third_key(
+        &mut self,
+        request: Request,
+        profile: &'static Profile,
+        bytes: &[u8],
+    ) -> Progress {
+        // One byte more than fits shows that there are too many.
+        let room = challenge::THIRD_KEY + 1 - self.received.len();
+        self.received
+            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        if self.received.len() < challenge::THIRD_KEY {
+            self.phase = Phase::ThirdKey(request, profile);
+            return Progress::Incomplete;
+        }
+        match challenge::respond(&request, &mem::take(&mut self.received)) {
+            Ok(response) => accept(request, profile, response, b""),
+            Err(error) => refuse(error, Some(request)),
+        }
+    }
+}
+
+/// The draft that a request asks for, or what is wrong with it in any draft.
+fn requested(request: &Request) -> Result<&'static Profile, HandshakeError> {
+    if !request.is_get() {
+        return Err(HandshakeError::NotGet);
+    }
+    if !request.has_valid_target() {
+        return Err(HandshakeError::InvalidUri(request.target().to_owned()));
+    }
+    if !asks_for_upgrade(request) {
+        return Err(HandshakeError::NotUpgrade);
+    }
+    if !request.lists("connection", "upgrade") {
+        return Err(HandshakeError::NoConnectionUpgrade);
+    }
+    let upgrades: Vec<_> = request.header_all("upgrade").collect();
+    // em-websocket does not accept a repeated header, whatever it says.
+    if upgrades.len() > 1 || !request.lists("upgrade", "websocket") {
+        return Err(HandshakeError::InvalidUpgrade(text::inspect(&upgrades)));
+    }
+    let version = request.version()?;
+    profile(version).ok_or(HandshakeError::UnsupportedVersion(version))
+}
+
+/// Whether this is more than a plain HTTP request.
+fn asks_for_upgrade(request: &Request) -> bool {
+    request.header_all("upgrade").any(|value| !value.is_empty())
+}
+
+fn accept(request: Request, profile: &'static Profile, response: Vec<u8>, rest: &[u8]) -> Progress {
+    Progress::Accepted(Box::new(Accepted {
+        request,
+        profile,
+        response,
+        rest: rest.to_vec(),
+    }))
+}
+
+fn refuse(error: HandshakeError, request: Option<Request>) -> Progress {
+    let is_answered = request.as_ref().is_some_and(asks_for_upgrade);
+    let response = if is_answered {
+        response::refusal(&error)
+    } else {
+        None
+    };
+    Progress::Refused(Box::new(Refused {
+        error,
+        response,
+        request,
+    }))
+}

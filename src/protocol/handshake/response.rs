@@ -1,0 +1,109 @@
+//! Writing the answer's header.
+
+use crate::error::HandshakeError;
+use crate::protocol::version::RFC_6455;
+
+/// An answer's header while it is written.
+pub(super) struct Response(Vec<u8>);
+
+impl Response {
+    /// Begins with the status line; `status` is the code and its reason.
+    pub(super) fn new(status: &str) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(b"HTTP/1.1 ");
+        bytes.extend_from_slice(status.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        Self(bytes)
+    }
+
+    /// Adds a field. A control byte becomes a space, so that nothing a client sent can end the line.
+    pub(super) fn field(mut self, name: &str, value: &[u8]) -> Self {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        self.0.extend(
+            value
+                .iter()
+                .map(|&byte| if byte.is_ascii_control() { b' ' } else { byte }),
+        );
+        self.0.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Ends the header, `body` behind it.
+    pub(super) fn end(mut self, body: &[u8]) -> Vec<u8> {
+        self.0.extend_from_slice(b"\r\n");
+        self.0.extend_from_slice(body);
+        self.0
+    }
+}
+
+/// The answer to a refused handshake, for the errors that have a status.
+pub(super) fn refusal(error: &HandshakeError) -> Option<Vec<u8>> {
+    let text = error.to_string();
+    let response = match error.status()? {
+        // RFC 9110 section 15.5.22 wants `Upgrade` in it, RFC 6455 section 4.4 the version.
+        426 => Response::new("426 Upgrade Required")
+            .field("Upgrade", b"websocket")
+            .field("Connection", b"Upgrade, close")
+            .field(
+                "Sec-WebSocket-Version",
+                RFC_6455.version.to_string().as_bytes(),
+            ),
+        431 => Response::new("431 Request Header Fields Too Large").field("Connection", b"close"),
+        _ => Response::new("400 Bad Request").field("Connection", b"close"),
+    };
+    let response = response
+        .field("Content-Type", b"text/plain; charset=utf-8")
+        .field("Content-Length", text.len().to_string().as_bytes())
+        .end(text.as_bytes());
+    Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_ends_its_line() {
+        let response = Response::new("101 x")
+            .field("A", b"b\r\nSet-Cookie: c\0d\te\x7f\xe9")
+            .end(b"");
+        assert_eq!(
+            response,
+            b"HTTP/1.1 101 x\r\nA: b  Set-Cookie: c d e \xe9\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn unknown_version_is_told_the_one_to_use() {
+        let response = refusal(&HandshakeError::UnsupportedVersion(99)).unwrap();
+        assert_eq!(
+            String::from_utf8(response).unwrap(),
+            "HTTP/1.1 426 Upgrade Required\r\n\
+             Upgrade: websocket\r\n\
+             Connection: Upgrade, close\r\n\
+             Sec-WebSocket-Version: 13\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 33\r\n\
+             \r\n\
+             Protocol version 99 not supported"
+        );
+    }
+
+    #[test]
+    fn other_refusals_name_their_error() {
+        let response = refusal(&HandshakeError::KeyRequired).unwrap();
+        assert_eq!(
+            String::from_utf8(response).unwrap(),
+            "HTTP/1.1 400 Bad Request\r\n\
+             Connection: close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 36\r\n\
+             \r\n\
+             sec-websocket-key header is required"
+        );
+        let response = refusal(&HandshakeError::HeaderTooLong(16_384)).unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 431 Request Header Fields Too Large\r\n"));
+        assert_eq!(refusal(&HandshakeError::NotUpgrade), None);
+    }
+}

@@ -1,0 +1,259 @@
+//! Finds the end of a request's header while its bytes arrive, and looks at each byte once.
+//!
+//! The request line is read byte by byte, so that what cannot be HTTP is refused at its first
+//! impossible byte; of the fields only the line ends are looked for.
+
+use memchr::memchr;
+
+use super::plain;
+
+/// How far the header has been read.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    part: Part,
+    /// The next byte to look at.
+    at: usize,
+    /// Where the request begins, behind any blank lines.
+    start: usize,
+    /// Where the current part, or the current line of fields, begins.
+    token: usize,
+    /// Lines of fields so far.
+    fields: usize,
+}
+
+/// The part of a request that the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Part {
+    /// Blank lines before the request line (RFC 9112 section 2.2).
+    #[default]
+    Blank,
+    Policy,
+    Method,
+    Target,
+    Version,
+    Fields,
+}
+
+/// What the bytes so far are.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Found {
+    /// The beginning of a request.
+    Beginning,
+    /// A whole header.
+    Header {
+        /// Where the request line begins.
+        start: usize,
+        /// Behind the blank line.
+        end: usize,
+        /// How many lines of fields there are.
+        fields: usize,
+    },
+    /// A whole request for Flash's policy file.
+    PolicyRequest,
+    /// Not HTTP: the place of the first byte that cannot be.
+    Garbage(usize),
+    /// More fields than the limit.
+    TooManyFields,
+}
+
+impl Scan {
+    /// Goes on to the end of `bytes`: everything received, of which nothing was taken away.
+    pub(super) fn advance(&mut self, bytes: &[u8], max_fields: usize) -> Found {
+        while self.part != Part::Fields {
+            let Some(&byte) = bytes.get(self.at) else {
+                return Found::Beginning;
+            };
+            if self.part == Part::Blank {
+                if matches!(byte, b'\r' | b'\n') {
+                    self.at += 1;
+                    continue;
+                }
+                self.start = self.at;
+                self.token = self.at;
+                self.part = if self.at == 0 && byte == b'<' {
+                    Part::Policy
+                } else {
+                    Part::Method
+                };
+            }
+            let Some(part) = self.part_after(&bytes[self.token..self.at], byte) else {
+                // "<" begins no method: for an HTTP parser it is the byte that cannot be.
+                let at = if self.part == Part::Policy {
+                    self.start
+                } else {
+                    self.at
+                };
+                return Found::Garbage(at);
+            };
+            self.at += 1;
+            if self.part == Part::Policy && byte == b'>' {
+                return Found::PolicyRequest;
+            }
+            if part != self.part {
+                self.part = part;
+                self.token = self.at;
+            }
+        }
+        self.advance_fields(bytes, max_fields)
+    }
+
+    /// Whether a whole method was there: a client that sends one speaks HTTP, and gets an answer.
+    pub(super) fn is_http(&self) -> bool {
+        matches!(self.part, Part::Target | Part::Version | Part::Fields)
+    }
+
+    /// The part that follows `byte`, which `token`, the current part so far, precedes.
+    fn part_after(&self, token: &[u8], byte: u8) -> Option<Part> {
+        let (fits, part) = match (self.part, byte) {
+            (Part::Policy, _) => (plain::continues_policy_request(token, byte), Part::Policy),
+            (Part::Method, b' ') => (methods().any(|method| method == token), Part::Target),
+            (Part::Method, _) => (continues_method(token, byte), Part::Method),
+            (Part::Target, b' ') => (!token.is_empty(), Part::Version),
+            (Part::Target, _) => (byte > b' ' && byte != 0x7f, Part::Target),
+            (Part::Version, b'\n') => (token.len() > VERSION.len(), Part::Fields),
+            (Part::Version, _) => (continues_version(token, byte), Part::Version),
+            (Part::Blank | Part::Fields, _) => (false, self.part),
+        };
+        fits.then_some(part)
+    }
+
+    fn advance_fields(&mut self, bytes: &[u8], max_fields: usize) -> Found {
+        while let Some(length) = memchr(b'\n', &bytes[self.at..]) {
+            let line = &bytes[self.token..self.at + length];
+            self.at += length + 1;
+            self.token = self.at;
+            if matches!(line, b"" | b"\r") {
+                return Found::Header {
+                    start: self.start,
+                    end: self.at,
+                    fields: self.fields,
+                };
+            }
+            self.fields += 1;
+            if self.fields > max_fields {
+                return Found::TooManyFields;
+            }
+        }
+        self.at = bytes.len();
+        Found::Beginning
+    }
+}
+
+/// The methods of the HTTP parser under em-websocket, whose count of bytes its error text gives: a
+/// client that sends any of them is told that it must be GET.
+const METHODS: &str = "ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE \
+    MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND \
+    REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE";
+
+fn methods() -> impl Iterator<Item = &'static [u8]> {
+    METHODS.split(' ').map(str::as_bytes)
+}
+
+fn continues_method(token: &[u8], byte: u8) -> bool {
+    methods().any(|method| method.starts_with(token) && method.get(token.len()) == Some(&byte))
+}
+
+/// The version up to its last digit.
+const VERSION: &[u8] = b"HTTP/1.";
+
+fn continues_version(token: &[u8], byte: u8) -> bool {
+    match VERSION.get(token.len()) {
+        Some(expected) => byte == *expected,
+        None if token.len() == VERSION.len() => matches!(byte, b'0' | b'1'),
+        None => token.len() == VERSION.len() + 1 && byte == b'\r',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(bytes: &[u8]) -> Found {
+        Scan::default().advance(bytes, 100)
+    }
+
+    #[test]
+    fn finds_the_end_of_the_header() {
+        let header = b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest";
+        assert_eq!(
+            scan(header),
+            Found::Header {
+                start: 0,
+                end: 24,
+                fields: 1
+            }
+        );
+        let header = b"\r\n\nGET / HTTP/1.0\nA: b\nC:\n\n";
+        assert_eq!(
+            scan(header),
+            Found::Header {
+                start: 3,
+                end: header.len(),
+                fields: 2
+            }
+        );
+        assert_eq!(scan(&header[..header.len() - 1]), Found::Beginning);
+    }
+
+    /// Every count was printed by em-websocket, for the whole text in one call.
+    #[test]
+    fn refuses_at_the_first_impossible_byte() {
+        for (bytes, at) in [
+            (&b"This is not a HTTP header\r\n\r\n"[..], 1),
+            (b"\r\n\r\nfoobar", 4),
+            (b"\n\nx", 2),
+            (b"\rx", 1),
+            (b"\r\n \r\n", 2),
+            (b" GET", 0),
+            (b"get / HTTP/1.1\r\n", 0),
+            (b"GETX / HTTP", 3),
+            (b"GET /\0 HTTP/1.1\r\n", 5),
+            (b"GET /a\x7fb HTTP/1.1\r\n", 6),
+            (b"GET / FTP/1.1", 6),
+            (b"GET / HTTP/1.11\r\n\r\n", 14),
+            (b"GET / HTTP/1.1 \r\n\r\n", 14),
+            (b"GET / HTTP/1.1\r\rX", 15),
+            (b"GET / HTTP/1.\r\n\r\n", 13),
+            (b"GET / HTTP/.1\r\n\r\n", 11),
+            (b"GET / \r\n\r\n", 6),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 2),
+            (b"BREW / HTTP/1.1\r\n\r\n", 1),
+            (b"CHECKIN / HTTP/1.1\r\n\r\n", 5),
+            (b"\x16\x03\x01\x02\x00\x01", 0),
+            (b"<policy-file-request>", 0),
+            (b" <policy-file-request/>", 0),
+        ] {
+            assert_eq!(scan(bytes), Found::Garbage(at), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn refuses_other_versions() {
+        assert_eq!(scan(b"GET / HTTP/2.0\r\n\r\n"), Found::Garbage(11));
+        assert_eq!(scan(b"GET / HTTP/1.2\r\n\r\n"), Found::Garbage(13));
+        assert_eq!(scan(b"GET /\r\n\r\n"), Found::Garbage(5));
+        assert_eq!(scan(b"GET / HTTP/1.\n"), Found::Garbage(13));
+    }
+
+    #[test]
+    fn a_method_is_http() {
+        let is_http = |bytes: &[u8]| {
+            let mut scan = Scan::default();
+            assert_eq!(scan.advance(bytes, 100), Found::Beginning);
+            scan.is_http()
+        };
+        assert!(!is_http(b"\r\n\r\n"));
+        assert!(!is_http(b"GET"));
+        assert!(is_http(b"GET "));
+        assert!(is_http(b"POST /aaaa"));
+        assert!(is_http(b"GET / HTTP/1.1\r\nA: b\r\n"));
+    }
+
+    #[test]
+    fn counts_fields_as_they_come() {
+        let mut scan = Scan::default();
+        let header = b"GET / HTTP/1.1\r\nA: b\r\nC: d\r\n";
+        assert_eq!(scan.advance(header, 2), Found::Beginning);
+        assert_eq!(Scan::default().advance(header, 1), Found::TooManyFields);
+    }
+}

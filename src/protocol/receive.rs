@@ -1,0 +1,331 @@
+//! The receiving half: bytes in, events out.
+
+use super::{
+    close::{self, CloseCode},
+    event::{Event, Payload, PeerClose, Sink},
+    frame::{self, Header, MAX_HEADER},
+    message::Message,
+    opcode::Opcode,
+    sentinel::Sentinel,
+    utf8,
+    version::{Framing, Profile, SizeLimit},
+};
+use crate::error::ProtocolError;
+
+/// What a peer may not exceed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The longest frame, in bytes, as the draft counts it ([`SizeLimit`]); 10 MiB by default.
+    pub frame: usize,
+    /// The longest message, all fragments together, in bytes; 64 MiB by default.
+    pub message: usize,
+    /// Whether unmasked frames are refused where the draft masks (RFC 6455 section 5.1); off by
+    /// default.
+    pub require_masked: bool,
+}
+
+/// Below this many bytes still to come, a payload's own buffer is not worth a read of its own.
+const DIRECT_MIN: usize = 8 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame: 10 * 1024 * 1024,
+            message: 64 * 1024 * 1024,
+            require_masked: false,
+        }
+    }
+}
+
+/// The receiving half of a connection whose opening handshake is done.
+#[derive(Debug)]
+pub struct Receiver {
+    profile: &'static Profile,
+    limits: Limits,
+    reading: Reading,
+    /// The fragments of a message that is not complete yet.
+    fragments: Option<Box<Message>>,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Header {
+        bytes: [u8; MAX_HEADER],
+        len: u8,
+    },
+    Payload {
+        header: Header,
+        left: usize,
+        own: Option<Box<Message>>,
+    },
+    Sentinel(Sentinel),
+    Done,
+}
+
+impl Reading {
+    const HEADER: Self = Self::Header {
+        bytes: [0; MAX_HEADER],
+        len: 0,
+    };
+}
+
+impl Receiver {
+    /// The receiving half for a version.
+    pub fn new(profile: &'static Profile, limits: Limits) -> Self {
+        let reading = match profile.framing {
+            Framing::Sentinel => Reading::Sentinel(Sentinel::default()),
+            Framing::Length => Reading::HEADER,
+        };
+        Self {
+            profile,
+            limits,
+            reading,
+            fragments: None,
+        }
+    }
+
+    /// What the peer may not exceed, from the next frame on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether the peer has closed or broken a rule: nothing is read any more.
+    pub fn is_done(&self) -> bool {
+        matches!(self.reading, Reading::Done)
+    }
+
+    /// Takes bytes, however they were cut, and reports what they complete. `input` is unmasked in
+    /// place. Bytes behind a close or an error are ignored.
+    pub fn receive(&mut self, input: &mut [u8], sink: &mut impl Sink) {
+        if let Err(error) = self.advance(input, sink) {
+            self.finish();
+            sink.event(Event::Error(error));
+        }
+    }
+
+    /// Where the next bytes may be read to without a detour, and how many at most: inside a
+    /// payload that has its own buffer. [`received`](Self::received) must follow.
+    pub fn buffer(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let Reading::Payload { header, left, own } = &mut self.reading else {
+            return None;
+        };
+        if *left < DIRECT_MIN {
+            return None;
+        }
+        let message = target(header, own, &mut self.fragments, self.profile);
+        message.reserve(*left);
+        let room = message.bytes.capacity() - message.bytes.len();
+        Some((&mut message.bytes, (*left).min(room)))
+    }
+
+    /// `len` bytes have been appended to [`buffer`](Self::buffer).
+    pub fn received(&mut self, len: usize, sink: &mut impl Sink) {
+        if let Err(error) = self.appended(len, sink) {
+            self.finish();
+            sink.event(Event::Error(error));
+        }
+    }
+
+    fn finish(&mut self) {
+        self.reading = Reading::Done;
+        self.fragments = None;
+    }
+
+    fn advance(&mut self, mut input: &mut [u8], sink: &mut impl Sink) -> Result<(), ProtocolError> {
+        loop {
+            input = match &mut self.reading {
+                Reading::Done => return Ok(()),
+                Reading::Sentinel(sentinel) => {
+                    if sentinel.receive(input, &self.limits, sink)? {
+                        self.finish();
+                    }
+                    return Ok(());
+                }
+                Reading::Header { bytes, len } => {
+                    let stashed = usize::from(*len);
+                    let header = if stashed == 0 {
+                        frame::parse(self.profile, input, self.limits.require_masked)?
+                    } else {
+                        let more = input.len().min(MAX_HEADER - stashed);
+                        bytes[stashed..stashed + more].copy_from_slice(&input[..more]);
+                        let known = &bytes[..stashed + more];
+                        frame::parse(self.profile, known, self.limits.require_masked)?
+                    };
+                    let Some(header) = header else {
+                        if stashed == 0 {
+                            bytes[..input.len()].copy_from_slice(input);
+                        }
+                        *len += input.len() as u8;
+                        return Ok(());
+                    };
+                    self.begin(&header)?;
+                    &mut input[header.len - stashed..]
+                }
+                Reading::Payload { .. } => {
+                    let Some(rest) = self.payload(input, sink)? else {
+                        return Ok(());
+                    };
+                    rest
+                }
+            }
+        }
+    }
+
+    /// A header is read: judges it before a byte of its payload is looked at.
+    fn begin(&mut self, header: &Header) -> Result<(), ProtocolError> {
+        let len = u128::from(header.payload_len);
+        let counted = match self.profile.size_limit {
+            SizeLimit::Frame => len + header.len as u128,
+            SizeLimit::Payload | SizeLimit::Buffer => len,
+        };
+        if counted > self.limits.frame as u128 {
+            return Err(ProtocolError::FrameTooLong(counted.to_string()));
+        }
+        if self.profile.strict_frames && !header.opcode.is_control() {
+            match (header.opcode, &self.fragments) {
+                (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+                (Opcode::Continuation, Some(_)) => {}
+                (_, Some(_)) => return Err(ProtocolError::ContinuationExpected),
+                (_, None) => {}
+            }
+        }
+        let left = len as usize;
+        if !header.stands_alone() {
+            let before = self
+                .fragments
+                .as_ref()
+                .map_or(0, |message| message.bytes.len());
+            if before + left > self.limits.message {
+                return Err(ProtocolError::MessageTooLong(before + left));
+            }
+        } else if left > self.limits.message {
+            return Err(ProtocolError::MessageTooLong(left));
+        }
+        self.reading = Reading::Payload {
+            header: *header,
+            left,
+            own: None,
+        };
+        Ok(())
+    }
+
+    /// Takes payload bytes; what is behind the payload, or `None` where more must come.
+    fn payload<'a>(
+        &mut self,
+        input: &'a mut [u8],
+        sink: &mut impl Sink,
+    ) -> Result<Option<&'a mut [u8]>, ProtocolError> {
+        let Reading::Payload { header, left, own } = &mut self.reading else {
+            return Ok(None);
+        };
+        if header.stands_alone() && own.is_none() && input.len() >= *left {
+            let (payload, rest) = input.split_at_mut(*left);
+            if let Some(mask) = &mut header.mask {
+                mask.apply(payload);
+            }
+            let opcode = header.opcode;
+            if opcode == Opcode::Text && self.profile.checks_text {
+                utf8::check(payload)?;
+            }
+            self.reading = Reading::HEADER;
+            self.complete(opcode, Payload::Borrowed(payload), sink)?;
+            return Ok(Some(rest));
+        }
+        if input.is_empty() && *left > 0 {
+            return Ok(None);
+        }
+        let message = target(header, own, &mut self.fragments, self.profile);
+        let (piece, rest) = input.split_at_mut(input.len().min(*left));
+        message.reserve(*left);
+        message.bytes.extend_from_slice(piece);
+        self.appended(piece.len(), sink)?;
+        Ok(Some(rest))
+    }
+
+    /// `len` bytes of the payload stand at the end of their message's buffer, still masked.
+    fn appended(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
+        let Reading::Payload { header, left, own } = &mut self.reading else {
+            return Ok(());
+        };
+        let message = target(header, own, &mut self.fragments, self.profile);
+        let start = message.bytes.len() - len;
+        if let Some(mask) = &mut header.mask {
+            mask.apply(&mut message.bytes[start..]);
+        }
+        message.judge()?;
+        *left -= len;
+        if *left > 0 {
+            return Ok(());
+        }
+        let message = match (header.stands_alone(), header.is_final) {
+            (true, _) => own.take(),
+            (false, true) => self.fragments.take(),
+            (false, false) => None,
+        };
+        self.reading = Reading::HEADER;
+        match message {
+            Some(message) => {
+                let opcode = message.opcode;
+                let bytes = message.finish()?;
+                self.complete(opcode, Payload::Owned(bytes), sink)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn complete(
+        &mut self,
+        opcode: Opcode,
+        payload: Payload<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), ProtocolError> {
+        match opcode {
+            Opcode::Text => sink.event(Event::Text(payload)),
+            Opcode::Binary => sink.event(Event::Binary(payload)),
+            Opcode::Ping => sink.event(Event::Ping(payload)),
+            Opcode::Pong => sink.event(Event::Pong(payload)),
+            Opcode::Close => {
+                let close = self.peer_close(&payload)?;
+                self.finish();
+                sink.event(Event::Close(close));
+            }
+            // Only the lenient drafts come here: fragments that nothing began belong to nothing.
+            Opcode::Continuation => {}
+        }
+        Ok(())
+    }
+
+    fn peer_close<'a>(&self, body: &'a [u8]) -> Result<PeerClose<'a>, ProtocolError> {
+        if !self.profile.close_codes {
+            return Ok(PeerClose {
+                code: None,
+                reason: "",
+                body,
+            });
+        }
+        let parsed = match close::parse(body) {
+            Ok(parsed) => parsed,
+            Err(error) if self.profile.strict_frames => return Err(error),
+            Err(_) => body
+                .first_chunk()
+                .map(|code| (CloseCode(u16::from_be_bytes(*code)), "")),
+        };
+        let (code, reason) = parsed.map_or((None, ""), |(code, reason)| (Some(code), reason));
+        Ok(PeerClose { code, reason, body })
+    }
+}
+
+/// The message a payload belongs to: its frame's own, or the one its fragments make up.
+fn target<'a>(
+    header: &Header,
+    own: &'a mut Option<Box<Message>>,
+    fragments: &'a mut Option<Box<Message>>,
+    profile: &Profile,
+) -> &'a mut Message {
+    let message = if header.stands_alone() {
+        own
+    } else {
+        fragments
+    };
+    message.get_or_insert_with(|| Message::new(header.opcode, profile.checks_text))
+}

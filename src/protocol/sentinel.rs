@@ -1,0 +1,112 @@
+//! Frames of the drafts 75 and 76: 00, text, FF; or a type with the high bit and a length, whose
+//! bytes are discarded; FF 00 closes (draft 76 section 5.3).
+
+use super::{
+    event::{Event, Payload, PeerClose, Sink},
+    receive::Limits,
+};
+use crate::error::ProtocolError;
+
+/// Where a reader of such frames stands.
+#[derive(Debug, Default)]
+pub(crate) enum Sentinel {
+    /// Before a frame.
+    #[default]
+    Type,
+    /// Inside a text that was not complete in one piece.
+    Text(Vec<u8>),
+    /// Inside the length of a frame whose type has the high bit.
+    Length { frame_type: u8, value: u128 },
+    /// Inside the bytes that are discarded.
+    Discard(usize),
+}
+
+/// A length this large is refused without waiting for its last byte.
+const LENGTH_OVERFLOW: u128 = u128::MAX >> 7;
+
+impl Sentinel {
+    /// Takes bytes; `true` once the peer has closed.
+    pub(crate) fn receive(
+        &mut self,
+        mut input: &[u8],
+        limits: &Limits,
+        sink: &mut impl Sink,
+    ) -> Result<bool, ProtocolError> {
+        while let Some((&first, rest)) = input.split_first() {
+            input = match self {
+                Self::Type if first & 0x80 != 0 => {
+                    *self = Self::Length {
+                        frame_type: first,
+                        value: 0,
+                    };
+                    rest
+                }
+                Self::Type if first != 0 => return Err(ProtocolError::InvalidFrame),
+                Self::Type => match memchr::memchr(0xff, rest) {
+                    Some(end) => {
+                        check_length(end + 2, limits)?;
+                        sink.event(Event::Text(Payload::Borrowed(&rest[..end])));
+                        &rest[end + 1..]
+                    }
+                    None => {
+                        check_length(input.len(), limits)?;
+                        *self = Self::Text(rest.to_vec());
+                        &[]
+                    }
+                },
+                Self::Text(text) => {
+                    let end = memchr::memchr(0xff, input);
+                    let piece = &input[..end.unwrap_or(input.len())];
+                    check_length(
+                        1 + text.len() + piece.len() + usize::from(end.is_some()),
+                        limits,
+                    )?;
+                    text.extend_from_slice(piece);
+                    match end {
+                        Some(end) => {
+                            let text = std::mem::take(text);
+                            *self = Self::Type;
+                            sink.event(Event::Text(Payload::Owned(text)));
+                            &input[end + 1..]
+                        }
+                        None => &[],
+                    }
+                }
+                Self::Length { frame_type, value } => {
+                    let so_far = *value << 7 | u128::from(first & 0x7f);
+                    if first & 0x80 != 0 && so_far <= LENGTH_OVERFLOW {
+                        *value = so_far;
+                    } else if so_far > limits.frame as u128 {
+                        return Err(ProtocolError::FrameTooLong(so_far.to_string()));
+                    } else if *frame_type == 0xff && so_far == 0 {
+                        sink.event(Event::Close(PeerClose {
+                            code: None,
+                            reason: "",
+                            body: &[],
+                        }));
+                        return Ok(true);
+                    } else {
+                        *self = Self::Discard(so_far as usize);
+                    }
+                    rest
+                }
+                Self::Discard(left) => {
+                    let gone = input.len().min(*left);
+                    *left -= gone;
+                    if *left == 0 {
+                        *self = Self::Type;
+                    }
+                    &input[gone..]
+                }
+            };
+        }
+        Ok(false)
+    }
+}
+
+fn check_length(len: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    if len > limits.frame {
+        return Err(ProtocolError::FrameTooLong(len.to_string()));
+    }
+    Ok(())
+}

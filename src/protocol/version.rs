@@ -1,0 +1,227 @@
+//! The drafts, as data: what each version of the protocol does, and nothing else.
+//!
+//! No other file compares version numbers. Each [`Profile`] is written as the one before it,
+//! "except ...".
+
+/// What one version of the protocol does.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Profile {
+    /// The number: 75, 76, 3, 5, 6, 7, 8 or 13.
+    pub version: u16,
+    /// How the opening handshake is answered.
+    pub opening: Opening,
+    /// How a frame is delimited.
+    pub framing: Framing,
+    /// What the top bit of a frame says.
+    pub top_bit: TopBit,
+    /// Which number means which opcode.
+    pub opcodes: Opcodes,
+    /// Where a client's masking key stands.
+    pub masking: Masking,
+    /// What `max_frame_size` is compared with.
+    pub size_limit: SizeLimit,
+    /// Whether RFC 6455 section 5.2, 5.4 and 5.5 are insisted upon: order of fragments, reserved
+    /// bits, short and whole control frames, minimal meaning of lengths.
+    pub strict_frames: bool,
+    /// What our own close sends.
+    pub close: Close,
+    /// What answers the peer's close.
+    pub close_reply: CloseReply,
+    /// Whether text is checked to be UTF-8.
+    pub checks_text: bool,
+    /// Whether there are ping and pong frames.
+    pub pingable: bool,
+    /// Whether there are binary frames.
+    pub binary: bool,
+    /// Whether close frames carry a code.
+    pub close_codes: bool,
+}
+
+/// How the opening handshake is answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opening {
+    /// Draft 75: origin and location come back.
+    Echo,
+    /// Drafts 76 to 03: the MD5 of two keys and eight bytes.
+    Challenge,
+    /// Drafts 04 and later: `Sec-WebSocket-Accept`.
+    Accept,
+}
+
+/// How a frame is delimited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Framing {
+    /// 00 ... FF.
+    Sentinel,
+    /// Opcode and length.
+    Length,
+}
+
+/// What the top bit of a frame says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TopBit {
+    /// Set: more fragments follow (draft 03).
+    More,
+    /// Set: this is the last fragment (drafts 04 and later).
+    Fin,
+}
+
+/// Which number means which opcode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Opcodes {
+    /// 0 continuation, 1 close, 2 ping, 3 pong, 4 text, 5 binary (drafts 03 to 06).
+    Draft,
+    /// 0 continuation, 1 text, 2 binary, 8 close, 9 ping, A pong (drafts 07 and later).
+    Rfc,
+}
+
+/// Where a client's masking key stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Masking {
+    /// Nowhere.
+    Never,
+    /// The four bytes before each frame; the header is masked too (drafts 04 to 06).
+    Leading,
+    /// After the length, where the mask bit is set (drafts 07 and later).
+    Flagged,
+}
+
+/// What `max_frame_size` is compared with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SizeLimit {
+    /// The bytes that wait for the end of their frame.
+    Buffer,
+    /// The payload.
+    Payload,
+    /// The payload, its header and its masking key.
+    Frame,
+}
+
+/// What our own close sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Close {
+    /// Nothing: the TCP connection ends (drafts 75 and 76).
+    Tcp,
+    /// A close frame without a body (draft 03).
+    Empty,
+    /// A close frame whose body is "S" (draft 05).
+    S,
+    /// A close frame with code and reason.
+    Code,
+}
+
+/// What answers the peer's close.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CloseReply {
+    /// FF 00, then the TCP connection ends (drafts 75 and 76).
+    Terminate,
+    /// A close frame with the same body.
+    Body,
+    /// A close frame with the same code, or 1000 where there was none.
+    Code,
+}
+
+/// draft-hixie-thewebsocketprotocol-75.
+pub static DRAFT_75: Profile = BASE_75;
+/// draft-hixie-thewebsocketprotocol-76.
+pub static DRAFT_76: Profile = BASE_76;
+/// draft-ietf-hybi-thewebsocketprotocol-03 (01 and 02 alike).
+pub static DRAFT_03: Profile = BASE_03;
+/// draft-ietf-hybi-thewebsocketprotocol-05.
+pub static DRAFT_05: Profile = BASE_05;
+/// draft-ietf-hybi-thewebsocketprotocol-06.
+pub static DRAFT_06: Profile = BASE_06;
+/// draft-ietf-hybi-thewebsocketprotocol-07.
+pub static DRAFT_07: Profile = BASE_07;
+/// draft-ietf-hybi-thewebsocketprotocol-08 (up to 12).
+pub static DRAFT_08: Profile = Profile {
+    version: 8,
+    ..BASE_07
+};
+/// RFC 6455.
+pub static RFC_6455: Profile = Profile {
+    version: 13,
+    ..BASE_07
+};
+
+/// Every version that is spoken, oldest first.
+pub static ALL: [&Profile; 8] = [
+    &DRAFT_75, &DRAFT_76, &DRAFT_03, &DRAFT_05, &DRAFT_06, &DRAFT_07, &DRAFT_08, &RFC_6455,
+];
+
+/// The profile of a version number as a client asks for it, if it is spoken here.
+pub fn profile(version: i64) -> Option<&'static Profile> {
+    match version {
+        75 => Some(&DRAFT_75),
+        76 => Some(&DRAFT_76),
+        1..=3 => Some(&DRAFT_03),
+        5 => Some(&DRAFT_05),
+        6 => Some(&DRAFT_06),
+        7 => Some(&DRAFT_07),
+        8 => Some(&DRAFT_08),
+        13 => Some(&RFC_6455),
+        _ => None,
+    }
+}
+
+const BASE_75: Profile = Profile {
+    version: 75,
+    opening: Opening::Echo,
+    framing: Framing::Sentinel,
+    top_bit: TopBit::Fin,
+    opcodes: Opcodes::Draft,
+    masking: Masking::Never,
+    size_limit: SizeLimit::Buffer,
+    strict_frames: false,
+    close: Close::Tcp,
+    close_reply: CloseReply::Terminate,
+    checks_text: false,
+    pingable: false,
+    binary: false,
+    close_codes: false,
+};
+
+const BASE_76: Profile = Profile {
+    version: 76,
+    opening: Opening::Challenge,
+    ..BASE_75
+};
+
+const BASE_03: Profile = Profile {
+    version: 3,
+    framing: Framing::Length,
+    top_bit: TopBit::More,
+    size_limit: SizeLimit::Payload,
+    close: Close::Empty,
+    close_reply: CloseReply::Body,
+    pingable: true,
+    binary: true,
+    ..BASE_76
+};
+
+const BASE_05: Profile = Profile {
+    version: 5,
+    opening: Opening::Accept,
+    top_bit: TopBit::Fin,
+    masking: Masking::Leading,
+    close: Close::S,
+    ..BASE_03
+};
+
+const BASE_06: Profile = Profile {
+    version: 6,
+    close: Close::Code,
+    close_reply: CloseReply::Code,
+    checks_text: true,
+    close_codes: true,
+    ..BASE_05
+};
+
+const BASE_07: Profile = Profile {
+    version: 7,
+    opcodes: Opcodes::Rfc,
+    masking: Masking::Flagged,
+    size_limit: SizeLimit::Frame,
+    strict_frames: true,
+    ..BASE_06
+};

@@ -1,0 +1,589 @@
+//! The task that moves one connection's bytes: it reads, feeds, writes, and keeps the timers.
+
+use std::{
+    future::Future,
+    io, mem,
+    panic::{catch_unwind, AssertUnwindSafe},
+    pin::Pin,
+    sync::{atomic::Ordering::SeqCst, Arc},
+    task::{ready, Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::AsyncWrite,
+    net::TcpStream,
+    time::{sleep_until, Sleep},
+};
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use super::{
+    config::ConnectionOptions,
+    events::{Batch, Delivery, EventQueue, Opened},
+    handle::{hold, Cork, Handle, Link},
+    stream::{poll_flush_tls, Stream},
+    tally::{lock, Counted},
+};
+use crate::{
+    error::{HandshakeError, ProtocolError},
+    protocol::{
+        handshake::{self, Handshake, Progress as Opening, Refused},
+        Event, Progress, Receiver, Sink,
+    },
+};
+
+/// Reads in a row before other connections have their turn.
+const READS: usize = 4;
+
+/// A peer that still sends when the connection has been ended is read, and ignored, for so long
+/// and so many bytes: closing at once would reset the connection, and the peer might never see
+/// why it was ended.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
+
+/// Whom a driver tells, and about whom.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) handle: Handle,
+    pub(crate) queue: Arc<EventQueue>,
+    pub(crate) connection: u32,
+}
+
+/// The task of one connection.
+pub(crate) fn drive(
+    stream: TcpStream,
+    ends: Ends,
+    options: &ConnectionOptions,
+    counted: Counted,
+) -> impl Future<Output = ()> {
+    let stage = if options.raw {
+        Stage::Raw
+    } else {
+        Stage::Handshake(Box::new(Handshake::new(options.secure, options.handshake)))
+    };
+    let transport = match &options.tls {
+        Some(config) => Transport::Accepting(Box::new(
+            TlsAcceptor::from(Arc::clone(config)).accept(stream),
+        )),
+        None => {
+            let (reader, writer) = stream.into_split();
+            lock(&ends.handle.0.link).socket = Some(writer);
+            Transport::Open(Stream::Plain(reader))
+        }
+    };
+    // A raw connection's handshake is the application's, but TLS is ours.
+    let limited = !options.raw || options.tls.is_some();
+    Driver {
+        transport,
+        stage,
+        opening_deadline: limited.then(|| Instant::now() + options.handshake_timeout),
+        closing_deadline: None,
+        sleep: None,
+        told: false,
+        ends,
+        _counted: counted,
+    }
+}
+
+struct Driver {
+    transport: Transport,
+    stage: Stage,
+    /// When the opening handshakes must be done.
+    opening_deadline: Option<Instant>,
+    /// When what waits must be written, once the connection is to be ended; later, when lingering
+    /// is over.
+    closing_deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Whether [`Delivery::Closed`] is queued.
+    told: bool,
+    ends: Ends,
+    _counted: Counted,
+}
+
+enum Transport {
+    Accepting(Box<Accept<TcpStream>>),
+    Open(Stream),
+    Gone,
+}
+
+enum Stage {
+    Handshake(Box<Handshake>),
+    /// The opening handshake is answered, and the application is being told; what came behind it.
+    Opening(Receiver, Vec<u8>),
+    Frames(Receiver),
+    Raw,
+    /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
+    Over,
+    /// Everything is written, and the peer may send this many bytes more, unread.
+    Linger(usize),
+}
+
+/// How a part of a poll went.
+enum Step {
+    /// Goes on.
+    On,
+    /// Must be woken.
+    Wait,
+    /// The connection is gone.
+    End,
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = &mut *self;
+        // A defect here may cost this connection, never another one.
+        match catch_unwind(AssertUnwindSafe(|| driver.advance(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => {
+                driver.tell_panic(&*panic);
+                driver.end();
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl Driver {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Before anything is looked at, so that no change is missed.
+        self.ends.handle.0.waker.register(cx.waker());
+        let mut reads = 0;
+        loop {
+            let step = match &mut self.transport {
+                Transport::Gone => Step::End,
+                Transport::Accepting(_) => self.accept_tls(cx),
+                Transport::Open(_) => match self.write(cx) {
+                    Step::On if reads == READS => {
+                        cx.waker().wake_by_ref();
+                        Step::Wait
+                    }
+                    Step::On => {
+                        reads += 1;
+                        self.read(cx)
+                    }
+                    step => step,
+                },
+            };
+            match step {
+                Step::On => {}
+                Step::End => {
+                    self.end();
+                    return Poll::Ready(());
+                }
+                Step::Wait => match self.keep_time(cx) {
+                    Step::Wait => return Poll::Pending,
+                    Step::On => {}
+                    Step::End => {
+                        self.end();
+                        return Poll::Ready(());
+                    }
+                },
+            }
+        }
+    }
+
+    fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
+        let Transport::Accepting(accept) = &mut self.transport else {
+            return Step::On;
+        };
+        if lock(&self.ends.handle.0.link).end != Progress::Stay {
+            return Step::End;
+        }
+        match Pin::new(accept).poll(cx) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(stream)) => {
+                self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
+                Step::On
+            }
+            Poll::Ready(Err(_)) => Step::End,
+        }
+    }
+
+    /// Writes what is ours to write, and follows what has been ordered.
+    fn write(&mut self, cx: &mut Context<'_>) -> Step {
+        if matches!(self.stage, Stage::Linger(_)) {
+            return if lock(&self.ends.handle.0.link).end == Progress::Abort {
+                Step::End
+            } else {
+                Step::On
+            };
+        }
+        let shared = Arc::clone(&self.ends.handle.0);
+        let mut link = lock(&shared.link);
+        if link.end == Progress::Abort {
+            return Step::End;
+        }
+        let mut written = self.flush(&mut link, cx);
+        if written && link.late_pong.is_some() {
+            link.take_late_pong();
+            written = self.flush(&mut link, cx);
+        }
+        if link.released {
+            // Its peer has stopped sending, and the application has been told: nothing more comes.
+            return Step::End;
+        }
+        if link.end == Progress::Stay {
+            return Step::On;
+        }
+        if !written {
+            // A peer that does not read is not waited for longer than one that does not answer.
+            let patience = link.connection.close_timeout();
+            self.closing_deadline
+                .get_or_insert_with(|| Instant::now() + patience);
+            return Step::Wait;
+        }
+        if let Transport::Open(Stream::Tls(stream)) = &mut self.transport {
+            if Pin::new(stream).poll_shutdown(cx).is_pending() {
+                return Step::Wait;
+            }
+        }
+        // Dropping the writing half shuts the direction down.
+        link.socket = None;
+        drop(link);
+        self.tell_closed();
+        self.stage = Stage::Linger(LINGER.1);
+        self.closing_deadline = Some(Instant::now() + LINGER.0);
+        Step::On
+    }
+
+    /// Whether everything is written.
+    fn flush(&mut self, link: &mut Link, cx: &mut Context<'_>) -> bool {
+        if link.out.is_empty() || link.broken {
+            link.out.clear();
+        }
+        let result = match &mut self.transport {
+            Transport::Open(Stream::Tls(stream)) => match poll_flush_tls(stream, &mut link.out, cx)
+            {
+                Poll::Pending => Ok(false),
+                Poll::Ready(result) => result.map(|()| true),
+            },
+            _ => match (&link.socket, link.out.is_empty()) {
+                (_, true) | (None, _) => Ok(true),
+                (Some(socket), false) => loop {
+                    match socket.as_ref().poll_write_ready(cx) {
+                        Poll::Pending => break Ok(false),
+                        Poll::Ready(Err(error)) => break Err(error),
+                        Poll::Ready(Ok(())) => {}
+                    }
+                    match link.out.flush(|slices| socket.try_write_vectored(slices)) {
+                        Ok(false) => {}
+                        result => break result,
+                    }
+                },
+            },
+        };
+        match result {
+            Ok(written) => {
+                link.blocked = !written;
+                written
+            }
+            Err(_) => {
+                link.broken = true;
+                link.blocked = false;
+                link.out.clear();
+                true
+            }
+        }
+    }
+
+    /// Reads once, where the stage reads at all.
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        let held = self.ends.handle.0.hold.load(SeqCst);
+        if let Stage::Opening(..) = &self.stage {
+            if held & hold::OPENING == 0 {
+                self.begin_frames();
+                return Step::On;
+            }
+        }
+        if matches!(self.stage, Stage::Over | Stage::Opening(..)) {
+            return Step::Wait;
+        }
+        if held != 0 && !matches!(self.stage, Stage::Linger(_)) {
+            return Step::Wait;
+        }
+        let Transport::Open(stream) = &mut self.transport else {
+            return Step::End;
+        };
+        let ends = &self.ends;
+        let polled = match &mut self.stage {
+            Stage::Frames(receiver) => poll_frames(stream, receiver, ends, cx),
+            Stage::Handshake(handshake) => stream
+                .poll_read(cx, |bytes| Some(handshake.receive(bytes)))
+                .map_ok(Read::from),
+            Stage::Raw => stream
+                .poll_read(cx, |bytes| {
+                    ends.queue
+                        .append(|batch| batch.push_bytes(ends.connection, bytes));
+                    ends.handle.0.queued(bytes.len(), 1);
+                    None
+                })
+                .map_ok(Read::from),
+            Stage::Linger(left) => stream
+                .poll_read(cx, |bytes| {
+                    *left = left.saturating_sub(bytes.len());
+                    None
+                })
+                .map_ok(Read::from),
+            Stage::Over | Stage::Opening(..) => return Step::Wait,
+        };
+        match polled {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(Read::Some)) => match &self.stage {
+                Stage::Frames(receiver) if receiver.is_done() => {
+                    self.stage = Stage::Over;
+                    Step::On
+                }
+                Stage::Linger(0) => Step::End,
+                _ => Step::On,
+            },
+            Poll::Ready(Ok(Read::Opening(opening))) => {
+                self.answer(opening);
+                Step::On
+            }
+            Poll::Ready(Ok(Read::End) | Err(_)) => {
+                if matches!(self.stage, Stage::Linger(_)) {
+                    return Step::End;
+                }
+                // What was received before may still be answered: the socket stays until the
+                // application has seen it all.
+                self.tell_closed();
+                self.stage = Stage::Over;
+                Step::On
+            }
+        }
+    }
+
+    /// Answers an opening handshake, as far as it is known.
+    fn answer(&mut self, opening: Opening) {
+        let handle = &self.ends.handle;
+        let (stage, delivery) = match opening {
+            Opening::Incomplete => return,
+            Opening::Accepted(accepted) => {
+                let accepted = *accepted;
+                handle.0.hold.fetch_or(hold::OPENING, SeqCst);
+                handle.send_raw(&accepted.response, Cork::No);
+                let receiver = Receiver::new(accepted.profile, handle.limits());
+                let opened = Opened {
+                    request: accepted.request,
+                    profile: accepted.profile,
+                };
+                (
+                    Stage::Opening(receiver, accepted.rest),
+                    Delivery::Open(Box::new(opened)),
+                )
+            }
+            Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
+            Opening::Healthcheck => {
+                handle.refuse(Some(handshake::HEALTHCHECK_RESPONSE));
+                self.stage = Stage::Over;
+                return;
+            }
+            Opening::FlashPolicy => {
+                handle.refuse(Some(handshake::FLASH_POLICY));
+                self.stage = Stage::Over;
+                return;
+            }
+        };
+        self.opening_deadline = None;
+        self.stage = stage;
+        let connection = self.ends.connection;
+        self.ends
+            .queue
+            .append(|batch| batch.push(connection, delivery));
+    }
+
+    /// The application has been told of the opening: what came behind it is read first.
+    fn begin_frames(&mut self) {
+        let Stage::Opening(mut receiver, mut rest) = mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return;
+        };
+        receiver.set_limits(self.ends.handle.limits());
+        feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
+        if !receiver.is_done() {
+            self.stage = Stage::Frames(receiver);
+        }
+    }
+
+    /// Sleeps until the next deadline, or does what one wants that has passed.
+    fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
+        let unanswered = lock(&self.ends.handle.0.link).connection.poll_timeout();
+        let deadlines = [self.opening_deadline, self.closing_deadline, unanswered];
+        let Some(next) = deadlines.into_iter().flatten().min() else {
+            self.sleep = None;
+            return Step::Wait;
+        };
+        let next = tokio::time::Instant::from_std(next);
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if sleep.deadline() != next {
+            sleep.as_mut().reset(next);
+        }
+        if sleep.as_mut().poll(cx).is_pending() {
+            return Step::Wait;
+        }
+        self.sleep = None;
+        let now = Instant::now();
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        if passed(self.closing_deadline) {
+            return Step::End;
+        }
+        if passed(self.opening_deadline) {
+            self.opening_deadline = None;
+            if matches!(self.transport, Transport::Accepting(_)) {
+                return Step::End;
+            }
+            let error = HandshakeError::TimedOut;
+            let refused = Refused {
+                error,
+                response: None,
+                request: None,
+            };
+            self.answer(Opening::Refused(Box::new(refused)));
+        }
+        let error = lock(&self.ends.handle.0.link)
+            .connection
+            .handle_timeout(now);
+        if let Some(error) = error {
+            self.tell_error(error);
+            self.stage = Stage::Over;
+        }
+        Step::On
+    }
+
+    fn tell_error(&self, error: ProtocolError) {
+        let connection = self.ends.connection;
+        self.ends
+            .queue
+            .append(|batch| batch.push_event(connection, Event::Error(error)));
+    }
+
+    fn tell_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
+        if self.told {
+            return;
+        }
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        self.tell_error(ProtocolError::Internal(text.unwrap_or_default()));
+    }
+
+    fn tell_closed(&mut self) {
+        if !mem::replace(&mut self.told, true) {
+            let connection = self.ends.connection;
+            self.ends
+                .queue
+                .append(|batch| batch.push(connection, Delivery::Closed));
+        }
+    }
+
+    /// Lets go of the socket, then tells.
+    fn end(&mut self) {
+        self.transport = Transport::Gone;
+        {
+            let mut link = lock(&self.ends.handle.0.link);
+            link.end = Progress::Abort;
+            link.socket = None;
+            link.out.clear();
+        }
+        self.tell_closed();
+    }
+}
+
+/// What one read brought.
+enum Read {
+    Some,
+    Opening(Opening),
+    End,
+}
+
+impl From<Option<Option<Opening>>> for Read {
+    fn from(read: Option<Option<Opening>>) -> Self {
+        match read {
+            None => Self::End,
+            Some(None) => Self::Some,
+            Some(Some(opening)) => Self::Opening(opening),
+        }
+    }
+}
+
+/// Reads frames once: into their own buffer where a large payload is under way.
+fn poll_frames(
+    stream: &mut Stream,
+    receiver: &mut Receiver,
+    ends: &Ends,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Read>> {
+    if let Some((buffer, limit)) = receiver.buffer() {
+        let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
+        if len == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        feed(ends, |sink| receiver.received(len, sink));
+        return Poll::Ready(Ok(Read::Some));
+    }
+    let read = stream.poll_read(cx, |bytes| feed(ends, |sink| receiver.receive(bytes, sink)));
+    read.map_ok(|read| {
+        if read.is_some() {
+            Read::Some
+        } else {
+            Read::End
+        }
+    })
+}
+
+/// Lets a receiver put its events into the queue, counts them, and answers pings.
+fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) {
+    let (bytes, messages, pings) = ends.queue.append(|batch| {
+        let mut burst = Burst {
+            batch,
+            connection: ends.connection,
+            bytes: 0,
+            messages: 0,
+            pings: Vec::new(),
+        };
+        receive(&mut burst);
+        (burst.bytes, burst.messages, burst.pings)
+    });
+    if messages > 0 {
+        ends.handle.0.queued(bytes, messages);
+    }
+    if !pings.is_empty() {
+        ends.handle.0.answer_pings(pings);
+    }
+}
+
+/// What one read completes.
+struct Burst<'a> {
+    batch: &'a mut Batch,
+    connection: u32,
+    bytes: usize,
+    messages: usize,
+    pings: Vec<Vec<u8>>,
+}
+
+impl Sink for Burst<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match &event {
+            Event::Ping(payload) => {
+                self.pings.push(payload.to_vec());
+                self.count(payload);
+            }
+            Event::Text(payload) | Event::Binary(payload) | Event::Pong(payload) => {
+                self.count(payload);
+            }
+            Event::Close(_) | Event::Error(_) => {}
+        }
+        self.batch.push_event(self.connection, event);
+    }
+}
+
+impl Burst<'_> {
+    fn count(&mut self, payload: &[u8]) {
+        self.bytes += payload.len();
+        self.messages += 1;
+    }
+}

@@ -1,0 +1,241 @@
+//! The event queue: what has happened and has not been told yet.
+//!
+//! Drivers append to one batch under a lock, a burst of messages at a time; the owner takes the
+//! whole batch away and reads it without the lock. Payloads of small messages stand one behind the
+//! other in the batch's own buffer, so that a message costs no allocation here.
+
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    sync::Mutex,
+};
+
+use super::{listener::Incoming, tally::lock, wakeup::Wakeup};
+use crate::{
+    error::ProtocolError,
+    protocol::{
+        close::CloseCode,
+        handshake::{Refused, Request},
+        version::Profile,
+        Event, Payload,
+    },
+};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub struct Record {
+    /// Which connection, by the number it was started with; of no meaning for
+    /// [`Delivery::Accepted`].
+    pub connection: u32,
+    /// What happened.
+    pub delivery: Delivery,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A connection was accepted and waits for [`Incoming::start`].
+    Accepted(Box<Incoming>),
+    /// The opening handshake is answered. Nothing is read until [`Handle::opened`](super::Handle::opened).
+    Open(Box<Opened>),
+    /// The opening handshake was refused; [`Handle::refuse`](super::Handle::refuse) answers.
+    Refused(Box<Refused>),
+    /// A message whose bytes stand in the batch: [`Batch::bytes`].
+    Message(Kind, Span),
+    /// A message with a buffer of its own.
+    Large(Kind, Vec<u8>),
+    /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.
+    Close(Option<CloseCode>, Span),
+    /// The peer broke a rule; [`Handle::fail`](super::Handle::fail) ends the connection.
+    Error(Box<ProtocolError>),
+    /// Bytes of a raw connection.
+    Bytes(Span),
+    /// The connection is gone, or its peer has stopped sending. Always the last of a connection;
+    /// [`Handle::closed`](super::Handle::closed) lets go of it.
+    Closed,
+}
+
+/// An opening handshake that was answered.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the client asked for.
+    pub request: Request,
+    /// What its version does.
+    pub profile: &'static Profile,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// UTF-8 where the draft checks it.
+    Text,
+    /// Bytes.
+    Binary,
+    /// A ping; its pong has been sent.
+    Ping,
+    /// A pong.
+    Pong,
+}
+
+/// Where bytes stand in their batch.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Span {
+    start: usize,
+    len: u32,
+}
+
+impl Span {
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A message at least this long keeps its own buffer.
+const LARGE: usize = 16 * 1024;
+
+/// A batch that has been read keeps at most this much memory.
+const KEPT: usize = 256 * 1024;
+
+/// Many records, and the bytes they speak of.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: std::collections::VecDeque<Record>,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// The next record, in order.
+    pub fn next(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    /// How many records are left.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no record is left.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The bytes of a record of this batch.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start..span.start + span.len()]
+    }
+
+    /// Appends a record.
+    pub(crate) fn push(&mut self, connection: u32, delivery: Delivery) {
+        self.records.push_back(Record {
+            connection,
+            delivery,
+        });
+    }
+
+    /// Appends bytes of a raw connection.
+    pub(crate) fn push_bytes(&mut self, connection: u32, bytes: &[u8]) {
+        let span = self.copy(bytes);
+        self.push(connection, Delivery::Bytes(span));
+    }
+
+    /// Appends what the protocol reports.
+    pub(crate) fn push_event(&mut self, connection: u32, event: Event<'_>) {
+        let delivery = match event {
+            Event::Text(payload) => self.message(Kind::Text, payload),
+            Event::Binary(payload) => self.message(Kind::Binary, payload),
+            Event::Ping(payload) => self.message(Kind::Ping, payload),
+            Event::Pong(payload) => self.message(Kind::Pong, payload),
+            Event::Close(close) => Delivery::Close(close.code, self.copy(close.body)),
+            Event::Error(error) => Delivery::Error(Box::new(error)),
+        };
+        self.push(connection, delivery);
+    }
+
+    fn message(&mut self, kind: Kind, payload: Payload<'_>) -> Delivery {
+        match payload {
+            Payload::Owned(bytes) if bytes.len() >= LARGE => Delivery::Large(kind, bytes),
+            payload if payload.len() >= LARGE => Delivery::Large(kind, payload.to_vec()),
+            payload => Delivery::Message(kind, self.copy(&payload)),
+        }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span {
+            start,
+            len: bytes.len() as u32,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.bytes.clear();
+        self.records.shrink_to(KEPT / std::mem::size_of::<Record>());
+        self.bytes.shrink_to(KEPT);
+    }
+}
+
+/// The event queue of a server.
+#[derive(Debug)]
+pub struct EventQueue {
+    batch: Mutex<Batch>,
+    wakeup: Wakeup,
+}
+
+impl EventQueue {
+    /// An empty queue.
+    ///
+    /// # Errors
+    /// The system's, where there is no file descriptor left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            batch: Mutex::default(),
+            wakeup: Wakeup::new()?,
+        })
+    }
+
+    /// Takes everything that waits, in exchange for a batch that has been read. The wakeup is
+    /// cleared first, so that what comes later sets it again.
+    pub fn take(&self, read: &mut Batch) {
+        read.clear();
+        self.wakeup.clear();
+        std::mem::swap(&mut *lock(&self.batch), read);
+    }
+
+    /// Wakes the owner although nothing new waits.
+    pub fn wake(&self) {
+        self.wakeup.set();
+    }
+
+    /// Appends under the lock, and wakes the owner on the edge from empty to non-empty.
+    pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> R {
+        let mut batch = lock(&self.batch);
+        let was_empty = batch.is_empty();
+        let result = append(&mut batch);
+        let edge = was_empty && !batch.is_empty();
+        drop(batch);
+        if edge {
+            self.wakeup.set();
+        }
+        result
+    }
+}
+
+impl AsRawFd for EventQueue {
+    fn as_raw_fd(&self) -> RawFd {
+        self.wakeup.as_raw_fd()
+    }
+}
+
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<EventQueue>();
+    // Millions of these pass through the queue.
+    assert!(std::mem::size_of::<Record>() <= 40);
+};

@@ -1,0 +1,485 @@
+//! A connection, as its application holds it.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    sync::{
+        atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst},
+        Arc, Mutex,
+    },
+    time::{Duration, Instant},
+};
+
+use atomic_waker::AtomicWaker;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{
+    config::{ConnectionOptions, QueueLimits},
+    outbound::Outbound,
+    tally::lock,
+};
+use crate::{
+    error::{ProtocolError, UsageError},
+    protocol::{
+        close::{CloseCode, CloseInfo},
+        version::Profile,
+        Connection, FrameParts, Limits, PeerClose, Progress, State,
+    },
+};
+
+/// A payload at least this long is not gathered with others: it is written at once, where it
+/// stands.
+const LARGE: usize = 16 * 1024;
+
+/// While this many bytes wait, the peer does not read: its pings are answered by the last pong
+/// alone, once it reads again.
+const PONGS_MERGE: usize = 16 * 1024;
+
+/// Why a connection is not read.
+pub(crate) mod hold {
+    /// The application has not seen `onopen` return.
+    pub(crate) const OPENING: u8 = 1;
+    /// The application paused it.
+    pub(crate) const PAUSED: u8 = 2;
+    /// Too much waits for the application already.
+    pub(crate) const FULL: u8 = 4;
+}
+
+/// A cheap clone that lets its holder act on one connection, from any thread.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Shared>);
+
+/// What a send did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sent {
+    /// This many bytes were queued or written, header included.
+    Bytes(usize),
+    /// As [`Bytes`](Self::Bytes), and they are the first that wait for [`Handle::flush`].
+    Corked(usize),
+    /// Nothing: the connection is gone, or its draft has no such frame.
+    Nothing,
+}
+
+/// Whether what is sent waits for [`Handle::flush`], to leave in one write with more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cork {
+    /// It leaves at once.
+    No,
+    /// It waits.
+    Yes,
+}
+
+/// What the handles and the driver of one connection share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) link: Mutex<Link>,
+    /// Wakes the driver.
+    pub(crate) waker: AtomicWaker,
+    /// The reasons for not reading, as bits of [`hold`].
+    pub(crate) hold: AtomicU8,
+    waiting_bytes: AtomicUsize,
+    waiting_messages: AtomicUsize,
+    queue_limits: QueueLimits,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+/// The part of it that needs a lock.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    pub(crate) out: Outbound,
+    pub(crate) limits: Limits,
+    pub(crate) end: Progress,
+    /// The socket, where it may be written directly: not with TLS.
+    pub(crate) socket: Option<OwnedWriteHalf>,
+    /// The socket takes no more at present; the driver goes on when it does.
+    pub(crate) blocked: bool,
+    /// A write failed: what is sent is dropped, until reading shows the end.
+    pub(crate) broken: bool,
+    /// The owner of the queue has seen the end.
+    pub(crate) released: bool,
+    pub(crate) late_pong: Option<Vec<u8>>,
+    outbound_limit: Option<usize>,
+}
+
+impl Handle {
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, queue_limits: QueueLimits) -> Self {
+        let options = ConnectionOptions::default();
+        Self(Arc::new(Shared {
+            link: Mutex::new(Link {
+                connection: Connection::new(options.close_timeout),
+                out: Outbound::default(),
+                limits: options.limits,
+                end: Progress::Stay,
+                socket: None,
+                blocked: false,
+                broken: false,
+                released: false,
+                late_pong: None,
+                outbound_limit: None,
+            }),
+            waker: AtomicWaker::new(),
+            hold: AtomicU8::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            waiting_messages: AtomicUsize::new(0),
+            queue_limits,
+            peer,
+            local,
+        }))
+    }
+
+    pub(crate) fn configure(&self, options: &ConnectionOptions) {
+        let mut link = lock(&self.0.link);
+        link.limits = options.limits;
+        link.connection.set_close_timeout(options.close_timeout);
+        link.outbound_limit = options.outbound_limit;
+    }
+
+    /// The client's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.0.peer
+    }
+
+    /// The address the client connected to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.local
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        lock(&self.0.link).connection.state()
+    }
+
+    /// What the client's version does, once the connection has been open.
+    pub fn profile(&self) -> Option<&'static Profile> {
+        lock(&self.0.link).connection.profile()
+    }
+
+    /// What the peer may not exceed.
+    pub fn limits(&self) -> Limits {
+        lock(&self.0.link).limits
+    }
+
+    /// Sets what the peer may not exceed; holds for every frame, if set before
+    /// [`opened`](Self::opened).
+    pub fn set_limits(&self, limits: Limits) {
+        lock(&self.0.link).limits = limits;
+    }
+
+    /// Sets how long our next close may stay without answer.
+    pub fn set_close_timeout(&self, timeout: Duration) {
+        lock(&self.0.link).connection.set_close_timeout(timeout);
+    }
+
+    /// How many bytes wait to be written.
+    pub fn outbound_len(&self) -> usize {
+        lock(&self.0.link).out.len()
+    }
+
+    /// Sends a text message. Its bytes must be UTF-8.
+    ///
+    /// # Errors
+    /// [`UsageError::SendBeforeOpen`], [`UsageError::Closing`].
+    pub fn send_text(&self, text: &[u8], cork: Cork) -> Result<Sent, UsageError> {
+        self.send(text, cork, |connection| connection.text(text.len()))
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    /// [`UsageError::SendBinaryBeforeOpen`], [`UsageError::NoBinary`], [`UsageError::Closing`].
+    pub fn send_binary(&self, bytes: &[u8], cork: Cork) -> Result<Sent, UsageError> {
+        self.send(bytes, cork, |connection| connection.binary(bytes.len()))
+    }
+
+    /// Sends a ping.
+    ///
+    /// # Errors
+    /// [`UsageError::PingBeforeOpen`], [`UsageError::ControlTooLong`].
+    pub fn ping(&self, body: &[u8], cork: Cork) -> Result<Sent, UsageError> {
+        self.send(body, cork, |connection| connection.ping(body.len()))
+    }
+
+    /// Sends a pong.
+    ///
+    /// # Errors
+    /// [`UsageError::PongBeforeOpen`], [`UsageError::ControlTooLong`].
+    pub fn pong(&self, body: &[u8], cork: Cork) -> Result<Sent, UsageError> {
+        self.send(body, cork, |connection| connection.pong(body.len()))
+    }
+
+    /// Sends bytes as they are, beside the protocol.
+    pub fn send_raw(&self, bytes: &[u8], cork: Cork) -> Sent {
+        let mut link = lock(&self.0.link);
+        self.put(&mut link, &[bytes], cork)
+    }
+
+    /// Writes what was corked.
+    pub fn flush(&self) {
+        self.push_out(&mut lock(&self.0.link));
+    }
+
+    /// Begins the closing handshake; before the opening one is done, aborts.
+    pub fn close(&self, code: Option<CloseCode>, reason: &str) {
+        self.change(|link| {
+            let connection = &mut link.connection;
+            link.out
+                .append(|out| connection.close(code, reason, Instant::now(), out))
+        });
+    }
+
+    /// Ends the TCP connection once everything sent has been written.
+    pub fn close_after_writing(&self) {
+        self.finish(Progress::CloseAfterWriting);
+    }
+
+    /// Ends the TCP connection now. What is not written yet is dropped.
+    pub fn abort(&self) {
+        self.finish(Progress::Abort);
+    }
+
+    /// Stops reading, or goes on.
+    pub fn set_paused(&self, paused: bool) {
+        if paused {
+            self.0.hold.fetch_or(hold::PAUSED, SeqCst);
+        } else {
+            self.0.let_go(hold::PAUSED);
+        }
+    }
+
+    /// For the queue's owner: the application is about to be told of
+    /// [`Delivery::Open`](super::Delivery::Open).
+    pub fn open(&self, profile: &'static Profile) {
+        lock(&self.0.link).connection.open(profile);
+    }
+
+    /// For the queue's owner: the application has been told; frames may be read.
+    pub fn opened(&self) {
+        self.0.let_go(hold::OPENING);
+    }
+
+    /// For the queue's owner: answers [`Delivery::Refused`](super::Delivery::Refused).
+    pub fn refuse(&self, response: Option<&[u8]>) {
+        self.change(|link| {
+            link.out.extend(response.unwrap_or_default());
+            Progress::CloseAfterWriting
+        });
+    }
+
+    /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
+    pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
+        // The receiver has judged the reason; a draft without codes has none.
+        let reason = match code {
+            Some(_) => body
+                .get(2..)
+                .and_then(|reason| std::str::from_utf8(reason).ok()),
+            None => None,
+        };
+        let close = PeerClose {
+            code,
+            reason: reason.unwrap_or_default(),
+            body,
+        };
+        self.change(|link| {
+            let connection = &mut link.connection;
+            link.out.append(|out| connection.peer_closed(&close, out))
+        });
+    }
+
+    /// For the queue's owner: answers [`Delivery::Error`](super::Delivery::Error) with the draft's
+    /// close frame. Once the application has been told, [`finish`](Self::finish) must follow, with
+    /// what is returned.
+    pub fn fail(&self, error: &ProtocolError) -> Progress {
+        let mut link = lock(&self.0.link);
+        let Link {
+            connection, out, ..
+        } = &mut *link;
+        let progress = out.append(|out| connection.fail(error, out));
+        self.push_out(&mut link);
+        progress
+    }
+
+    /// For the queue's owner: does with the TCP connection what is left to do.
+    pub fn finish(&self, progress: Progress) {
+        self.change(|_| progress);
+    }
+
+    /// For the queue's owner: lets go of the connection after
+    /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended.
+    pub fn closed(&self) -> CloseInfo {
+        let mut link = lock(&self.0.link);
+        self.push_out(&mut link);
+        link.released = true;
+        link.socket = None;
+        let info = link.connection.closed();
+        drop(link);
+        self.0.waker.wake();
+        info
+    }
+
+    /// For the queue's owner: so much has been told to the application. Where the connection was
+    /// not read because too much waited, it is read again once half is gone.
+    pub fn delivered(&self, bytes: usize, messages: usize) {
+        self.0.waiting_bytes.fetch_sub(bytes, SeqCst);
+        self.0.waiting_messages.fetch_sub(messages, SeqCst);
+        if self.0.hold.load(SeqCst) & hold::FULL != 0 && self.0.is_low() {
+            self.0.let_go(hold::FULL);
+        }
+    }
+
+    fn send(
+        &self,
+        payload: &[u8],
+        cork: Cork,
+        frame: impl FnOnce(&Connection) -> Result<Option<FrameParts>, UsageError>,
+    ) -> Result<Sent, UsageError> {
+        let mut link = lock(&self.0.link);
+        match frame(&link.connection)? {
+            Some(parts) => Ok(self.put(&mut link, &[parts.head(), payload, parts.tail()], cork)),
+            None => Ok(Sent::Nothing),
+        }
+    }
+
+    /// Queues bytes, or writes them from where they stand if nothing is before them.
+    fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if link.is_gone() {
+            return Sent::Bytes(len);
+        }
+        let is_first = link.out.is_empty() && !link.blocked;
+        let gather = cork == Cork::Yes && len < LARGE;
+        let written = match &link.socket {
+            Some(socket) if is_first && !gather => write_parts(socket, parts),
+            _ => Ok(0),
+        };
+        match written {
+            Ok(written) if written == len => return Sent::Bytes(len),
+            Ok(written) => link.out.extend_parts(parts, written),
+            Err(_) => {
+                link.broken = true;
+                return Sent::Bytes(len);
+            }
+        }
+        if link
+            .outbound_limit
+            .is_some_and(|limit| link.out.len() > limit)
+        {
+            link.end = Progress::Abort;
+            self.0.waker.wake();
+        } else if gather && is_first {
+            return Sent::Corked(len);
+        } else if !gather {
+            self.push_out(link);
+        }
+        Sent::Bytes(len)
+    }
+
+    /// Changes what is to become of the TCP connection, and sees to it.
+    fn change(&self, change: impl FnOnce(&mut Link) -> Progress) {
+        let mut link = lock(&self.0.link);
+        let progress = change(&mut link);
+        link.end = link.end.max(progress);
+        self.push_out(&mut link);
+        drop(link);
+        self.0.waker.wake();
+    }
+
+    fn push_out(&self, link: &mut Link) {
+        if !link.write_directly() {
+            self.0.waker.wake();
+        }
+    }
+}
+
+impl Shared {
+    /// For the driver: so much has been queued for the application. Past the limits, the
+    /// connection is not read any more.
+    pub(crate) fn queued(&self, bytes: usize, messages: usize) {
+        let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
+        let messages = self.waiting_messages.fetch_add(messages, SeqCst) + messages;
+        if bytes >= self.queue_limits.bytes || messages >= self.queue_limits.messages {
+            self.hold.fetch_or(hold::FULL, SeqCst);
+            // It may all have been delivered between the count and the hold.
+            if self.is_low() {
+                self.hold.fetch_and(!hold::FULL, SeqCst);
+            }
+        }
+    }
+
+    fn is_low(&self) -> bool {
+        self.waiting_bytes.load(SeqCst) <= self.queue_limits.bytes / 2
+            && self.waiting_messages.load(SeqCst) <= self.queue_limits.messages / 2
+    }
+
+    fn let_go(&self, reason: u8) {
+        if self.hold.fetch_and(!reason, SeqCst) & reason != 0 {
+            self.waker.wake();
+        }
+    }
+
+    /// For the driver: answers pings, in order; while the peer does not read, the last one only.
+    pub(crate) fn answer_pings(self: &Arc<Self>, pings: Vec<Vec<u8>>) {
+        let mut link = lock(&self.link);
+        for ping in pings {
+            if link.blocked && link.out.len() >= PONGS_MERGE {
+                link.late_pong = Some(ping);
+            } else if let Ok(Some(parts)) = link.connection.pong(ping.len()) {
+                Handle(Arc::clone(self)).put(&mut link, &[parts.head(), &ping], Cork::No);
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Whether what is sent can reach nobody any more.
+    fn is_gone(&self) -> bool {
+        self.broken || self.released || self.end == Progress::Abort
+    }
+
+    /// Writes what waits; `false` where the driver must see to the rest.
+    fn write_directly(&mut self) -> bool {
+        if self.out.is_empty() || self.blocked {
+            return true;
+        }
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        match self.out.flush(|slices| socket.try_write_vectored(slices)) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.blocked = true;
+                false
+            }
+            Err(_) => {
+                self.broken = true;
+                self.out.clear();
+                true
+            }
+        }
+    }
+
+    /// For the driver: everything is written, so a pong that waited for it may go.
+    pub(crate) fn take_late_pong(&mut self) {
+        if let Some(ping) = self.late_pong.take() {
+            if let Ok(Some(parts)) = self.connection.pong(ping.len()) {
+                self.out.extend_parts(&[parts.head(), &ping], 0);
+            }
+        }
+    }
+}
+
+fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); 3];
+    for (slice, part) in slices.iter_mut().zip(parts) {
+        *slice = IoSlice::new(part);
+    }
+    loop {
+        match socket.try_write_vectored(&slices[..parts.len()]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Listening and accepting.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    process,
+    sync::{mpsc, Arc},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime,
+    task::JoinHandle,
+    time::sleep,
+};
+
+use super::{
+    config::{ConnectionOptions, QueueLimits},
+    driver,
+    events::{Delivery, EventQueue},
+    handle::Handle,
+    runtime as threads,
+    tally::{lock, Tally},
+};
+
+/// How long accepting rests where the system has no file descriptor or memory left.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// How long a stop waits for drivers. They are told to abort, so it is a matter of microseconds;
+/// the limit only keeps a defect from hanging the process.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Why no server could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The system has no threads or file descriptors left.
+    #[error("cannot start the server's threads: {0}")]
+    Threads(io::Error),
+}
+
+/// A server: one listening socket, its connections, and the queue that tells of both.
+///
+/// Dropping it without [`stop`](Self::stop) leaves it running.
+#[derive(Debug)]
+pub struct Server {
+    queue: Arc<EventQueue>,
+    tally: Arc<Tally>,
+    runtime: runtime::Handle,
+    local: SocketAddr,
+    listening: std::sync::Mutex<Option<Listening>>,
+    pid: u32,
+}
+
+#[derive(Debug)]
+struct Listening {
+    task: JoinHandle<()>,
+    /// Disconnected once the task and its socket are gone.
+    gone: mpsc::Receiver<()>,
+}
+
+impl Server {
+    /// Listens on `host` and `port` (0: the system chooses), and accepts from then on.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(host: &str, port: u16, queue_limits: QueueLimits) -> Result<Self, BindError> {
+        let failed = |source| BindError::Address {
+            address: format!("{host}:{port}"),
+            source,
+        };
+        let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(failed)?.collect();
+        let listener = StdListener::bind(&addresses[..]).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
+        let runtime = threads::handle().map_err(BindError::Threads)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener).map_err(failed)?
+        };
+        let (alive, gone) = mpsc::sync_channel(0);
+        let accept = Accept {
+            queue: Arc::clone(&queue),
+            tally: Arc::default(),
+            runtime: runtime.clone(),
+            queue_limits,
+        };
+        let tally = Arc::clone(&accept.tally);
+        let task = runtime.spawn(async move {
+            let _alive = alive;
+            accept.run(listener).await;
+        });
+        Ok(Self {
+            queue,
+            tally,
+            runtime,
+            local,
+            listening: Some(Listening { task, gone }).into(),
+            pid: process::id(),
+        })
+    }
+
+    /// The queue that tells what happens.
+    pub fn queue(&self) -> &EventQueue {
+        &self.queue
+    }
+
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Whether connections are accepted.
+    pub fn is_listening(&self) -> bool {
+        lock(&self.listening).is_some()
+    }
+
+    /// Stops accepting, and frees the port before it returns. Connections go on.
+    pub fn stop_listening(&self) {
+        let Some(listening) = lock(&self.listening).take() else {
+            return;
+        };
+        if self.is_foreign() {
+            std::mem::forget(listening);
+            return;
+        }
+        listening.task.abort();
+        // An error is what is waited for: the task has dropped its end.
+        let _ = listening.gone.recv_timeout(STOP);
+    }
+
+    /// Stops accepting, aborts every connection, and returns when their sockets are closed.
+    pub fn stop(&self) {
+        self.stop_listening();
+        if self.is_foreign() {
+            return;
+        }
+        self.tally.abort_all();
+        self.tally.wait_for_none(STOP);
+    }
+
+    /// Whether this is the copy of a server that a fork left in the child: its threads are the
+    /// parent's, and so are its sockets.
+    fn is_foreign(&self) -> bool {
+        self.pid != process::id()
+    }
+
+    /// The runtime whose threads drive the connections.
+    pub fn runtime(&self) -> &runtime::Handle {
+        &self.runtime
+    }
+}
+
+/// What the accepting task needs.
+#[derive(Debug)]
+struct Accept {
+    queue: Arc<EventQueue>,
+    tally: Arc<Tally>,
+    runtime: runtime::Handle,
+    queue_limits: QueueLimits,
+}
+
+impl Accept {
+    async fn run(self, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.announce(stream, peer),
+                Err(error) if is_the_clients(&error) => {}
+                Err(_) => sleep(EXHAUSTED).await,
+            }
+        }
+    }
+
+    fn announce(&self, stream: TcpStream, peer: SocketAddr) {
+        // Without its address the connection is gone already.
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        // Frames are written whole, so there is nothing for Nagle's algorithm to gather.
+        let _ = stream.set_nodelay(true);
+        let incoming = Box::new(Incoming {
+            stream,
+            handle: Handle::new(peer, local, self.queue_limits),
+            queue: Arc::clone(&self.queue),
+            tally: Arc::clone(&self.tally),
+            runtime: self.runtime.clone(),
+        });
+        self.queue
+            .append(|batch| batch.push(0, Delivery::Accepted(incoming)));
+    }
+}
+
+/// Whether accepting failed for one client only (accept(2): it is gone before it was accepted).
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// A connection that was accepted; nothing of it has been read. Dropping it closes it.
+#[derive(Debug)]
+pub struct Incoming {
+    stream: TcpStream,
+    handle: Handle,
+    queue: Arc<EventQueue>,
+    tally: Arc<Tally>,
+    runtime: runtime::Handle,
+}
+
+impl Incoming {
+    /// Acts on the connection.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Begins to read. From now on the queue tells of it as `connection`; that number is free
+    /// again after [`Delivery::Closed`].
+    pub fn start(self, connection: u32, options: &ConnectionOptions) {
+        self.handle.configure(options);
+        let counted = self.tally.count(&self.handle);
+        let driver = driver::drive(
+            self.stream,
+            driver::Ends {
+                handle: self.handle,
+                queue: self.queue,
+                connection,
+            },
+            options,
+            counted,
+        );
+        self.runtime.spawn(driver);
+    }
+}

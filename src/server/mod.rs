@@ -1,0 +1,26 @@
+//! The server: sockets, threads and clocks around [`protocol`](crate::protocol), with tokio.
+//!
+//! A [`Server`] listens; each connection it accepts is announced on the [`EventQueue`] and read
+//! only after the queue's owner has called [`Incoming::start`]. From then on a driver task moves
+//! the bytes, and everything that happens comes out of the queue, in order, ending with
+//! [`Delivery::Closed`]. The queue's owner is one thread, woken through a file descriptor; what is
+//! sent through a [`Handle`] may come from any thread.
+
+mod config;
+mod driver;
+mod events;
+mod handle;
+mod listener;
+mod outbound;
+mod runtime;
+mod stream;
+mod tally;
+pub mod tls;
+mod wakeup;
+
+pub use config::{ConnectionOptions, QueueLimits};
+pub use events::{Batch, Delivery, EventQueue, Kind, Record};
+pub use handle::{Handle, Sent};
+pub use listener::{BindError, Incoming, Server};
+pub use outbound::Outbound;
+pub use wakeup::Wakeup;

@@ -1,0 +1,178 @@
+//! The outbound buffer: what has been sent and not been written yet.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+};
+
+use bytes::{Buf, Bytes};
+
+/// How many pieces one write takes at most.
+const MAX_SLICES: usize = 32;
+
+/// A tail up to this size keeps its memory when it has been written.
+const KEPT_TAIL: usize = 4 * 1024;
+
+/// The outbound buffer. Small frames are gathered in one tail; large payloads stand by themselves
+/// and are not copied.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    pieces: VecDeque<Bytes>,
+    tail: Vec<u8>,
+    /// How much of the tail is written, while no piece stands before it.
+    written: usize,
+    len: usize,
+}
+
+impl Outbound {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends bytes, copied.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Appends parts, copied, but for the first `skip` bytes of them together.
+    pub fn extend_parts(&mut self, parts: &[&[u8]], mut skip: usize) {
+        for part in parts {
+            let skipped = skip.min(part.len());
+            self.extend(&part[skipped..]);
+            skip -= skipped;
+        }
+    }
+
+    /// Appends bytes, shared.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.len += bytes.len();
+        if !self.tail.is_empty() {
+            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
+            tail.advance(std::mem::take(&mut self.written));
+            self.pieces.push_back(tail);
+        }
+        self.pieces.push_back(bytes);
+    }
+
+    /// Lets `append` add to the end.
+    pub fn append<R>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        let before = self.tail.len();
+        let result = append(&mut self.tail);
+        self.len += self.tail.len() - before;
+        result
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes as much as `write` takes: `Ok(true)` once nothing waits any more, `Ok(false)` where
+    /// it would block.
+    ///
+    /// # Errors
+    /// Those of `write`, but for `WouldBlock` and `Interrupted`; a write of nothing is `WriteZero`.
+    pub fn flush(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        while self.len > 0 {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = 0;
+            for piece in self.pieces.iter().take(MAX_SLICES - 1) {
+                slices[count] = IoSlice::new(piece);
+                count += 1;
+            }
+            if self.pieces.len() < MAX_SLICES && self.written < self.tail.len() {
+                slices[count] = IoSlice::new(&self.tail[self.written..]);
+                count += 1;
+            }
+            match write(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.advance(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.len -= n;
+        while let Some(piece) = self.pieces.front_mut() {
+            if n < piece.len() {
+                piece.advance(n);
+                return;
+            }
+            n -= piece.len();
+            self.pieces.pop_front();
+        }
+        self.written += n;
+        if self.written == self.tail.len() {
+            self.written = 0;
+            self.tail.clear();
+            if self.tail.capacity() > KEPT_TAIL {
+                self.tail = Vec::new();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn everything_is_written_in_order(
+            parts in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
+            room in prop::collection::vec(0usize..50, 1..80),
+        ) {
+            let mut out = Outbound::default();
+            let mut expected = Vec::new();
+            let mut written = Vec::new();
+            let mut room = room.into_iter();
+            let mut flush = |out: &mut Outbound, written: &mut Vec<u8>| {
+                let mut left = room.next().unwrap_or(usize::MAX);
+                out.flush(|slices| {
+                    if left == 0 {
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
+                    let mut taken = 0;
+                    for slice in slices {
+                        let n = slice.len().min(left);
+                        written.extend_from_slice(&slice[..n]);
+                        left -= n;
+                        taken += n;
+                    }
+                    Ok(taken)
+                })
+                .unwrap()
+            };
+            for (shared, bytes) in parts {
+                expected.extend_from_slice(&bytes);
+                if shared {
+                    out.push(Bytes::from(bytes));
+                } else {
+                    out.extend(&bytes);
+                }
+                flush(&mut out, &mut written);
+                prop_assert_eq!(out.len(), expected.len() - written.len());
+            }
+            for _ in 0..100 {
+                flush(&mut out, &mut written);
+            }
+            prop_assert!(out.is_empty());
+            prop_assert_eq!(written, expected);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The drivers that are alive, for a stop that waits until their sockets are gone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::handle::Handle;
+
+/// The drivers that are alive.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    alive: Mutex<Alive>,
+    none: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Alive {
+    handles: HashMap<u64, Handle>,
+    next: u64,
+}
+
+/// Counts as one, until dropped.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    tally: Arc<Tally>,
+    number: u64,
+}
+
+impl Tally {
+    /// Counts one more.
+    pub(crate) fn count(self: &Arc<Self>, handle: &Handle) -> Counted {
+        let mut alive = lock(&self.alive);
+        let number = alive.next;
+        alive.next += 1;
+        alive.handles.insert(number, handle.clone());
+        Counted {
+            tally: Arc::clone(self),
+            number,
+        }
+    }
+
+    /// Aborts every connection.
+    pub(crate) fn abort_all(&self) {
+        let handles: Vec<_> = lock(&self.alive).handles.values().cloned().collect();
+        for handle in handles {
+            handle.abort();
+        }
+    }
+
+    /// Waits until nothing is alive; `false` where that took longer than `patience`.
+    pub(crate) fn wait_for_none(&self, patience: Duration) -> bool {
+        let (alive, _) = self
+            .none
+            .wait_timeout_while(lock(&self.alive), patience, |alive| {
+                !alive.handles.is_empty()
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        alive.handles.is_empty()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut alive = lock(&self.tally.alive);
+        alive.handles.remove(&self.number);
+        if alive.handles.is_empty() {
+            alive.handles = HashMap::new();
+            self.tally.none.notify_all();
+        }
+    }
+}
+
+/// Locks, also where another thread panicked meanwhile: what is guarded here is whole between any
+/// two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,329 @@
+//! TEST KEYS, worth nothing: made with OpenSSL 3.0 for these tests and used nowhere else.
+//!
+//! All the EC ones are the same P-256 key, all the RSA ones the same key of 2048 bits; the
+//! passphrase of the encrypted ones is [`PASSPHRASE`].
+
+/// What every encrypted key here opens with.
+pub(super) const PASSPHRASE: &str = "correct";
+
+/// `openssl pkcs8 -topk8 -nocrypt`
+pub(super) const EC_PKCS8: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWZuPFo8+gefsvvGn
+2CnJicKZm3W3mbhABAGAI9+h46ShRANCAAQISI8lO843NJ4IEYq8ZwHNmobQWxMU
+2HMrpycZ5br7Hgtb7comXg2kmyZs6LO9uwmu9uND+F2qYMfhNqujtpLk
+-----END PRIVATE KEY-----
+";
+
+/// `openssl ecparam -name prime256v1 -genkey`: the parameters come first.
+pub(super) const EC_SEC1: &str = "\
+-----BEGIN EC PARAMETERS-----
+BggqhkjOPQMBBw==
+-----END EC PARAMETERS-----
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIFmbjxaPPoHn7L7xp9gpyYnCmZt1t5m4QAQBgCPfoeOkoAoGCCqGSM49
+AwEHoUQDQgAECEiPJTvONzSeCBGKvGcBzZqG0FsTFNhzK6cnGeW6+x4LW+3KJl4N
+pJsmbOizvbsJrvbjQ/hdqmDH4Taro7aS5A==
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl ec -aes128`
+pub(super) const EC_AES128: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-128-CBC,293E405DA035084774D16A025A7872B9
+
+LMEnItgsqy921+Kvjw6wuyGAU+J3EUork/3vComCt5WfdO89Z/NSnFSaslqXZeFb
+/0VoqXKrAYipmMEIiDp/srij5RVp2BWjR7sC4jVdwGcihr9h5R5RR3SrgF2asa8t
+E42birURaXFe9JzafS3IjodFRAEmjOKSYt3jJdZxCts=
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl ec -aes192`
+pub(super) const EC_AES192: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-192-CBC,62A4760B07D594A4BD1BEBD129488B26
+
+sXDUZTXzU03j4aNb3CskmKSaLdEuuhuCzUppdlzySUTXRSFeX/i63oeivdXQjjPf
+sqgjGbl6cOKbCIOhA3M/4P8PisJKw0MCVYNRFNNyFerkvkRaYeANu26V2aPLUOie
+aOmt03J9z1ybgZxPHfUV6fe7Z3YimmVjJqaHixj36Ps=
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl ec -aes256`
+pub(super) const EC_AES256: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-256-CBC,7EB3783876F8C46389FA9F4A2CF07A87
+
+2+0KE9QzeJIYJRsKPp1125UkAatggIwygGvMuloFIKFbT9x8tYuSxz46FWcC4kS1
+m1xQlHFrtw4N6duEVZQZGq7C9YKAlx6XsduFITcP3ZElzj+WQARpetoLa21rZVcl
+uYS1dM1gdoWibC99g5/wPQZ4GD5PzLgu1hTzF4JWWow=
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl ec -des3`
+pub(super) const EC_DES3: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: DES-EDE3-CBC,89128722891B6DFC
+
+GKqx4Jf1Q61F52rLoiW956suvddj95baRGS+kIUBcaH4V+1QLRznbXRO8j8xRwPd
++zFkQZPcz62gvG/71iHHSUNyr0ORsqy/cOPj21fH+x7g9hC9bIqgS7pV5BXNXuZ+
+tYfOzLtAIoseS1CVHtpV4DENVxpYj4S2XKxec7kPXLg=
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl ec -camellia128`
+pub(super) const EC_CAMELLIA: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: CAMELLIA-128-CBC,97798105A1E880213B3697C0496026DB
+
+LCmwReOxnH7FVqUby9bIBL5MEvXxsgvbd9RY6a6Hiu2Upc4IyQn4e8te4YQiBnsX
+KKoCV1+87ncPK7Qt51iAcU26WfCgarmpGxn9MZhJzNK2CIVwqgMUh6yZoDUaeK4a
+nKfHU9HKsOHP1VdfrkId9e4HWX/q/Sf79jw5UPIO7ak=
+-----END EC PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -v2 aes-256-cbc`, the default of OpenSSL 3
+pub(super) const EC_PBES2_AES256: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhA2blcwvsBJQICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEKZOvFwMEibbU+wfImZKl/IEgZD3
+mAT7bh3dSQNrSmW0K1a789WgHh5odWv7FjUIlNCJ4qmi9A4AdRekhHn0pxmWoZx6
+7J9NIQ91EQJcTdZsmAHXgaVmzOrd1j0O7bgx546Xx2ore2uPsa7+ZOQiCIjWVF8S
+MJArkFE5XeD4m6w41WLxeuMVf/6SPN1DvfakRAssijqtcxSnnJgVC2yDV4NdTuc=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 1`: quick to try many passphrases on.
+pub(super) const EC_PBES2_ONE_ROUND: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHrMFYGCSqGSIb3DQEFDTBJMCgGCSqGSIb3DQEFDDAbBAioLzZu8jmnnQIBATAM
+BggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQNhrucAmoZusZW7Z+fqXyVASBkLac
+1Qv9oxByfPZW8ZrvUan0DQHL+4xYTNZJ1O0a7rmmhRjEiHMm/Efg/H6PoBizwSuE
+wObwvwfVoQGoySuAPfm9hHZJHmJeOx5myNPCdjILOW7q5v9H8kBfHjwRGm1Tg/wD
+rqa1gh2rcOyovkt3SxL6l+wFWnrWQJSL1ClN26wGmJLkb+oLJOsONcVDOovknA==
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -v2 des3 -v2prf hmacWithSHA1`, as of OpenSSL 1.0
+pub(super) const EC_PBES2_DES3_SHA1: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHVMEAGCSqGSIb3DQEFDTAzMBsGCSqGSIb3DQEFDDAOBAh7SDgELPMEmwICCAAw
+FAYIKoZIhvcNAwcECLLibF3XmIdOBIGQlWKUBJm8xqiIm5Tg1EQsUvMI+We5LDuL
+7Wmg/LWWrCTB2pW2ObXxOaxpj8kw2XlAf5kwjXSMx/KKSwINMAqs2joKbdM8IYTv
+NDFLtgoGknltfXWprf035JgRdRusgf0HhltA42iar3UijXOFhHR9YYrHpqQbHQCu
+AORzNPRzGG5HN+LoGqnZlxfPmwsBqHEV
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -scrypt -scrypt_N 1024`
+pub(super) const EC_SCRYPT: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHkME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAjmrNiR/hS9JgICBAAC
+AQgCAQEwHQYJYIZIAWUDBAEqBBAMdmxS07B5K6PFqBm0mlsYBIGQts0EDk8/eWAZ
+A2akteaMsr5o2Zzn7ow5Wh3cRBzxharDxmUvIKcHkh+Fn42muKgNpDE/beDTutVk
+ASLit7wpf7SvzR67s+eu495llCw7Dqwbr0uOWMphzP9LOrfVQN6prMK9U14HlQH5
+UdzLyUQr+/DrNLv+Sl9eiKuBm3u7m1fnkYs0Ibb6BE7jn4qeoeBV
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -v1 PBE-MD5-DES`
+pub(super) const EC_PBES1: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGwMBsGCSqGSIb3DQEFAzAOBAg+bjXaad0P8QICCAAEgZBQcRSVDhsaxo5QTibI
+LEwUvTv3TGAoK/R7HvvdTcybXC7xH3v1FdY+kax5ZLy+0A/3Dauxan88W6Z8qIym
+AGDucuyhLdp/QA/5nphQXQw0exb5OjJSu0mhLnkLEy0kNnJykEozbNucfaqnyABl
+R3UH4wXNTvUSdxEXk4JOpuC0OKK79TBEnEtWjR1aCZSR+f4=
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES`
+pub(super) const EC_PKCS12: &str = "\
+-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGxMBwGCiqGSIb3DQEMAQMwDgQIVC6sjDN/hr8CAggABIGQOBURN1J5SzKCxJLg
+d287VTONJz+TV3FUfDZTZvxOUeR/NiTuUS/vWt9NC9LIuc+YjBCWigi0DnZHQez4
+8ALG7Kh0k8Yrm8L+KZmCKKnfYJcVpx2PeTN/9Bioe7nqTshyExwQEZLWNK9J5UwV
+6AZMEg+A3DYSvjYicaZb9dlBHi3NmdggVi2rTJPriEKpsvSc
+-----END ENCRYPTED PRIVATE KEY-----
+";
+
+/// `openssl genrsa 2048`
+pub(super) const RSA_PKCS8: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCdVRHRkbefgI5H
+0PDMrFZNmEnXN4GxTvRApuGpfrmksKLwotTKwcPP7TXeXZgm4rXpRYHdg6y8qEcl
+yMEXyw1BD3d7awJYj6bnKaRjjf28Xau2wwEhYciHyWzvp+8vXTGGjN+1OBTJFu0J
+wiY93pQEa5VJuYF7qFSFWGxmp5ngKEDhK4uc7l2IF8XSlETLPK0I13I7tkDaa13C
+qqcpu+dIu5APC4AO3owZmuQsKxz/FAhwtfbgfzun/bBSFVJ1X0E0+6ZdHhwnQVko
+GTi0T3qHGyAQkUJkMSRE/NR6sm5pwKtKjZvVZo61ZWSAwmpWq55SFU8T/HJBTXaR
+SaAwOl8lAgMBAAECggEAPAV6OMMolDcNEKTLWKneetfAQ9SvK599WzTPHkR0OjoQ
+z1CvcXKeazKJvH1kUGFpGMcllgZn3cks62M9FwCl2840vObEDFkxSTr/teMzi6sI
+mT6nrb6KLBNR9dPRUfZxsG0J4y6z70tJvtFMmYnSWiVY3LlihnRfWkezgy4pa/QV
+c3bCZZBltZRU1nBsMAdxZxM2Q+MJRGEGKEbxgPmM6qPB4ys04WgA8SUBb/4dVN7g
+plAtXdZkpqzjAHbdOidQPy7DpE0W0vUlFU3ESxXt6Ooy6NZpqX9mSG+fiKeHjpy3
+A94QGcIpzq1xuwTsN3CgEo4I+gc+eBJ4n6HBW2opeQKBgQDeBe6HYkqWOueIBSta
+WXtdY+1Qor9YbyaPHFbgkMdMi94HJF402c6REil5ySdyVKL7ZanFBB+t22ZrzYzg
+M5E3JTX1XQDL95GPeafSk8Gfwf6dJvZEXZwiWjK16nBjA/neRSnG5jX/z5owfEa2
+qgC/mq8Zqm3B/gatHKNhYpDYXwKBgQC1aMhaS9qbRfWL0So5oSqTYZ3Lbw1sGdLH
+OSVVRWSaCh+SeHp3SnlG2UPN5sGXBFbnra2mQnsXoMrbH0oSh+BSh4oxfcMirtEQ
+kqpk83/bj1rEdAFRSqln+6TpF3c5g20rv3x88M4FUL1LUTA/NdfoKlKdmwflFV/3
+28uGu1wG+wKBgGigmvup0kRhleJ/rSJysLQd9yPczhc6qg0e6cIB+CmWcBcliE+X
+pMSwrmL57GDwia23Bv4VJ2iiz+1VfGHbaz91hawPG+UC0dGvHusZPlGu9fHQ/pTR
+GFcH8oXP6Q6APSwFo95bdm8Kwjq/FgPWsWuZ1ZJewkJ9F2BU8pld/aw5AoGAec+A
+KNGiWnzhYh7zAXtswUXc1Mse8iVs2QVQQi+0W5LMnGd1pEBHqwEcfFekSilJyYtf
+fLJLQRRg4j3iWQsP35rPemf97X4BN+WjsOGoSt+5jQxwDgvaMM5Sb4moLuBHIAcW
+Kjbvv7X1RWugv/EBpw00KEv/Qx3VMPNPeIq6Qp0CgYEAuL/VYJpEHn0U2b121hAY
+bpJjooCOOFxk9JdYXp6uuZhJQhZNp1yOWSN7gQoxKwa/qZ52/00UQpBmooaJiYeL
+9egJdJ+n6S2kKRV1DepRR/UDH4jPbHB6FcHDmPRpDIvvJir/yjMT0QYz+CLmIIeQ
+murkJTXQqScr+bMYBfHcOkM=
+-----END PRIVATE KEY-----
+";
+
+/// `openssl rsa -traditional`
+pub(super) const RSA_PKCS1: &str = "\
+-----BEGIN RSA PRIVATE KEY-----
+MIIEowIBAAKCAQEAnVUR0ZG3n4COR9DwzKxWTZhJ1zeBsU70QKbhqX65pLCi8KLU
+ysHDz+013l2YJuK16UWB3YOsvKhHJcjBF8sNQQ93e2sCWI+m5ymkY439vF2rtsMB
+IWHIh8ls76fvL10xhozftTgUyRbtCcImPd6UBGuVSbmBe6hUhVhsZqeZ4ChA4SuL
+nO5diBfF0pREyzytCNdyO7ZA2mtdwqqnKbvnSLuQDwuADt6MGZrkLCsc/xQIcLX2
+4H87p/2wUhVSdV9BNPumXR4cJ0FZKBk4tE96hxsgEJFCZDEkRPzUerJuacCrSo2b
+1WaOtWVkgMJqVqueUhVPE/xyQU12kUmgMDpfJQIDAQABAoIBADwFejjDKJQ3DRCk
+y1ip3nrXwEPUryuffVs0zx5EdDo6EM9Qr3Fynmsyibx9ZFBhaRjHJZYGZ93JLOtj
+PRcApdvONLzmxAxZMUk6/7XjM4urCJk+p62+iiwTUfXT0VH2cbBtCeMus+9LSb7R
+TJmJ0lolWNy5YoZ0X1pHs4MuKWv0FXN2wmWQZbWUVNZwbDAHcWcTNkPjCURhBihG
+8YD5jOqjweMrNOFoAPElAW/+HVTe4KZQLV3WZKas4wB23TonUD8uw6RNFtL1JRVN
+xEsV7ejqMujWaal/Zkhvn4inh46ctwPeEBnCKc6tcbsE7DdwoBKOCPoHPngSeJ+h
+wVtqKXkCgYEA3gXuh2JKljrniAUrWll7XWPtUKK/WG8mjxxW4JDHTIveByReNNnO
+kRIpecknclSi+2WpxQQfrdtma82M4DORNyU19V0Ay/eRj3mn0pPBn8H+nSb2RF2c
+IloytepwYwP53kUpxuY1/8+aMHxGtqoAv5qvGaptwf4GrRyjYWKQ2F8CgYEAtWjI
+Wkvam0X1i9EqOaEqk2Gdy28NbBnSxzklVUVkmgofknh6d0p5RtlDzebBlwRW562t
+pkJ7F6DK2x9KEofgUoeKMX3DIq7REJKqZPN/249axHQBUUqpZ/uk6Rd3OYNtK798
+fPDOBVC9S1EwPzXX6CpSnZsH5RVf99vLhrtcBvsCgYBooJr7qdJEYZXif60icrC0
+Hfcj3M4XOqoNHunCAfgplnAXJYhPl6TEsK5i+exg8Imttwb+FSdoos/tVXxh22s/
+dYWsDxvlAtHRrx7rGT5RrvXx0P6U0RhXB/KFz+kOgD0sBaPeW3ZvCsI6vxYD1rFr
+mdWSXsJCfRdgVPKZXf2sOQKBgHnPgCjRolp84WIe8wF7bMFF3NTLHvIlbNkFUEIv
+tFuSzJxndaRAR6sBHHxXpEopScmLX3yyS0EUYOI94lkLD9+az3pn/e1+ATflo7Dh
+qErfuY0McA4L2jDOUm+JqC7gRyAHFio277+19UVroL/xAacNNChL/0Md1TDzT3iK
+ukKdAoGBALi/1WCaRB59FNm9dtYQGG6SY6KAjjhcZPSXWF6errmYSUIWTadcjlkj
+e4EKMSsGv6medv9NFEKQZqKGiYmHi/XoCXSfp+ktpCkVdQ3qUUf1Ax+Iz2xwehXB
+w5j0aQyL7yYq/8ozE9EGM/gi5iCHkJrq5CU10KknK/mzGAXx3DpD
+-----END RSA PRIVATE KEY-----
+";
+
+/// `openssl rsa -traditional -aes256`
+pub(super) const RSA_AES256: &str = "\
+-----BEGIN RSA PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-256-CBC,05A37D54DEDD53E38D9C32E4184C3E65
+
+QK4oABxHahkwx9UoMPsd1Yo9MuFqlQAcgz/Km3GKG2xcG0VayiLnGyPTyGD+s8cC
+1ZFAldZLoZ09eaWJWJQuIAQnpPtrRBGEo584xr9+S7d7/SmjQqooOuqI1o3LHiVU
+DmLNeM4O//Y/W7moRvPyvTpmJh2RobKmOaG8G5P9F1asFoEWahIxlGvaqDZwKdyX
+g7bDh7LHbas3AsWsRR92yG1Qj4PAFvOzJux2nqYARZOnhvYZWWfrocGk8a4UfZ+I
+ZnlecE9+xK7PTKDDuOP+s3uvCpSgME90M8OMKg/cFYIknB/tt/MJiOYVzcViep6x
+/n+Wc1tQcvZMXBB0V8kSez4REPLXZLw8XBiD6/NIw6gNtODwB4ReLUAPIZAfXBot
+JyTGDkA8Y5EPVJBnGu+/tUXhg3jiP/lHOgwgGf0VPFFxhQEGwgS+ZdStnYDBD76b
+ioAa142q6sWmtd9NEl4s+KNzY5svFZtsD9BkXuf0NrsHh3sNNuaXhLeC75pu50dU
+b8IomwTrBN5IqJllP5kRzwGnjrdsECVL0o33bSNJwHb0Zz9j8bwlXi7tEtYJKTNq
+aV0A3MjbC5lv0YQxHp7uDQgzYSFCMI8HAktqNLprEU+rmpCAGWANHOLv/EbVNSiJ
+zA3Oi96zGsuuETAOX6FhGmOj+/NPovhFvHzCVBSwLkwCYb0OXEHGd7vm/8hUWOWC
+aNMTWeScL9wYtmxJ/JmnA+cidCj/bNih8b+rzZFgPsVI0A3HJG4ShW+ajxee/50h
+eeX4B5pnSMuJ3X5FtuETbDP9tsWXzIVaBiwOknegi+1OaSKTyzxFOqmDR5IPXpDm
+mEzEvBlTwQ4FQQwPIni3LPHMVg1yVdEniT+E1fd8mkBbEYin8T6wp8GFXl9ZdxX0
+LZXp/7hJNSQ5N2LSmF2hQ4aL6JtgAtdvxmwlHw/R8i8H0ZtI7RFsaSeEnRt/tvze
+uw4U39SvuLP/n1sVtZVWiqs3Z7RGwMEusZK70FO4f0ZfoKaeoDCJ8//V+DP0stHq
+I89V1VTPmUMnmPJikrlO0n2qzVt3rGkAxUY2R11m8CBZWHeJbk5tB8OYNJPbKRmV
+XpGQrjcCrRTSR2B8UWb8DU6w4ZE8NyMSIMK5z+FitpO9R3UfIDp8YTAjsytu9W49
+AwT9j0a/6L/my6mfL+O2/a2v4lmcXWiU60YLxYR+2zaK1endn5/+TSmwIaT9PGLB
+vBZADnV56cTfupdCToj/J1t+/Yn4SlakGvKIHjdjWdP4TlOfdxJvsJkXX2myuNXu
+t7g5u7dQHYApjAMrvDS+aZNrxmimfF+Y7tyCijw4IiS5I2vKcZ7KRoWNAWXMxtgE
+lbk68hX2jwa54VEUMGdd4moFQxgGZTBR+4xHbH92YzQiejtXNS0ETlpgJAAxRGGX
+hMafQoWlBoLCRkxf8rlTCFYDsTLp6NrNaUNWQMwNfwp1XhT5hdiYUXf9SRYsy2Qd
+9l/1Jx1W+GmSqAVEk1iKkHHnxmpiKQqPMQIymOgPYuY0eM7Xv8BaCoft8sqbFjGd
+6MTluWek/Hr9We2F+eQ39xHlmvbi+xDuQGOwqziwYTOfz4LNYtU1+BGPKrGddy2a
+-----END RSA PRIVATE KEY-----
+";
+
+/// `openssl genrsa 1024`
+pub(super) const RSA_1024: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAMEQ+hvrs5rrL4ac
+25ESzvbwpVoMRcNtHgb4VbKDB1q8UyMeuDTcpHUXQJ2yqMTC3kri4gKtNsHveMZt
+uN0yG0mqwkP7yPOAuM1DIsljxZfknzyv1c/h0ZUzzcbkpw4RIjPftbXPdxM/EesE
+0ClhZvWIuSlzaQDZKUnunwEXPf61AgMBAAECgYEAwPUSw60CyKadzVAgMhI2P5+r
+4x+46eS4ygaQv+UtCIaIIOWm/U44H76pmfLhsiWAvh+b+0jbHWEVuFwZExntIire
+DICbtZzzQ99Hc4FZlT88w23EqRWil5rRrnfJ3LPq0HxjsxadKMsuH6Y++bSt1ecG
+si4zARNezjWhARLiqNECQQDfrQDKqTbT/DXLNnxgfbk+yt/8zN/EYT3D0YfX/dDD
++aTYIMRKkB+Xav/HpVUW7qt45UAuA23yDVN1B0XeEDILAkEA3PePpTfZ2C3SkbCZ
+1UhQHPca60DBHIiJmaDQ57O2SGRfCaELvkbFuNprptsRH16v4UjEf1SJO1/udAe8
+RW/KPwJAIHQ0qjMVLnrovzx/nWyAhVjgWQjM6uyFDrWHNVKxiM3fGjDe6kaxHsI6
+rJgTmYk1vgvdXQ/IUxeV5WQRwh+tcwJAbg269J4BmQMRilB7/ddbV2HXfW4uAEkc
+x3BqO8ytMBcVopUcZTOYjL30uhEH0Sj2zmzQuV5gTzszZ4Tmx2qrPwJBAKu3QGbN
+xPnsPj+NcTHfQxz04y/WJQ3KIo0MoDUkE5NHyGMpLL7ID2vWW7U3BdbMX725EkfV
+QYBwGvw6FoYe+sw=
+-----END PRIVATE KEY-----
+";
+
+/// `openssl genpkey -algorithm ed25519`
+pub(super) const ED25519: &str = "\
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIM3PYeorXwcb90BQmPLW9pigCG1XYLklkGuTF/pfN5l5
+-----END PRIVATE KEY-----
+";
+
+/// `openssl genpkey -algorithm ed448`
+pub(super) const ED448: &str = "\
+-----BEGIN PRIVATE KEY-----
+MEcCAQAwBQYDK2VxBDsEOfQJFurRM0hXnc0DzgA0eMxhAN8b1uEBoi14l6S4J23f
+AMGkx7r3dmgYuQoRLN7xghFRrHSdypSUSg==
+-----END PRIVATE KEY-----
+";
+
+/// `openssl ecparam -name secp521r1 -genkey`, as PKCS#8
+pub(super) const P521: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIAvgAu5KiAgEv18KiJ
+cUViLdYmFqRv7bHKCwzIpy0+i7/sjPwHsTfN3hK8+puxcF5GYyh084Drk59g0uAY
+cixIn32hgYkDgYYABAAdmF0nlnYu2PJNvQUSS6Vn0F5h8vKYO1jjySXyCJ+HL5m5
+7mUfF7CLThI50IJjxwZeKGrHxsj1UOOapB18VUpaLQABSLUhIYUk+7ZLf9MoMYmd
+ko1vniQ3tbJkiAcKi5Gxydjjqj3iBXe6GiAcoBAcBXuCTYeA5sYoBJuQxGydxIZm
+NA==
+-----END PRIVATE KEY-----
+";
+
+/// `openssl ecparam -name secp256k1 -genkey -noout`
+pub(super) const SECP256K1_SEC1: &str = "\
+-----BEGIN EC PRIVATE KEY-----
+MHQCAQEEIIYZhTFs2Ovo9ipfJnN2GUwSg6lD+rFQ1EchjhKwfpN5oAcGBSuBBAAK
+oUQDQgAEmkNoBb2sBKeZgXrf3K0+rpJYz+RaVeuxWDp1eaxdaOqcTVVeax7ZGVZI
+O25DpuzkjkmscOrg5Df1Nyu/7q6qwA==
+-----END EC PRIVATE KEY-----
+";
+
+/// `ssh-keygen -t ed25519`
+pub(super) const OPENSSH: &str = "\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACAj8QM3NDFc1HG6vcIdU4JogkluJ1HK++JKbnd/7iRtUAAAAJD+YgKa/mIC
+mgAAAAtzc2gtZWQyNTUxOQAAACAj8QM3NDFc1HG6vcIdU4JogkluJ1HK++JKbnd/7iRtUA
+AAAED4nYqL7PklkXaV/F5z7Gm/kXPU5QYdfdRtLmiApyMawCPxAzc0MVzUcbq9wh1TgmiC
+SW4nUcr74kpud3/uJG1QAAAAB3Jvb3RAdm0BAgMEBQY=
+-----END OPENSSH PRIVATE KEY-----
+";
+
+/// `openssl x509 -req -signkey`, of the EC key: X.509 version 1
+pub(super) const EC_CERT_V1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBJDCBywIURg5rPz0CXpmbRcn/gNhBo6k7QMIwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE3MjMzNFoYDzIxMjYxMDI5MTcyMzM0
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQISI8lO843NJ4IEYq8ZwHNmobQWxMU2HMrpycZ5br7Hgtb7comXg2kmyZs6LO9
+uwmu9uND+F2qYMfhNqujtpLkMAoGCCqGSM49BAMCA0gAMEUCIQDtNpqX53h1dF7T
+Hl7zNFbWMK+GMaAjKu6eKjyso+NIUgIgbPbED/+QtJaCw3LfNcVBtNq0Wr9tBTTw
+OObY7uOdNks=
+-----END CERTIFICATE-----
+";

@@ -1,0 +1,133 @@
+//! PEM as OpenSSL reads it: RFC 7468, and the headers of RFC 1421 that encrypted keys still have.
+
+use std::io;
+use std::path::Path;
+
+use base64::prelude::{Engine as _, BASE64_STANDARD};
+
+use super::error::{Origin, TlsError};
+
+/// The text that an option holds or names.
+pub(super) struct Source {
+    pub(super) origin: Origin,
+    text: String,
+}
+
+/// What stands between one `BEGIN` and its `END`.
+pub(super) struct Block<'a> {
+    pub(super) label: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+    body: String,
+}
+
+impl Source {
+    /// Whichever was given, of the path and the text, each with its option's name.
+    pub(super) fn read(
+        (path, path_option): (Option<&Path>, &'static str),
+        (text, text_option): (Option<&str>, &'static str),
+    ) -> Result<Option<Self>, TlsError> {
+        let path = path.filter(|path| !path.as_os_str().is_empty());
+        let text = text.filter(|text| !text.is_empty());
+        match (path, text) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(TlsError::BothGiven(path_option, text_option)),
+            (None, Some(text)) => Ok(Some(Self::text(text, text_option))),
+            (Some(path), None) => Self::file(path, path_option).map(Some),
+        }
+    }
+
+    fn file(path: &Path, option: &'static str) -> Result<Self, TlsError> {
+        let origin = Origin::File(path.to_owned(), option);
+        match std::fs::read(path) {
+            // The names in front of a block may be in any encoding; the block is ASCII.
+            Ok(bytes) => Ok(Self {
+                origin,
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(TlsError::FileMissing(origin))
+            }
+            Err(error) => Err(TlsError::FileUnreadable(origin, error.to_string())),
+        }
+    }
+
+    pub(super) fn text(text: &str, option: &'static str) -> Self {
+        Self {
+            origin: Origin::Text(option),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The blocks in their order. Whatever stands outside of them is a comment.
+    pub(super) fn blocks(&self) -> Result<Vec<Block<'_>>, TlsError> {
+        let mut blocks = Vec::new();
+        let mut open: Option<(&str, Vec<&str>)> = None;
+        for line in self.text.lines().map(str::trim) {
+            match (Boundary::parse(line), &mut open) {
+                (None, None) => {}
+                (None, Some((_, lines))) => lines.push(line),
+                (Some(Boundary::Begin(label)), None) => open = Some((label, Vec::new())),
+                (Some(Boundary::End(end)), Some((label, lines))) if end == *label => {
+                    blocks.push(Block::new(label, lines));
+                    open = None;
+                }
+                (Some(_), _) => return Err(self.damaged(format!("{line:?} is out of place"))),
+            }
+        }
+        match open {
+            Some((label, _)) => Err(self.damaged(format!("\"BEGIN {label}\" has no END"))),
+            None => Ok(blocks),
+        }
+    }
+
+    /// What a block holds, and nothing else.
+    pub(super) fn decode(&self, block: &Block<'_>) -> Result<Vec<u8>, TlsError> {
+        BASE64_STANDARD
+            .decode(&block.body)
+            .map_err(|error| self.damaged(format!("\"{}\" is not base64: {error}", block.label)))
+    }
+
+    pub(super) fn damaged(&self, how: impl Into<String>) -> TlsError {
+        TlsError::Malformed(self.origin.clone(), how.into())
+    }
+}
+
+impl<'a> Block<'a> {
+    fn new(label: &'a str, lines: &[&'a str]) -> Self {
+        // RFC 1421 section 4.4: headers, if there are any, end with an empty line.
+        let headers: Vec<_> = lines
+            .iter()
+            .map_while(|line| line.split_once(": "))
+            .collect();
+        let body = lines[headers.len()..].concat();
+        Self {
+            label,
+            headers,
+            body,
+        }
+    }
+
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim())
+    }
+}
+
+enum Boundary<'a> {
+    Begin(&'a str),
+    End(&'a str),
+}
+
+impl<'a> Boundary<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let inner = line.strip_prefix("-----")?.strip_suffix("-----")?;
+        if let Some(label) = inner.strip_prefix("BEGIN ") {
+            Some(Self::Begin(label))
+        } else {
+            inner.strip_prefix("END ").map(Self::End)
+        }
+    }
+}
