@@ -181,13 +181,12 @@ impl Receiver {
         if counted > self.limits.frame as u128 {
             return Err(ProtocolError::FrameTooLong(counted.to_string()));
         }
-        if self.profile.strict_frames && !header.opcode.is_control() {
-            match (header.opcode, &self.fragments) {
-                (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
-                (Opcode::Continuation, Some(_)) => {}
-                (_, Some(_)) => return Err(ProtocolError::ContinuationExpected),
-                (_, None) => {}
+        match (header.opcode, &self.fragments) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) if self.profile.strict_frames => {
+                return Err(ProtocolError::ContinuationExpected);
             }
+            _ => {}
         }
         let left = len as usize;
         if !header.stands_alone() {
@@ -289,7 +288,7 @@ impl Receiver {
                 self.finish();
                 sink.event(Event::Close(close));
             }
-            // Only the lenient drafts come here: fragments that nothing began belong to nothing.
+            // A message bears the opcode of its first frame, and that is never a continuation.
             Opcode::Continuation => {}
         }
         Ok(())

@@ -110,7 +110,7 @@ pub struct Batch {
 
 impl Batch {
     /// The next record, in order.
-    pub fn next(&mut self) -> Option<Record> {
+    pub fn pop(&mut self) -> Option<Record> {
         self.records.pop_front()
     }
 
@@ -206,6 +206,11 @@ impl EventQueue {
         read.clear();
         self.wakeup.clear();
         std::mem::swap(&mut *lock(&self.batch), read);
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.batch).is_empty()
     }
 
     /// Wakes the owner although nothing new waits.

@@ -167,6 +167,11 @@ impl Handle {
         lock(&self.0.link).limits = limits;
     }
 
+    /// How long our close may stay without answer.
+    pub fn close_timeout(&self) -> Duration {
+        lock(&self.0.link).connection.close_timeout()
+    }
+
     /// Sets how long our next close may stay without answer.
     pub fn set_close_timeout(&self, timeout: Duration) {
         lock(&self.0.link).connection.set_close_timeout(timeout);
@@ -269,18 +274,7 @@ impl Handle {
 
     /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
     pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
-        // The receiver has judged the reason; a draft without codes has none.
-        let reason = match code {
-            Some(_) => body
-                .get(2..)
-                .and_then(|reason| std::str::from_utf8(reason).ok()),
-            None => None,
-        };
-        let close = PeerClose {
-            code,
-            reason: reason.unwrap_or_default(),
-            body,
-        };
+        let close = PeerClose::new(code, body);
         self.change(|link| {
             let connection = &mut link.connection;
             link.out.append(|out| connection.peer_closed(&close, out))

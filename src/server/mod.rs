@@ -19,8 +19,8 @@ pub mod tls;
 mod wakeup;
 
 pub use config::{ConnectionOptions, QueueLimits};
-pub use events::{Batch, Delivery, EventQueue, Kind, Record};
-pub use handle::{Handle, Sent};
+pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
+pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server};
 pub use outbound::Outbound;
 pub use wakeup::Wakeup;

@@ -1,1 +1,29 @@
-#![allow(missing_docs)]
+//! The Ruby extension: `EventMachine::WebSocket::Native`, private to the library.
+//!
+//! It converts and decides nothing: what happens is the core's, who is told is Ruby's.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![allow(missing_docs, reason = "there is no Rust interface here, only Ruby's")]
+
+mod bytes;
+mod error;
+mod event;
+mod handle;
+mod handshake;
+mod options;
+mod protocol;
+mod server;
+
+use magnus::{Error, Module, RModule, Ruby};
+
+#[magnus::init(name = "em_websocket_rs")]
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    let event_machine: RModule = ruby.class_object().const_get("EventMachine")?;
+    let web_socket: RModule = event_machine.const_get("WebSocket")?;
+    let native = web_socket.define_module("Native")?;
+    handle::init(ruby, native)?;
+    handshake::init(ruby, native)?;
+    options::init(ruby, native)?;
+    protocol::init(ruby, native)?;
+    server::init(ruby, native)
+}

@@ -23,11 +23,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Answers. A profile with strict frames has a strict handshake too: drafts 05 and 06 were spoken
 /// by clients that were still finding out.
 pub(super) fn respond(request: &Request, profile: &Profile) -> Result<Vec<u8>, HandshakeError> {
-    let key = match profile.strict_frames {
-        true => strict_key(request)?,
-        false => request
+    let key = if profile.strict_frames {
+        strict_key(request)?
+    } else {
+        request
             .header("sec-websocket-key")
-            .ok_or(HandshakeError::KeyRequired)?,
+            .ok_or(HandshakeError::KeyRequired)?
     };
     let subprotocol = request.subprotocol()?;
 
@@ -45,6 +46,8 @@ pub(super) fn respond(request: &Request, profile: &Profile) -> Result<Vec<u8>, H
 
 /// The key of a request that RFC 6455 section 4.2.1 finds nothing wrong with.
 fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
+    let keys: Vec<_> = request.header_all("sec-websocket-key").collect();
+    let key = *keys.first().ok_or(HandshakeError::KeyRequired)?;
     if !request.is_http_1_1() {
         return Err(HandshakeError::HttpVersion);
     }
@@ -52,12 +55,10 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
     if request.header_all("host").count() != 1 {
         return Err(HandshakeError::Host);
     }
-    let keys: Vec<_> = request.header_all("sec-websocket-key").collect();
-    match keys[..] {
-        [] => Err(HandshakeError::KeyRequired),
-        [key] if is_nonce(key) => Ok(key),
-        [..] => Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys))),
+    if keys.len() > 1 || !is_nonce(key) {
+        return Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys)));
     }
+    Ok(key)
 }
 
 /// Whether `key` is the base64 of 16 bytes.

@@ -195,6 +195,16 @@ mod tests {
         assert_eq!(scan(&header[..header.len() - 1]), Found::Beginning);
     }
 
+    #[test]
+    fn looks_at_each_byte_once() {
+        let header = b"\r\nGET /demo HTTP/1.1\r\nHost: x\r\nA: b\r\n";
+        let mut scan = Scan::default();
+        for end in 0..header.len() {
+            assert_eq!(scan.advance(&header[..end], 100), Found::Beginning);
+            assert_eq!(scan.at, end);
+        }
+    }
+
     /// Every count was printed by em-websocket, for the whole text in one call.
     #[test]
     fn refuses_at_the_first_impossible_byte() {
@@ -222,6 +232,7 @@ mod tests {
             (b"\x16\x03\x01\x02\x00\x01", 0),
             (b"<policy-file-request>", 0),
             (b" <policy-file-request/>", 0),
+            (b"\r\n<policy-file-request/>", 2),
         ] {
             assert_eq!(scan(bytes), Found::Garbage(at), "{}", bytes.escape_ascii());
         }

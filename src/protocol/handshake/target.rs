@@ -30,7 +30,7 @@ impl Target {
             path => path.starts_with('/') && has_only(path, "/"),
         };
         let fits = path_fits
-            && authority.map_or(true, |authority| has_only(authority, "[]"))
+            && authority.is_none_or(|authority| has_only(authority, "[]"))
             && query.is_ascii()
             && has_only(fragment, "/?");
         let query_end = uri.len();

@@ -167,21 +167,103 @@ mod tests {
         selected.iter().map(name).collect()
     }
 
+    const TLS13: [&str; 3] = [
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_GCM_SHA256",
+    ];
+    const A256: &str = "ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-RSA-AES256-GCM-SHA384";
+    const CHACHA: &str = "ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305";
+    const A128: &str = "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256";
+
+    /// What `openssl ciphers -s -tls1_2` of OpenSSL 3.0 makes of the list, less what is not here.
     #[test]
-    fn zz_print() {
-        for list in std::fs::read_to_string("/tmp/tls/lists").unwrap().lines() {
-            match select(list) {
-                Err(_) => println!("@@{list}@@"),
-                Ok(_) => println!(
-                    "@@{list}@@{}",
-                    names(list)
-                        .iter()
-                        .filter(|n| !n.starts_with("TLS_"))
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join(":")
-                ),
-            }
+    fn lists_mean_what_they_mean_to_openssl() {
+        let rsa128 = "ECDHE-RSA-AES128-GCM-SHA256";
+        for (list, expected) in [
+            ("ALL", vec![A256, CHACHA, A128]),
+            (
+                "ALL:!ADH:!LOW:!EXP:!DES-CBC3-SHA:@STRENGTH",
+                vec![A256, CHACHA, A128],
+            ),
+            ("HIGH:!aNULL:!MD5", vec![A256, CHACHA, A128]),
+            ("DEFAULT@SECLEVEL=1", vec![A256, CHACHA, A128]),
+            (
+                "EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH",
+                vec![A256, A128],
+            ),
+            ("ECDH+AESGCM:DH+AESGCM", vec![A256, A128]),
+            ("ECDHE+CHACHA20, ECDHE+AESGCM", vec![CHACHA, A256, A128]),
+            ("AES128:CHACHA20:@STRENGTH", vec![CHACHA, A128]),
+            ("ALL:-CHACHA20:CHACHA20", vec![A256, A128, CHACHA]),
+            ("ALL:!CHACHA20:CHACHA20", vec![A256, A128]),
+            ("ALL!CHACHA20", vec![A256, A128]),
+            ("ALL:+AES256", vec![CHACHA, A128, A256]),
+            ("ECDHE+aRSA+AES128", vec![rsa128]),
+            ("AES128;!aECDSA", vec![rsa128]),
+            (rsa128, vec![rsa128]),
+        ] {
+            let expected = expected.iter().flat_map(|some| some.split(' '));
+            let expected: Vec<_> = TLS13.into_iter().chain(expected).collect();
+            assert_eq!(names(list), expected, "{list}");
+        }
+        assert_eq!(
+            names("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256").last(),
+            Some(&rsa128)
+        );
+    }
+
+    #[test]
+    fn tls13_is_untouched_unless_it_is_named() {
+        let [aes256, chacha, aes128] = TLS13;
+        let rsa128 = "ECDHE-RSA-AES128-GCM-SHA256";
+        assert_eq!(names(aes128), [aes128]);
+        assert_eq!(names(&format!("{rsa128}:{aes256}")), [rsa128, aes256]);
+        assert_eq!(
+            names(&format!("{rsa128}:!{chacha}")),
+            [aes256, aes128, rsa128]
+        );
+        assert_eq!(
+            names(&format!("{rsa128}:!CHACHA20")),
+            [aes256, chacha, aes128, rsa128]
+        );
+    }
+
+    #[test]
+    fn what_is_not_here_is_left_out_by_name() {
+        let list = "DHE-RSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE-RSA-AES128-SHA:ECDHE+3DES:!RC4";
+        let left_out = select(list).unwrap().left_out;
+        assert_eq!(
+            left_out,
+            [
+                "DHE-RSA-AES128-GCM-SHA256",
+                "ECDHE-RSA-AES128-SHA",
+                "ECDHE+3DES"
+            ]
+        );
+        assert_eq!(
+            select("ALL:@SECLEVEL=5:@FAST").unwrap().left_out,
+            ["@SECLEVEL=5", "@FAST"]
+        );
+        assert!(select("ALL:!aNULL:-LOW:+SHA:@SECLEVEL=2")
+            .unwrap()
+            .left_out
+            .is_empty());
+    }
+
+    #[test]
+    fn a_list_of_nothing_is_refused() {
+        for list in [
+            "AES128-SHA",
+            "DHE-RSA-AES128-GCM-SHA256",
+            "NOPE",
+            "ALL:!ALL",
+            "!ALL",
+            ":",
+            "!",
+        ] {
+            let error = select(list).err();
+            assert_eq!(error, Some(TlsError::NoUsableCipher(list.to_owned())));
         }
     }
 }

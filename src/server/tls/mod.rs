@@ -12,8 +12,6 @@
 mod certificate;
 mod cipher;
 mod error;
-#[cfg(test)]
-mod fixtures;
 mod key;
 mod peer;
 mod pem;

@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+# Writes a Makefile around `cargo build`, for RubyGems to run: `make clean`, `make`, `make install`.
+
+require "rbconfig"
+require_relative "cargo"
+
+cargo = begin
+  Cargo.find
+rescue Cargo::Missing => e
+  abort e.message
+end
+
+# What is built on the way is a hundred times the size of the extension and goes once that is
+# installed. rb-sys asks $RUBY what it builds for.
+File.write("Makefile", <<~MAKEFILE)
+  DESTDIR =
+  sitearchdir = #{RbConfig::CONFIG["sitearchdir"]}
+  directory = $(DESTDIR)$(sitearchdir)/em-websocket
+
+  export RUBY = #{RbConfig.ruby}
+  export CARGO_PROFILE_RELEASE_DEBUG = 0
+  export CARGO_PROFILE_RELEASE_STRIP = symbols
+
+  all:
+  \t"#{cargo}" build --release --locked --manifest-path "#{Cargo::MANIFEST}" --target-dir target
+
+  install: all
+  \tmkdir -p "$(directory)"
+  \tcp target/release/libem_websocket_rs.so "$(directory)/em_websocket_rs.so"
+  \trm -rf target
+
+  clean:
+  \trm -rf target
+
+  .PHONY: all install clean
+MAKEFILE

@@ -1,0 +1,46 @@
+//! Looking into Ruby strings, and making them: the one file here with `unsafe`.
+
+use em_websocket::protocol::version::Profile;
+use magnus::{
+    encoding::{Coderange, EncodingCapable},
+    RString, Ruby,
+};
+
+/// Lends the bytes of a string to `look`, which must not call Ruby: every caller's closure is Rust
+/// code that knows no Ruby value.
+pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R {
+    // SAFETY: this thread holds the GVL and `look` does not run Ruby, so nobody can change, move
+    // or free the string's bytes before the borrow ends; `string` is on the stack, so that the
+    // garbage collector sees it.
+    look(unsafe { string.as_slice() })
+}
+
+/// A String for a text message: UTF-8, and known to be valid where the draft has checked it.
+pub(crate) fn text(ruby: &Ruby, bytes: &[u8], profile: Option<&Profile>) -> RString {
+    let string = ruby.enc_str_new(bytes, ruby.utf8_encindex());
+    if profile.is_some_and(|profile| profile.checks_text) {
+        let range = if bytes.is_ascii() {
+            Coderange::SevenBit
+        } else {
+            Coderange::Valid
+        };
+        // SAFETY: the receiver has found the bytes to be UTF-8, and `is_ascii` says which of the
+        // two ranges of valid UTF-8 they are in.
+        unsafe { string.enc_coderange_set(range) };
+    }
+    string
+}
+
+/// A String for anything else: ASCII-8BIT.
+pub(crate) fn binary(ruby: &Ruby, bytes: &[u8]) -> RString {
+    ruby.str_from_slice(bytes)
+}
+
+/// Whether a string may be sent as text: valid UTF-8, or ASCII in whatever encoding.
+pub(crate) fn is_text(ruby: &Ruby, string: RString) -> bool {
+    match string.enc_coderange_scan() {
+        Coderange::SevenBit => true,
+        Coderange::Valid => string.enc_get() == ruby.utf8_encindex(),
+        _ => false,
+    }
+}

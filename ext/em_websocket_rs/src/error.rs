@@ -1,0 +1,76 @@
+//! The core's errors as the exceptions that Ruby defines.
+
+use em_websocket::{
+    error::{HandshakeError, ProtocolError, UsageError},
+    server::{tls::TlsError, BindError},
+};
+use magnus::{prelude::*, value::Lazy, Error, Exception, ExceptionClass, RModule, Ruby};
+
+static WEB_SOCKET_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WebSocketError"));
+static HANDSHAKE_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "HandshakeError"));
+static PROTOCOL_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSProtocolError"));
+static INVALID_DATA: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "InvalidDataError"));
+static TOO_BIG: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSMessageTooBigError"));
+
+fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
+    ruby.class_object()
+        .const_get::<_, RModule>("EventMachine")
+        .and_then(|module| module.const_get::<_, RModule>("WebSocket"))
+        .and_then(|module| module.const_get(name))
+        .expect("lib/em-websocket/errors.rb is loaded before the extension")
+}
+
+/// What a caller may not do.
+pub(crate) fn usage(ruby: &Ruby, error: &UsageError) -> Error {
+    match error {
+        // em-websocket raises a plain RuntimeError here.
+        UsageError::CloseCode(_) => Error::new(ruby.exception_runtime_error(), error.to_string()),
+        _ => web_socket(ruby, error.to_string()),
+    }
+}
+
+/// A `WebSocketError` to raise.
+pub(crate) fn web_socket(ruby: &Ruby, text: String) -> Error {
+    Error::new(ruby.get_inner(&WEB_SOCKET_ERROR), text)
+}
+
+/// A refused opening handshake, for `onerror`.
+pub(crate) fn handshake(ruby: &Ruby, error: &HandshakeError) -> Result<Exception, Error> {
+    ruby.get_inner(&HANDSHAKE_ERROR)
+        .new_instance((error.to_string(),))
+}
+
+/// A broken rule, for `onerror`.
+pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, Error> {
+    let class = match error {
+        ProtocolError::InvalidUtf8 => &INVALID_DATA,
+        ProtocolError::FrameTooLong(_) | ProtocolError::MessageTooLong(_) => &TOO_BIG,
+        ProtocolError::Internal(_) => &WEB_SOCKET_ERROR,
+        _ => &PROTOCOL_ERROR,
+    };
+    ruby.get_inner(class).new_instance((error.to_string(),))
+}
+
+/// EventMachine's error where it cannot listen.
+pub(crate) fn bind(ruby: &Ruby, error: &BindError) -> Error {
+    let text = match error {
+        BindError::Address { .. } => {
+            "no acceptor (port is in use or requires root privileges)".to_owned()
+        }
+        BindError::Threads(_) => error.to_string(),
+    };
+    Error::new(ruby.exception_runtime_error(), text)
+}
+
+/// A `:tls_options` that cannot be served with. A missing file is EventMachine's own error.
+pub(crate) fn tls(ruby: &Ruby, error: &TlsError) -> Error {
+    let class = match error {
+        TlsError::FileMissing(_) => ruby
+            .class_object()
+            .const_get::<_, RModule>("EventMachine")
+            .and_then(|module| module.const_get("FileNotFoundException"))
+            .unwrap_or_else(|_| ruby.exception_arg_error()),
+        _ => ruby.exception_arg_error(),
+    };
+    Error::new(class, error.to_string())
+}

@@ -1,0 +1,53 @@
+//! What the protocol says, as Ruby says it.
+
+use em_websocket::{
+    protocol::{close::CloseInfo, State},
+    server::Kind,
+};
+use magnus::{
+    value::{LazyId, OpaqueId},
+    Error, RHash, Ruby, Symbol,
+};
+
+/// `{code:, reason:, was_clean:}`, without `:reason` where there was no closing handshake.
+pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> {
+    let hash = ruby.hash_new();
+    hash.aset(ruby.to_symbol("code"), info.code.0)?;
+    if let Some(reason) = &info.reason {
+        hash.aset(ruby.to_symbol("reason"), reason.as_str())?;
+    }
+    hash.aset(ruby.to_symbol("was_clean"), info.was_clean)?;
+    Ok(hash)
+}
+
+/// What `state` answers.
+pub(crate) fn state(ruby: &Ruby, state: State) -> Symbol {
+    ruby.to_symbol(match state {
+        State::Handshake => "handshake",
+        State::Connected => "connected",
+        State::Closing => "closing",
+        State::Closed => "closed",
+    })
+}
+
+/// The ivar that holds the block for a kind of message.
+pub(crate) fn ivar(kind: Kind) -> OpaqueId {
+    static IVARS: [LazyId; 4] = [
+        LazyId::new("@onmessage"),
+        LazyId::new("@onbinary"),
+        LazyId::new("@onping"),
+        LazyId::new("@onpong"),
+    ];
+    *IVARS[kind as usize]
+}
+
+/// The method that calls it.
+pub(crate) fn trigger(kind: Kind) -> OpaqueId {
+    static TRIGGERS: [LazyId; 4] = [
+        LazyId::new("trigger_on_message"),
+        LazyId::new("trigger_on_binary"),
+        LazyId::new("trigger_on_ping"),
+        LazyId::new("trigger_on_pong"),
+    ];
+    *TRIGGERS[kind as usize]
+}

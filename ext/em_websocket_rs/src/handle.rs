@@ -1,0 +1,267 @@
+//! `Native::Connection`: a background connection, as its Ruby object holds it.
+
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use em_websocket::{
+    error::UsageError,
+    protocol::{close::CloseCode, State},
+    server::{Cork, Handle, Incoming, Sent},
+};
+use magnus::{method, prelude::*, Error, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value};
+
+use crate::{bytes, error, event};
+
+/// `Native::Connection`.
+#[magnus::wrap(
+    class = "EventMachine::WebSocket::Native::Connection",
+    free_immediately,
+    size
+)]
+pub(crate) struct Connection {
+    handle: Handle,
+    number: u32,
+    /// Until it is started.
+    incoming: RefCell<Option<Box<Incoming>>>,
+}
+
+thread_local! {
+    /// The connections that wait for a flush, while this thread drains a queue.
+    static CORKED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    static DRAINING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
+pub(crate) struct Corked;
+
+impl Corked {
+    pub(crate) fn begin() -> Self {
+        DRAINING.set(DRAINING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Corked {
+    fn drop(&mut self) {
+        DRAINING.set(DRAINING.get() - 1);
+        for handle in CORKED.take() {
+            handle.flush();
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(incoming: Box<Incoming>, number: u32) -> Self {
+        let handle = incoming.handle().clone();
+        Self {
+            handle,
+            number,
+            incoming: RefCell::new(Some(incoming)),
+        }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn take_incoming(&self) -> Option<Box<Incoming>> {
+        self.incoming.take()
+    }
+
+    fn send_text_frame(ruby: &Ruby, this: &Self, data: Value) -> Result<(), Error> {
+        let data = text(ruby, data)?;
+        this.send(ruby, data, Handle::send_text).map(drop)
+    }
+
+    fn send_binary_frame(ruby: &Ruby, this: &Self, data: RString) -> Result<i64, Error> {
+        Ok(match this.send(ruby, data, Handle::send_binary)? {
+            Sent::Bytes(len) | Sent::Corked(len) => len as i64,
+            Sent::Nothing => -1,
+        })
+    }
+
+    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<bool, Error> {
+        this.send(ruby, body, Handle::ping)?;
+        Ok(this.is_pingable())
+    }
+
+    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<bool, Error> {
+        this.send(ruby, body, Handle::pong)?;
+        Ok(this.is_pingable())
+    }
+
+    fn send_data(ruby: &Ruby, this: &Self, data: RString) -> Result<i64, Error> {
+        let sent = this.send(ruby, data, |handle, data, cork| {
+            Ok(handle.send_raw(data, cork))
+        })?;
+        Ok(match sent {
+            Sent::Bytes(len) | Sent::Corked(len) => len as i64,
+            Sent::Nothing => 0,
+        })
+    }
+
+    fn send(
+        &self,
+        ruby: &Ruby,
+        data: RString,
+        send: impl FnOnce(&Handle, &[u8], Cork) -> Result<Sent, UsageError>,
+    ) -> Result<Sent, Error> {
+        let cork = if DRAINING.get() > 0 {
+            Cork::Yes
+        } else {
+            Cork::No
+        };
+        let sent = bytes::with_bytes(data, |data| send(&self.handle, data, cork))
+            .map_err(|error| error::usage(ruby, &error))?;
+        if let Sent::Corked(_) = sent {
+            CORKED.with_borrow_mut(|corked| corked.push(self.handle.clone()));
+        }
+        Ok(sent)
+    }
+
+    fn close_websocket(&self, code: Option<u16>, body: Option<RString>) -> Result<(), Error> {
+        let body = body.map(RString::to_string).transpose()?;
+        self.handle
+            .close(code.map(CloseCode), body.as_deref().unwrap_or_default());
+        Ok(())
+    }
+
+    fn close_connection(&self, after_writing: bool) {
+        if after_writing {
+            self.handle.close_after_writing();
+        } else {
+            self.handle.abort();
+        }
+    }
+
+    fn state(ruby: &Ruby, this: &Self) -> Symbol {
+        event::state(ruby, this.handle.state())
+    }
+
+    fn is_pingable(&self) -> bool {
+        self.handle
+            .profile()
+            .is_some_and(|profile| profile.pingable)
+    }
+
+    fn has_close_codes(&self) -> bool {
+        self.handle
+            .profile()
+            .is_some_and(|profile| profile.close_codes)
+    }
+
+    fn version(&self) -> Option<u16> {
+        self.handle.profile().map(|profile| profile.version)
+    }
+
+    fn set_max_frame_size(&self, size: usize) {
+        let mut limits = self.handle.limits();
+        limits.frame = size;
+        self.handle.set_limits(limits);
+    }
+
+    fn set_close_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
+        this.handle.set_close_timeout(duration(ruby, seconds)?);
+        Ok(())
+    }
+
+    fn set_paused(&self, paused: bool) {
+        self.handle.set_paused(paused);
+    }
+
+    fn outbound_data_size(&self) -> usize {
+        self.handle.outbound_len()
+    }
+
+    fn peer(&self) -> (String, u16) {
+        let peer = self.handle.peer_addr();
+        (peer.ip().to_string(), peer.port())
+    }
+
+    fn local(&self) -> (String, u16) {
+        let local = self.handle.local_addr();
+        (local.ip().to_string(), local.port())
+    }
+
+    /// Lets go of the connection: what `onclose` is told.
+    fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        event::close_info(ruby, &this.handle.closed())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.handle.state() == State::Closed
+    }
+}
+
+/// A String that may be sent as text.
+pub(crate) fn text(ruby: &Ruby, data: Value) -> Result<RString, Error> {
+    let Some(string) = RString::from_value(data) else {
+        // What is no String has no encoding either: Ruby says so, by name.
+        data.funcall::<_, _, Value>("encoding", ())?;
+        return RString::try_convert(data);
+    };
+    if bytes::is_text(ruby, string) {
+        return Ok(string);
+    }
+    let encoding: Value = string.funcall("encoding", ())?;
+    let is_valid: bool = string.funcall("valid_encoding?", ())?;
+    Err(error::web_socket(
+        ruby,
+        format!(
+            "Data sent to WebSocket must be valid UTF-8 but was {encoding} (valid: {is_valid})"
+        ),
+    ))
+}
+
+/// Seconds as Ruby gives them.
+pub(crate) fn duration(ruby: &Ruby, seconds: f64) -> Result<Duration, Error> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        Error::new(
+            ruby.exception_arg_error(),
+            format!("{seconds} is no number of seconds"),
+        )
+    })
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Connection", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("send_text_frame", method!(Connection::send_text_frame, 1))?;
+    class.define_method(
+        "send_binary_frame",
+        method!(Connection::send_binary_frame, 1),
+    )?;
+    class.define_method("ping", method!(Connection::ping, 1))?;
+    class.define_method("pong", method!(Connection::pong, 1))?;
+    class.define_method("send_data", method!(Connection::send_data, 1))?;
+    class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;
+    class.define_method("close_connection", method!(Connection::close_connection, 1))?;
+    class.define_method("state", method!(Connection::state, 0))?;
+    class.define_method("pingable?", method!(Connection::is_pingable, 0))?;
+    class.define_method(
+        "supports_close_codes?",
+        method!(Connection::has_close_codes, 0),
+    )?;
+    class.define_method("version", method!(Connection::version, 0))?;
+    class.define_method(
+        "max_frame_size=",
+        method!(Connection::set_max_frame_size, 1),
+    )?;
+    class.define_method("close_timeout=", method!(Connection::set_close_timeout, 1))?;
+    class.define_method("paused=", method!(Connection::set_paused, 1))?;
+    class.define_method(
+        "outbound_data_size",
+        method!(Connection::outbound_data_size, 0),
+    )?;
+    class.define_method("peer", method!(Connection::peer, 0))?;
+    class.define_method("local", method!(Connection::local, 0))?;
+    class.define_method("closed", method!(Connection::closed, 0))?;
+    class.define_method("closed?", method!(Connection::is_closed, 0))?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `Native::Handshake` and `Native::Request`: the opening handshake, for bytes that pass through
+//! Ruby, and what a client asked for.
+
+use std::cell::RefCell;
+
+use em_websocket::protocol::handshake::{
+    Handshake, Limits, Progress, Request as Requested, FLASH_POLICY, HEALTHCHECK_RESPONSE,
+};
+use magnus::{
+    function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RString, Ruby,
+    Value,
+};
+
+use crate::{bytes, error};
+
+/// `Native::Handshake`.
+#[magnus::wrap(
+    class = "EventMachine::WebSocket::Native::Handshake",
+    free_immediately,
+    size
+)]
+pub(crate) struct NativeHandshake(RefCell<Handshake>);
+
+impl NativeHandshake {
+    fn new(secure: bool) -> Self {
+        Self(RefCell::new(Handshake::new(secure, Limits::default())))
+    }
+
+    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, response, rest]`; or
+    /// `[HandshakeError, response or nil]`.
+    fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
+        match bytes::with_bytes(data, |data| this.0.borrow_mut().receive(data)) {
+            Progress::Incomplete => Ok(ruby.qnil().as_value()),
+            Progress::Healthcheck => Ok(ruby.to_symbol("healthcheck").as_value()),
+            Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
+            Progress::Accepted(accepted) => {
+                let result = ruby.ary_new_capa(3);
+                result.push(Request(accepted.request))?;
+                result.push(bytes::binary(ruby, &accepted.response))?;
+                result.push(bytes::binary(ruby, &accepted.rest))?;
+                Ok(result.as_value())
+            }
+            Progress::Refused(refused) => {
+                let result = ruby.ary_new_capa(2);
+                result.push(error::handshake(ruby, &refused.error)?)?;
+                result.push(
+                    refused
+                        .response
+                        .map(|response| bytes::binary(ruby, &response)),
+                )?;
+                Ok(result.as_value())
+            }
+        }
+    }
+}
+
+/// `Native::Request`.
+#[magnus::wrap(
+    class = "EventMachine::WebSocket::Native::Request",
+    free_immediately,
+    size
+)]
+pub(crate) struct Request(pub(crate) Requested);
+
+impl Request {
+    fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    fn query_string(&self) -> &str {
+        self.0.query_string()
+    }
+
+    fn query(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        let hash = ruby.hash_new();
+        for (name, value) in this.0.query() {
+            hash.aset(name, value)?;
+        }
+        Ok(hash)
+    }
+
+    fn headers(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        let hash = ruby.hash_new();
+        for (name, value) in this.0.headers() {
+            let name = bytes::text(ruby, name, None);
+            let value = bytes::text(ruby, value, None).as_value();
+            // A field that comes again makes an Array of its values.
+            match hash.get(name) {
+                None => hash.aset(name, value)?,
+                Some(before) => match RArray::from_value(before) {
+                    Some(values) => values.push(value)?,
+                    None => hash.aset(name, ruby.ary_new_from_values(&[before, value]))?,
+                },
+            }
+        }
+        Ok(hash)
+    }
+
+    fn origin(ruby: &Ruby, this: &Self) -> Option<RString> {
+        this.0
+            .origin()
+            .map(|origin| bytes::text(ruby, origin, None))
+    }
+
+    fn protocol_version(&self) -> Option<i64> {
+        self.0.protocol_version()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.0.secure()
+    }
+}
+
+fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
+    let string = bytes::binary(ruby, bytes);
+    string.freeze();
+    string
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Handshake", ruby.class_object())?;
+    class.define_singleton_method("new", function!(NativeHandshake::new, 1))?;
+    class.define_method("receive", method!(NativeHandshake::receive, 1))?;
+
+    let class = native.define_class("Request", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("path", method!(Request::path, 0))?;
+    class.define_method("query_string", method!(Request::query_string, 0))?;
+    class.define_method("query", method!(Request::query, 0))?;
+    class.define_method("headers", method!(Request::headers, 0))?;
+    class.define_method("origin", method!(Request::origin, 0))?;
+    class.define_method("protocol_version", method!(Request::protocol_version, 0))?;
+    class.define_method("secure?", method!(Request::is_secure, 0))?;
+
+    native.const_set("HEALTHCHECK_RESPONSE", fixed(ruby, HEALTHCHECK_RESPONSE))?;
+    native.const_set("FLASH_POLICY", fixed(ruby, FLASH_POLICY))?;
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! `Native::Protocol`: the protocol by itself, for connections whose bytes pass through Ruby.
+//!
+//! Nothing in it calls back: `receive` returns what the bytes amount to, and every other method
+//! the bytes to be sent.
+
+use std::{cell::RefCell, time::Instant};
+
+use em_websocket::{
+    error::{ProtocolError, UsageError},
+    protocol::{
+        close::CloseCode, version, Connection, Event, FrameParts, Limits, PeerClose, Progress,
+        Receiver,
+    },
+};
+use magnus::{
+    function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, Value,
+};
+
+use crate::{bytes, error, event, handle};
+
+/// `Native::Protocol`.
+#[magnus::wrap(
+    class = "EventMachine::WebSocket::Native::Protocol",
+    free_immediately,
+    size
+)]
+pub(crate) struct Protocol {
+    receiver: RefCell<Receiver>,
+    connection: RefCell<Connection>,
+    /// What [`Protocol::fail`] fails with.
+    error: RefCell<Option<ProtocolError>>,
+}
+
+impl Protocol {
+    fn new(ruby: &Ruby, version: i64, close_timeout: f64) -> Result<Self, Error> {
+        let profile = version::profile(version).ok_or_else(|| {
+            error::web_socket(ruby, format!("Protocol version {version} not supported"))
+        })?;
+        let mut connection = Connection::new(handle::duration(ruby, close_timeout)?);
+        connection.open(profile);
+        Ok(Self {
+            receiver: RefCell::new(Receiver::new(profile, Limits::default())),
+            connection: RefCell::new(connection),
+            error: RefCell::default(),
+        })
+    }
+
+    /// What the bytes complete, in order: `[:text | :binary | :ping | :pong, String]`,
+    /// `[:close, code or nil, body]`, `[:error, exception]`.
+    fn receive(
+        ruby: &Ruby,
+        this: &Self,
+        data: RString,
+        max_frame_size: usize,
+    ) -> Result<RArray, Error> {
+        let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
+        let mut receiver = this.receiver.borrow_mut();
+        receiver.set_limits(Limits {
+            frame: max_frame_size,
+            ..Limits::default()
+        });
+        let profile = this.connection.borrow().profile();
+        let events = ruby.ary_new();
+        let mut result = Ok(());
+        receiver.receive(&mut data, &mut |event: Event<'_>| {
+            let entry = match event {
+                Event::Text(text) => ruby.ary_new_from_values(&[
+                    symbol(ruby, "text"),
+                    bytes::text(ruby, &text, profile).as_value(),
+                ]),
+                Event::Binary(body) => tagged(ruby, "binary", &body),
+                Event::Ping(body) => tagged(ruby, "ping", &body),
+                Event::Pong(body) => tagged(ruby, "pong", &body),
+                Event::Close(close) => {
+                    let code = ruby.into_value(close.code.map(|code| code.0));
+                    let body = bytes::binary(ruby, close.body).as_value();
+                    ruby.ary_new_from_values(&[symbol(ruby, "close"), code, body])
+                }
+                Event::Error(error) => match error::protocol(ruby, &error) {
+                    Ok(exception) => {
+                        *this.error.borrow_mut() = Some(error);
+                        ruby.ary_new_from_values(&[symbol(ruby, "error"), exception.as_value()])
+                    }
+                    Err(error) => return result = Err(error),
+                },
+            };
+            if let Err(error) = events.push(entry) {
+                result = Err(error);
+            }
+        });
+        result.map(|()| events)
+    }
+
+    /// The frame of a text message, or nil where nothing can be sent any more.
+    fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
+        let data = handle::text(ruby, data)?;
+        this.frame(ruby, data, |connection, len| connection.text(len))
+    }
+
+    fn binary(ruby: &Ruby, this: &Self, data: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, data, |connection, len| connection.binary(len))
+    }
+
+    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.ping(len))
+    }
+
+    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.pong(len))
+    }
+
+    fn frame(
+        &self,
+        ruby: &Ruby,
+        payload: RString,
+        parts: impl FnOnce(&Connection, usize) -> Result<Option<FrameParts>, UsageError>,
+    ) -> Result<Option<RString>, Error> {
+        let parts = parts(&self.connection.borrow(), payload.len())
+            .map_err(|error| error::usage(ruby, &error))?;
+        Ok(parts.map(|parts| {
+            let len = parts.head().len() + payload.len() + parts.tail().len();
+            let frame = ruby.str_buf_new(len);
+            frame.cat(parts.head());
+            bytes::with_bytes(payload, |payload| frame.cat(payload));
+            frame.cat(parts.tail());
+            frame
+        }))
+    }
+
+    /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
+    fn close(
+        ruby: &Ruby,
+        this: &Self,
+        code: Option<u16>,
+        body: Option<RString>,
+    ) -> Result<RArray, Error> {
+        let body = body
+            .map(RString::to_string)
+            .transpose()?
+            .unwrap_or_default();
+        let mut connection = this.connection.borrow_mut();
+        ending(ruby, |out| {
+            connection.close(code.map(CloseCode), &body, Instant::now(), out)
+        })
+    }
+
+    /// The answer to the peer's close, as [`Protocol::close`].
+    fn peer_closed(
+        ruby: &Ruby,
+        this: &Self,
+        code: Option<u16>,
+        body: RString,
+    ) -> Result<RArray, Error> {
+        let mut connection = this.connection.borrow_mut();
+        let body = bytes::with_bytes(body, <[u8]>::to_vec);
+        let close = PeerClose::new(code.map(CloseCode), &body);
+        ending(ruby, |out| connection.peer_closed(&close, out))
+    }
+
+    /// Fails the connection with the error that `receive` or `handle_timeout` has returned.
+    fn fail(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
+        let mut connection = this.connection.borrow_mut();
+        ending(ruby, |out| match &*this.error.borrow() {
+            Some(error) => connection.fail(error, out),
+            None => Progress::Stay,
+        })
+    }
+
+    /// The error where our close has been left unanswered too long.
+    fn handle_timeout(ruby: &Ruby, this: &Self) -> Result<Option<Value>, Error> {
+        let Some(error) = this.connection.borrow_mut().handle_timeout(Instant::now()) else {
+            return Ok(None);
+        };
+        let exception = error::protocol(ruby, &error)?;
+        *this.error.borrow_mut() = Some(error);
+        Ok(Some(exception.as_value()))
+    }
+
+    fn set_close_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
+        let timeout = handle::duration(ruby, seconds)?;
+        this.connection.borrow_mut().set_close_timeout(timeout);
+        Ok(())
+    }
+
+    fn state(ruby: &Ruby, this: &Self) -> Symbol {
+        event::state(ruby, this.connection.borrow().state())
+    }
+
+    fn is_pingable(&self) -> bool {
+        self.connection
+            .borrow()
+            .profile()
+            .is_some_and(|profile| profile.pingable)
+    }
+
+    fn has_close_codes(&self) -> bool {
+        self.connection
+            .borrow()
+            .profile()
+            .is_some_and(|profile| profile.close_codes)
+    }
+
+    fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        event::close_info(ruby, &this.connection.borrow_mut().closed())
+    }
+}
+
+fn symbol(ruby: &Ruby, name: &str) -> Value {
+    ruby.to_symbol(name).as_value()
+}
+
+fn tagged(ruby: &Ruby, name: &str, body: &[u8]) -> RArray {
+    ruby.ary_new_from_values(&[symbol(ruby, name), bytes::binary(ruby, body).as_value()])
+}
+
+fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RArray, Error> {
+    let mut out = Vec::new();
+    let progress = match end(&mut out) {
+        Progress::Stay => "stay",
+        Progress::CloseAfterWriting => "close_after_writing",
+        Progress::Abort => "abort",
+    };
+    Ok(ruby.ary_new_from_values(&[bytes::binary(ruby, &out).as_value(), symbol(ruby, progress)]))
+}
+
+/// Whether an application may close with this code.
+fn may_be_used(code: i64) -> bool {
+    u16::try_from(code).is_ok_and(|code| CloseCode(code).may_be_used())
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_module_function("close_code?", function!(may_be_used, 1))?;
+    let class = native.define_class("Protocol", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Protocol::new, 2))?;
+    class.define_method("receive", method!(Protocol::receive, 2))?;
+    class.define_method("text", method!(Protocol::text, 1))?;
+    class.define_method("binary", method!(Protocol::binary, 1))?;
+    class.define_method("ping", method!(Protocol::ping, 1))?;
+    class.define_method("pong", method!(Protocol::pong, 1))?;
+    class.define_method("close", method!(Protocol::close, 2))?;
+    class.define_method("peer_closed", method!(Protocol::peer_closed, 2))?;
+    class.define_method("fail", method!(Protocol::fail, 0))?;
+    class.define_method("handle_timeout", method!(Protocol::handle_timeout, 0))?;
+    class.define_method("close_timeout=", method!(Protocol::set_close_timeout, 1))?;
+    class.define_method("state", method!(Protocol::state, 0))?;
+    class.define_method("pingable?", method!(Protocol::is_pingable, 0))?;
+    class.define_method(
+        "supports_close_codes?",
+        method!(Protocol::has_close_codes, 0),
+    )?;
+    class.define_method("closed", method!(Protocol::closed, 0))?;
+    Ok(())
+}

@@ -1,0 +1,445 @@
+//! `Native::Server`: a server, and the draining of its queue on the reactor's thread.
+
+use std::{cell::RefCell, net::SocketAddr, os::fd::AsRawFd};
+
+use em_websocket::{
+    protocol::version::Profile,
+    server::{Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, QueueLimits, Record},
+};
+use magnus::{
+    block::Proc,
+    function, gc, method,
+    prelude::*,
+    typed_data::Obj,
+    value::{LazyId, Opaque},
+    DataTypeFunctions, Error, RArray, RModule, RObject, RString, Ruby, TypedData, Value,
+};
+
+use crate::{
+    bytes, error, event,
+    handle::{Connection, Corked},
+    handshake::Request,
+    options::TlsConfig,
+};
+
+/// Records in one drain; then EventMachine's timers and other sockets have their turn.
+const BATCH: usize = 4096;
+
+/// `Native::Server`.
+#[derive(TypedData)]
+#[magnus(
+    class = "EventMachine::WebSocket::Native::Server",
+    free_immediately,
+    mark,
+    size
+)]
+pub(crate) struct Server {
+    /// Until it is released.
+    core: RefCell<Option<em_websocket::server::Server>>,
+    local: SocketAddr,
+    batch: RefCell<Batch>,
+    slots: RefCell<Slots>,
+    /// The connections' objects, by number: an Array, so that the garbage collector need not walk
+    /// them each time.
+    objects: Opaque<RArray>,
+}
+
+impl DataTypeFunctions for Server {
+    fn mark(&self, marker: &gc::Marker) {
+        marker.mark(self.objects);
+    }
+}
+
+/// The connections, by number.
+#[derive(Default)]
+struct Slots {
+    used: Vec<Option<Slot>>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    handle: Handle,
+    profile: Option<&'static Profile>,
+    /// Whether the application has its own `trigger_on_...`.
+    triggers: bool,
+}
+
+impl Slots {
+    fn add(&mut self, handle: Handle) -> u32 {
+        let slot = Some(Slot {
+            handle,
+            profile: None,
+            triggers: false,
+        });
+        match self.free.pop() {
+            Some(number) => {
+                self.used[number as usize] = slot;
+                number
+            }
+            None => {
+                self.used.push(slot);
+                (self.used.len() - 1) as u32
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u32) {
+        if self.used[number as usize].take().is_some() {
+            self.free.push(number);
+        }
+    }
+
+    fn get(&self, number: u32) -> Option<&Slot> {
+        self.used.get(number as usize)?.as_ref()
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        self.used.get_mut(number as usize)?.as_mut()
+    }
+}
+
+impl Server {
+    fn bind(ruby: &Ruby, host: String, port: u16) -> Result<Self, Error> {
+        let core = em_websocket::server::Server::bind(&host, port, QueueLimits::default())
+            .map_err(|error| error::bind(ruby, &error))?;
+        Ok(Self {
+            local: core.local_addr(),
+            core: RefCell::new(Some(core)),
+            batch: RefCell::default(),
+            slots: RefCell::default(),
+            objects: ruby.ary_new().into(),
+        })
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&em_websocket::server::Server) -> R) -> Option<R> {
+        self.core.borrow().as_ref().map(act)
+    }
+
+    fn fd(&self) -> Option<i32> {
+        self.with(|core| core.queue().as_raw_fd())
+    }
+
+    fn local(&self) -> (String, u16) {
+        (self.local.ip().to_string(), self.local.port())
+    }
+
+    fn is_listening(&self) -> bool {
+        self.with(em_websocket::server::Server::is_listening)
+            .unwrap_or(false)
+    }
+
+    fn stop_listening(&self) {
+        self.with(em_websocket::server::Server::stop_listening);
+    }
+
+    fn stop(&self) {
+        self.with(em_websocket::server::Server::stop);
+    }
+
+    /// Lets go of everything, after [`stop`](Self::stop).
+    fn release(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.core.take();
+        this.batch.take();
+        this.slots.take();
+        ruby.get_inner(this.objects).clear()
+    }
+
+    /// Whether something has happened that has not been told.
+    fn is_waiting(&self) -> bool {
+        !self.batch.borrow().is_empty()
+            || self.with(|core| !core.queue().is_empty()).unwrap_or(false)
+    }
+
+    /// The objects of the connections that are there.
+    fn connections(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
+        ruby.get_inner(this.objects).funcall("compact", ())
+    }
+
+    fn size(&self) -> usize {
+        let slots = self.slots.borrow();
+        slots.used.len() - slots.free.len()
+    }
+
+    /// Keeps the object of a connection alive while it is there.
+    fn adopt(
+        ruby: &Ruby,
+        this: &Self,
+        connection: &Connection,
+        object: Value,
+    ) -> Result<(), Error> {
+        ruby.get_inner(this.objects)
+            .store(connection.number() as isize, object)
+    }
+
+    /// Begins to read a connection.
+    #[allow(clippy::too_many_arguments)]
+    fn start(
+        &self,
+        connection: &Connection,
+        tls: Option<Obj<TlsConfig>>,
+        secure: bool,
+        raw: bool,
+        triggers: bool,
+        outbound_limit: usize,
+    ) {
+        let Some(incoming) = connection.take_incoming() else {
+            return;
+        };
+        if let Some(slot) = self.slots.borrow_mut().get_mut(connection.number()) {
+            slot.triggers = triggers;
+        }
+        let handle = connection.handle();
+        let options = ConnectionOptions {
+            tls: tls.map(|tls| tls.server().config.clone()),
+            secure,
+            raw,
+            limits: handle.limits(),
+            close_timeout: handle.close_timeout(),
+            outbound_limit: (outbound_limit > 0).then_some(outbound_limit),
+            ..ConnectionOptions::default()
+        };
+        incoming.start(connection.number(), &options);
+    }
+
+    /// Tells what has happened, on this thread: a batch, in order. `owner.accept(connection)` makes
+    /// the object of a new connection. An exception leaves; the rest stays queued.
+    fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
+        let _corked = Corked::begin();
+        let mut tally = Tally::default();
+        if this.batch.borrow().is_empty() {
+            this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
+        }
+        let mut result = Ok(());
+        for _ in 0..BATCH {
+            let Some(record) = this.batch.borrow_mut().pop() else {
+                return Ok(());
+            };
+            result = this.deliver(ruby, owner, record, &mut tally);
+            if result.is_err() {
+                break;
+            }
+        }
+        this.with(|core| core.queue().wake());
+        result
+    }
+
+    fn deliver(
+        &self,
+        ruby: &Ruby,
+        owner: Value,
+        record: Record,
+        tally: &mut Tally,
+    ) -> Result<(), Error> {
+        let number = record.connection;
+        let (kind, string, len) = match record.delivery {
+            Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
+            Delivery::Message(kind, span) => {
+                let batch = self.batch.borrow();
+                (
+                    kind,
+                    self.string(ruby, number, kind, batch.bytes(span)),
+                    span.len(),
+                )
+            }
+            Delivery::Large(kind, payload) => (
+                kind,
+                self.string(ruby, number, kind, &payload),
+                payload.len(),
+            ),
+            other => return self.control(ruby, number, other, tally),
+        };
+        let Some(triggers) = self.count(number, len, tally) else {
+            return Ok(());
+        };
+        let object: Option<RObject> = ruby.get_inner(self.objects).entry(number as isize)?;
+        let Some(object) = object else { return Ok(()) };
+        let result = if triggers {
+            object.funcall::<_, _, Value>(event::trigger(kind), (string,))
+        } else {
+            let block: Value = object.ivar_get(event::ivar(kind))?;
+            match Proc::from_value(block) {
+                Some(block) => block.call::<_, Value>((string,)),
+                None if !block.to_bool() => return Ok(()),
+                // A Method, or whatever else can be called.
+                None => block.funcall("call", (string,)),
+            }
+        };
+        rescue(ruby, object.as_value(), result.map(drop))
+    }
+
+    /// A message's String.
+    fn string(&self, ruby: &Ruby, number: u32, kind: Kind, payload: &[u8]) -> RString {
+        if kind == Kind::Text {
+            let profile = self
+                .slots
+                .borrow()
+                .get(number)
+                .and_then(|slot| slot.profile);
+            bytes::text(ruby, payload, profile)
+        } else {
+            bytes::binary(ruby, payload)
+        }
+    }
+
+    /// Counts what is delivered; whether the application has triggers of its own, or `None` where
+    /// the connection is gone.
+    fn count(&self, number: u32, bytes: usize, tally: &mut Tally) -> Option<bool> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(number)?;
+        tally.count(number, &slot.handle, bytes);
+        Some(slot.triggers)
+    }
+
+    fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
+        let number = self.slots.borrow_mut().add(incoming.handle().clone());
+        let objects = ruby.get_inner(self.objects);
+        objects.store(number as isize, ruby.qnil())?;
+        let connection = ruby.obj_wrap(Connection::new(incoming, number));
+        let result = owner.funcall::<_, _, Value>(*ACCEPT, (connection,));
+        if connection.take_incoming().is_some() {
+            // Nobody started it: it is closed here and now.
+            self.slots.borrow_mut().remove(number);
+            objects.store(number as isize, ruby.qnil())?;
+        }
+        result.map(drop)
+    }
+
+    /// Everything but messages.
+    fn control(
+        &self,
+        ruby: &Ruby,
+        number: u32,
+        delivery: Delivery,
+        tally: &mut Tally,
+    ) -> Result<(), Error> {
+        let Some(handle) = self
+            .slots
+            .borrow()
+            .get(number)
+            .map(|slot| slot.handle.clone())
+        else {
+            return Ok(());
+        };
+        let object: Value = ruby.get_inner(self.objects).entry(number as isize)?;
+        match delivery {
+            Delivery::Open(opened) => {
+                if let Some(slot) = self.slots.borrow_mut().get_mut(number) {
+                    slot.profile = Some(opened.profile);
+                }
+                handle.open(opened.profile);
+                let request = ruby.obj_wrap(Request(opened.request));
+                let result = object.funcall::<_, _, Value>(*OPENED, (request,));
+                handle.opened();
+                result.map(drop)
+            }
+            Delivery::Refused(refused) => {
+                let exception = error::handshake(ruby, &refused.error)?;
+                let result = object.funcall::<_, _, Value>(*REFUSED, (exception,));
+                handle.refuse(refused.response.as_deref());
+                result.map(drop)
+            }
+            Delivery::Close(code, span) => {
+                handle.peer_closed(code, self.batch.borrow().bytes(span));
+                Ok(())
+            }
+            Delivery::Error(error) => {
+                let exception = error::protocol(ruby, &error)?;
+                let progress = handle.fail(&error);
+                let result = object.funcall::<_, _, Value>(*FAILED, (exception,));
+                handle.finish(progress);
+                result.map(drop)
+            }
+            Delivery::Bytes(span) => {
+                let data = bytes::binary(ruby, self.batch.borrow().bytes(span));
+                tally.count(number, &handle, span.len());
+                object
+                    .funcall::<_, _, Value>(*RECEIVE_DATA, (data,))
+                    .map(drop)
+            }
+            Delivery::Closed => {
+                let result = object.funcall::<_, _, Value>(*UNBIND, ());
+                handle.closed();
+                self.slots.borrow_mut().remove(number);
+                ruby.get_inner(self.objects)
+                    .store(number as isize, ruby.qnil())?;
+                result.map(drop)
+            }
+            Delivery::Accepted(_) | Delivery::Message(..) | Delivery::Large(..) => Ok(()),
+        }
+    }
+}
+
+static ACCEPT: LazyId = LazyId::new("accept");
+static OPENED: LazyId = LazyId::new("background_opened");
+static REFUSED: LazyId = LazyId::new("background_refused");
+static FAILED: LazyId = LazyId::new("background_failed");
+static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
+static UNBIND: LazyId = LazyId::new("background_unbind");
+static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
+
+/// An exception of the application's goes to its object, which may raise it again; what is no
+/// StandardError leaves as it is.
+fn rescue(ruby: &Ruby, object: Value, result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.is_kind_of(ruby.exception_standard_error()) => {
+            let Some(exception) = error.value() else {
+                return Err(error);
+            };
+            object
+                .funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,))
+                .map(drop)
+        }
+        result => result,
+    }
+}
+
+/// What has been delivered of one connection in a row, told to it at once.
+#[derive(Default)]
+struct Tally {
+    of: Option<(u32, Handle)>,
+    bytes: usize,
+    messages: usize,
+}
+
+impl Tally {
+    fn count(&mut self, number: u32, handle: &Handle, bytes: usize) {
+        if self.of.as_ref().is_none_or(|(of, _)| *of != number) {
+            self.tell();
+            self.of = Some((number, handle.clone()));
+        }
+        self.bytes += bytes;
+        self.messages += 1;
+    }
+
+    fn tell(&mut self) {
+        if let Some((_, handle)) = self.of.take() {
+            handle.delivered(self.bytes, self.messages);
+            (self.bytes, self.messages) = (0, 0);
+        }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("Server", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_singleton_method("bind", function!(Server::bind, 2))?;
+    class.define_method("fd", method!(Server::fd, 0))?;
+    class.define_method("local", method!(Server::local, 0))?;
+    class.define_method("listening?", method!(Server::is_listening, 0))?;
+    class.define_method("stop_listening", method!(Server::stop_listening, 0))?;
+    class.define_method("stop", method!(Server::stop, 0))?;
+    class.define_method("release", method!(Server::release, 0))?;
+    class.define_method("waiting?", method!(Server::is_waiting, 0))?;
+    class.define_method("connections", method!(Server::connections, 0))?;
+    class.define_method("size", method!(Server::size, 0))?;
+    class.define_method("adopt", method!(Server::adopt, 2))?;
+    class.define_method("start", method!(Server::start, 6))?;
+    class.define_method("drain", method!(Server::drain, 1))?;
+    Ok(())
+}

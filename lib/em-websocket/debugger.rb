@@ -1,0 +1,19 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # Prints what happens, where `:debug` asks for it.
+    module Debugger
+      private
+
+      # @param data [Array] what happened, and to what
+      def debug(*data)
+        return unless @debug
+
+        require "pp"
+        pp(data)
+        puts
+      end
+    end
+  end
+end

@@ -1,0 +1,169 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # A version of the protocol, for a connection whose bytes pass through Ruby: bytes in, callbacks
+    # and bytes out, by the native core. One subclass a version, named after it.
+    class Handler
+      # @param version [Integer] as in {Handshake#protocol_version}
+      # @return [Class] the Handler of that version
+      # @raise [HandshakeError] if it is not spoken
+      def self.klass_factory(version)
+        VERSIONS.fetch(version) do
+          raise HandshakeError, "Protocol version #{version} not supported"
+        end
+      end
+
+      # @param connection [Connection] whom the callbacks and the bytes go to
+      # @param debug [Boolean]
+      def initialize(connection, debug = false)
+        @connection = connection
+        @debug = debug
+        @protocol = Native::Protocol.new(self.class::VERSION, connection.close_timeout)
+        @events = []
+      end
+
+      # @return [Symbol] `:connected`, `:closing` or `:closed`
+      def state
+        @protocol.state
+      end
+
+      # @return [Boolean]
+      def pingable?
+        @protocol.pingable?
+      end
+
+      # @return [Boolean]
+      def supports_close_codes?
+        @protocol.supports_close_codes?
+      end
+
+      # Takes the next bytes of the peer, however they are cut.
+      #
+      # @param data [String]
+      def receive_data(data)
+        @events.concat(@protocol.receive(data, @connection.max_frame_size))
+        deliver
+      end
+
+      # (see Connection#send_text)
+      def send_text_frame(data)
+        put(@protocol.text(data))
+        nil
+      end
+
+      # (see Connection#send_binary)
+      def send_binary_frame(data)
+        put(@protocol.binary(data)) || -1
+      end
+
+      # (see Connection#ping)
+      def ping(body)
+        put(@protocol.ping(body))
+        pingable?
+      end
+
+      # (see Connection#pong)
+      def pong(body)
+        put(@protocol.pong(body))
+        pingable?
+      end
+
+      # Begins the closing handshake. Left without answer for `close_timeout`, it ends with an
+      # error.
+      #
+      # @param code [Integer, nil]
+      # @param body [String, nil]
+      def close_websocket(code, body)
+        @protocol.close_timeout = @connection.close_timeout
+        was_closing = state == :closing
+        finish(*@protocol.close(code, body))
+        await_answer(@connection.close_timeout) if state == :closing && !was_closing
+      end
+
+      # The TCP connection is gone.
+      #
+      # @return [Hash] what `onclose` is told
+      def closed
+        @timer&.cancel
+        @protocol.closed
+      end
+
+      private
+
+      def deliver
+        while (event = @events.shift)
+          begin
+            tell(*event)
+          rescue StandardError => e
+            @connection.__send__(:application_error, e)
+          end
+        end
+      ensure
+        # An exception leaves; what came behind it is not lost.
+        EventMachine.next_tick { deliver } unless @events.empty?
+      end
+
+      def tell(kind, payload, body = nil)
+        case kind
+        when :text then @connection.trigger_on_message(payload)
+        when :binary then @connection.trigger_on_binary(payload)
+        when :ping
+          put(@protocol.pong(payload))
+          @connection.trigger_on_ping(payload)
+        when :pong then @connection.trigger_on_pong(payload)
+        when :close then finish(*@protocol.peer_closed(payload, body))
+        when :error then tell_error(payload)
+        end
+      end
+
+      def tell_error(error)
+        bytes, progress = @protocol.fail
+        put(bytes)
+        @connection.trigger_on_error(error)
+      ensure
+        finish(nil, progress)
+      end
+
+      def await_answer(seconds)
+        @timer = EventMachine::Timer.new(seconds) do
+          if (error = @protocol.handle_timeout)
+            tell_error(error)
+          elsif state == :closing
+            # EventMachine's clock is coarser, and may be a little ahead.
+            await_answer(0.01)
+          end
+        end
+      end
+
+      def finish(bytes, progress)
+        put(bytes)
+        case progress
+        when :close_after_writing then @connection.close_connection_after_writing
+        when :abort then @connection.close_connection
+        end
+      end
+
+      def put(bytes)
+        return if bytes.nil? || bytes.empty?
+
+        @connection.send_data(bytes)
+        bytes.bytesize
+      end
+    end
+
+    [75, 76, 3, 5, 6, 7, 8, 13].each do |version|
+      handler = Class.new(Handler)
+      handler.const_set(:VERSION, version)
+      const_set(format("Handler%02d", version), handler)
+    end
+
+    class Handler
+      # Which version is spoken by which Handler.
+      VERSIONS = {
+        75 => Handler75, 76 => Handler76, 1 => Handler03, 2 => Handler03, 3 => Handler03,
+        5 => Handler05, 6 => Handler06, 7 => Handler07, 8 => Handler08, 13 => Handler13
+      }.freeze
+    end
+  end
+end

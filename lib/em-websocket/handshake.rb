@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # The opening handshake: what the client asked for. `onopen` is given one; it may be kept for as
+    # long as you like.
+    #
+    # It is also a Deferrable that can be fed by hand: `callback { |response, handler_class| }` once
+    # the request is complete and accepted, `errback { |error| }` where it is refused.
+    class Handshake
+      include EventMachine::Deferrable
+
+      # @return [Integer, nil] the version of the protocol: 75, 76, 1, 2, 3, 5, 6, 7, 8 or 13; nil
+      #   until the request is complete
+      attr_reader :protocol_version
+
+      # An opening handshake that has been answered already.
+      #
+      # @api private
+      def self.answered(request)
+        allocate.tap { |handshake| handshake.__send__(:answered_with, request) }
+      end
+
+      # @param secure [Boolean] whether answers that name the URL name it `wss://`
+      def initialize(secure)
+        @secure = secure ? true : false
+        @native = Native::Handshake.new(@secure)
+      end
+
+      # Takes the next bytes of the request, however they are cut.
+      #
+      # @param data [String]
+      # @return [Symbol, nil] `:healthcheck` or `:flash_policy` where the bytes are no opening
+      #   handshake but one of these
+      def receive_data(data)
+        case result = @native.receive(data)
+        when nil, Symbol then result
+        else
+          conclude(*result)
+          nil
+        end
+      end
+
+      # @return [String] the path of the request, as sent
+      def path
+        request.path
+      end
+
+      # @return [String] what follows the `?`, as sent; `""` where there is none
+      def query_string
+        request.query_string
+      end
+
+      # @return [Hash{String => String, nil}] the query's pairs, not decoded; of two with one name
+      #   the last
+      def query
+        request.query
+      end
+
+      # @return [String, nil] the `Origin` header
+      def origin
+        request.origin
+      end
+
+      # @return [Hash{String => String, Array<String>}] the headers, spelled as the client spelled
+      #   them; one that came more than once is an Array
+      def headers
+        @headers ||= request.headers
+      end
+
+      # @return [Hash{String => String, Array<String>}] {#headers}, their names in lower case
+      def headers_downcased
+        @headers_downcased ||= headers.transform_keys(&:downcase)
+      end
+
+      # @return [Boolean] whether the URL of this connection begins with `wss://`
+      def secure?
+        @secure
+      end
+
+      # What came behind the request: the first frames of a client in a hurry.
+      #
+      # @api private
+      # @return [String, nil]
+      attr_reader :rest
+
+      # The HTTP answer to a refused request, where it gets one.
+      #
+      # @api private
+      # @return [String, nil]
+      attr_reader :refusal
+
+      private
+
+      def request
+        @request || raise(WebSocketError, "The opening handshake is not complete")
+      end
+
+      def answered_with(request)
+        @request = request
+        @secure = request.secure?
+        @protocol_version = request.protocol_version
+        @deferred_status = :succeeded
+      end
+
+      def conclude(first, response, rest = nil)
+        if first.is_a?(HandshakeError)
+          @refusal = response
+          fail(first)
+        else
+          @request = first
+          @protocol_version = first.protocol_version
+          @rest = rest
+          succeed(response, Handler.klass_factory(@protocol_version))
+        end
+      end
+    end
+  end
+end

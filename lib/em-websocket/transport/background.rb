@@ -1,0 +1,153 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # A server whose sockets are the native core's: its threads accept, read, check and write, and
+    # the reactor's thread is told.
+    #
+    # @api private
+    class Background
+      # EventMachine counts its own signatures up from 1.
+      FIRST_SIGNATURE = 1 << 48
+
+      @servers = {}
+      @signature = FIRST_SIGNATURE
+      @lock = Mutex.new
+      @tls = {}
+
+      class << self
+        # @param options [Hash] those of {WebSocket.run}
+        # @param block [Proc]
+        # @return [Background]
+        def start(options, block)
+          unless EventMachine.reactor_running?
+            raise "eventmachine not initialized: evma_create_tcp_server"
+          end
+
+          new(options, block).tap do |server|
+            @lock.synchronize { @servers[server.signature] = server }
+            # EventMachine's own thread must see it; on that thread, this is at once.
+            EventMachine.schedule { server.watch }
+          end
+        end
+
+        # @return [Background, nil]
+        def [](signature)
+          @servers[signature]
+        end
+
+        # @return [Integer] the connections of all servers
+        def connection_count
+          @servers.each_value.sum(&:connection_count)
+        end
+
+        # @return [Integer] unique in the process
+        def next_signature
+          @lock.synchronize { @signature += 1 }
+        end
+
+        # The certificate of a set of options, read once; and again when its files have changed.
+        #
+        # @param options [Hash] EventMachine's keys
+        def tls_config(options)
+          files = options.values_at(:private_key_file, :cert_chain_file).compact
+          key = [options, files.map { |file| File.exist?(file.to_s) && File.mtime(file.to_s) }]
+          @tls[key] ||= Native::TlsConfig.new(options).tap do |config|
+            config.warnings.each { |warning| warn("em-websocket: #{warning}") }
+          end
+        end
+
+        # The server has ended.
+        def forget(signature)
+          @lock.synchronize { @servers.delete(signature) }
+        end
+      end
+
+      # @return [Integer] what EM.stop_server and EM.get_sockname take
+      attr_reader :signature
+
+      # (see .start)
+      def initialize(options, block)
+        @options = options
+        @block = block
+        self.class.tls_config(options[:tls_options] || {}) if options[:secure]
+        @native = Native::Server.bind(options[:host], Integer(options[:port]))
+        @signature = self.class.next_signature
+        @address = @native.local
+      end
+
+      # On the reactor's thread: begins to hear what happens.
+      def watch
+        return if @ended
+
+        @reactor = EventMachine.watch(@native.fd, Reactor, self)
+        @reactor.notify_readable = true
+      end
+
+      # On the reactor's thread: tells what has happened.
+      def drain
+        @native.drain(self)
+        retire
+      end
+
+      # For the native side: makes the object of a connection that was accepted.
+      def accept(native)
+        connection = Connection.allocate
+        @native.adopt(native, connection)
+        connection.background_accepted(native, self.class.next_signature)
+        connection.__send__(:initialize, @options)
+        connection.post_init
+        begin
+          @block.call(connection)
+        ensure
+          connection.background_start(@native)
+        end
+      end
+
+      # @return [String] the address that is listened on, packed
+      def sockname
+        host, port = @address
+        Socket.pack_sockaddr_in(port, host)
+      end
+
+      # @return [Integer]
+      def connection_count
+        @native.size
+      end
+
+      # Stops accepting; the port is free when it returns. Connections go on.
+      def stop_listening
+        @native.stop_listening
+        # A connection that was accepted and not told yet is among what waits.
+        EventMachine.schedule { retire }
+        nil
+      end
+
+      # On the reactor's thread: the reactor ends. Every connection that is open is told so.
+      def ended
+        return if @ended
+
+        @ended = true
+        self.class.forget(signature)
+        @native.stop
+        failure = nil
+        @native.connections.each do |connection|
+          connection.background_unbind
+        rescue Exception => e # rubocop:disable Lint/RescueException -- the others come first
+          failure ||= e
+        end
+        @native.release
+        raise failure if failure
+      end
+
+      private
+
+      # A server that does not listen any more ends with its last connection.
+      def retire
+        return if @ended || @native.listening? || !@native.size.zero? || @native.waiting?
+
+        @reactor&.detach
+      end
+    end
+  end
+end

@@ -1,0 +1,86 @@
+# frozen_string_literal: true
+
+module EventMachine
+  # (see em-websocket.rb)
+  module WebSocket
+    class << self
+      # @return [Integer] the longest frame that is accepted, in bytes; 10 MiB by default. Read for
+      #   each connection that has none of its own.
+      attr_accessor :max_frame_size
+
+      # @return [Numeric] how long our close may stay without answer, in seconds; 60 by default.
+      #   Read for each connection that has none of its own.
+      attr_accessor :close_timeout
+
+      # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
+      # running reactor it returns at once.
+      #
+      # @param (see .run)
+      # @yieldparam (see .run)
+      # @raise (see .run)
+      def start(options, &block)
+        EventMachine.epoll
+        EventMachine.run do
+          trap("TERM") { stop }
+          trap("INT") { stop }
+          run(options, &block)
+        end
+      end
+
+      # Starts a server in the running reactor. May be called from any thread.
+      #
+      # @param options [Hash]
+      # @option options [String] :host what to listen on
+      # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname
+      # @option options [Boolean] :secure (false) TLS
+      # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`
+      # @option options [Boolean] :secure_proxy (false) whether a proxy in front does TLS
+      # @option options [Numeric] :close_timeout ({.close_timeout}) seconds
+      # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
+      #   one client, which is then cut off; 0: no limit
+      # @option options [Boolean] :debug (false) print what happens
+      # @yieldparam connection [Connection] for each client, on the reactor's thread, before
+      #   anything of it is read
+      # @return [Integer] what EM.stop_server and EM.get_sockname take
+      # @raise [RuntimeError] if the reactor is not running, or the address cannot be listened on
+      # @raise [ArgumentError, EventMachine::FileNotFoundException] if no TLS server can be made of
+      #   the `:tls_options`
+      def run(options, &block)
+        Background.start(options, block).signature
+      end
+
+      # Stops the reactor. Every open connection gets its `onclose`.
+      def stop
+        puts "Terminating WebSocket Server"
+        EventMachine.stop
+      end
+    end
+
+    self.max_frame_size = 10 * 1024 * 1024
+    self.close_timeout = 60
+
+    # EventMachine's functions that take a server's signature, or count.
+    #
+    # @api private
+    module Signatures
+      # (see EventMachine.stop_server)
+      def stop_server(signature)
+        server = Background[signature]
+        server ? server.stop_listening : super
+      end
+
+      # (see EventMachine.get_sockname)
+      def get_sockname(signature)
+        server = Background[signature]
+        server ? server.sockname : super
+      end
+
+      # (see EventMachine.connection_count)
+      def connection_count
+        super + Background.connection_count
+      end
+    end
+
+    EventMachine.singleton_class.prepend(Signatures)
+  end
+end
