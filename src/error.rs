@@ -159,7 +159,7 @@ pub enum ProtocolError {
     #[error("Invalid UTF8 data")]
     InvalidUtf8,
     /// A close frame with one byte of payload.
-    #[error("Close frames must not have a body of one byte")]
+    #[error("Close frames with a body must contain a 2 byte status code")]
     ShortClose,
     /// A close code that may not be sent (RFC 6455 section 7.4).
     #[error("Invalid close code {0}")]

@@ -55,11 +55,7 @@ pub struct CloseInfo {
 impl CloseInfo {
     /// The connection ended without a closing handshake.
     pub const fn abnormal() -> Self {
-        Self {
-            code: CloseCode::ABNORMAL,
-            reason: None,
-            was_clean: false,
-        }
+        Self { code: CloseCode::ABNORMAL, reason: None, was_clean: false }
     }
 }
 

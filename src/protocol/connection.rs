@@ -97,9 +97,7 @@ impl Connection {
     /// # Errors
     /// [`UsageError::SendBeforeOpen`], [`UsageError::Closing`].
     pub fn text(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
-        self.sending(UsageError::SendBeforeOpen)?
-            .map(|sender| sender.text(len))
-            .transpose()
+        self.sending(UsageError::SendBeforeOpen)?.map(|sender| sender.text(len)).transpose()
     }
 
     /// The frame around a binary message; `None` where the connection is gone.
@@ -107,9 +105,7 @@ impl Connection {
     /// # Errors
     /// [`UsageError::SendBinaryBeforeOpen`], [`UsageError::NoBinary`], [`UsageError::Closing`].
     pub fn binary(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
-        self.sending(UsageError::SendBinaryBeforeOpen)?
-            .map(|sender| sender.binary(len))
-            .transpose()
+        self.sending(UsageError::SendBinaryBeforeOpen)?.map(|sender| sender.binary(len)).transpose()
     }
 
     /// The frame around a ping; `None` where the draft has none, or the connection is gone.

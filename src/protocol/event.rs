@@ -56,11 +56,7 @@ impl<'a> PeerClose<'a> {
     pub fn new(code: Option<CloseCode>, body: &'a [u8]) -> Self {
         // A draft without codes has no reasons either.
         let reason = code.and_then(|_| std::str::from_utf8(body.get(2..)?).ok());
-        Self {
-            code,
-            reason: reason.unwrap_or_default(),
-            body,
-        }
+        Self { code, reason: reason.unwrap_or_default(), body }
     }
 
     /// What `onclose` tells of it once the closing handshake is complete.

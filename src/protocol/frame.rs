@@ -61,10 +61,7 @@ pub(crate) fn parse(
             apply_mask(&mut plain[..len], *key, 0);
             let header = parse_plain(profile, &plain[..len], false)?;
             Ok(header.map(|header| Header {
-                mask: Some(Mask {
-                    key: *key,
-                    offset: header.len % 4,
-                }),
+                mask: Some(Mask { key: *key, offset: header.len % 4 }),
                 len: header.len + 4,
                 ..header
             }))
@@ -85,10 +82,7 @@ fn parse_plain(
     if profile.strict_frames && first & 0x70 != 0 {
         return Err(ProtocolError::ReservedBits);
     }
-    let opcode = profile
-        .opcodes
-        .decode(nibble)
-        .ok_or(ProtocolError::UnknownOpcode(nibble))?;
+    let opcode = profile.opcodes.decode(nibble).ok_or(ProtocolError::UnknownOpcode(nibble))?;
     let is_final = match profile.top_bit {
         TopBit::Fin => first & 0x80 != 0,
         TopBit::More => first & 0x80 == 0,
@@ -140,19 +134,10 @@ fn parse_plain(
         let Some(key) = bytes[len..].first_chunk::<4>() else {
             return Ok(None);
         };
-        mask = Some(Mask {
-            key: *key,
-            offset: 0,
-        });
+        mask = Some(Mask { key: *key, offset: 0 });
         len += 4;
     }
-    Ok(Some(Header {
-        opcode,
-        is_final,
-        mask,
-        payload_len,
-        len,
-    }))
+    Ok(Some(Header { opcode, is_final, mask, payload_len, len }))
 }
 
 /// What stands before and behind a payload on its way out.
@@ -168,11 +153,7 @@ impl FrameParts {
     pub(crate) fn around(profile: &Profile, opcode: Opcode, payload_len: usize) -> Self {
         let mut head = [0; 10];
         if profile.framing == Framing::Sentinel {
-            return Self {
-                head,
-                head_len: 1,
-                tail: &[0xff],
-            };
+            return Self { head, head_len: 1, tail: &[0xff] };
         }
         head[0] = profile.opcodes.encode(opcode);
         if profile.top_bit == TopBit::Fin {
@@ -194,11 +175,7 @@ impl FrameParts {
                 10
             }
         };
-        Self {
-            head,
-            head_len,
-            tail: &[],
-        }
+        Self { head, head_len, tail: &[] }
     }
 
     /// The bytes before the payload.

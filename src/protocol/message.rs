@@ -21,19 +21,14 @@ pub(crate) struct Message {
 impl Message {
     pub(crate) fn new(opcode: Opcode, checked: bool) -> Box<Self> {
         let utf8 = (checked && opcode == Opcode::Text).then(Utf8Stream::default);
-        Box::new(Self {
-            opcode,
-            bytes: Vec::new(),
-            utf8,
-            judged: 0,
-        })
+        Box::new(Self { opcode, bytes: Vec::new(), utf8, judged: 0 })
     }
 
-    /// Makes room for `expected` more bytes, as far as they are trusted to come.
+    /// Makes room, if there is none, for some of the `expected` bytes: as many as have come
+    /// already, at least.
     pub(crate) fn reserve(&mut self, expected: usize) {
-        if self.bytes.capacity() - self.bytes.len() < expected {
-            self.bytes
-                .reserve(expected.min(TRUSTED.max(self.bytes.len())));
+        if self.bytes.capacity() == self.bytes.len() {
+            self.bytes.reserve_exact(expected.min(TRUSTED.max(self.bytes.len())));
         }
     }
 

@@ -39,10 +39,7 @@ const NUMBERS: [(Opcode, u8, u8); 6] = [
 impl Opcodes {
     /// The opcode of a number; `None` where the number is reserved.
     pub fn decode(self, nibble: u8) -> Option<Opcode> {
-        NUMBERS
-            .iter()
-            .find(|row| self.number(row) == nibble)
-            .map(|row| row.0)
+        NUMBERS.iter().find(|row| self.number(row) == nibble).map(|row| row.0)
     }
 
     /// The number of an opcode.
@@ -66,9 +63,7 @@ mod tests {
     #[test]
     fn every_number_goes_there_and_back() {
         for table in [Opcodes::Draft, Opcodes::Rfc] {
-            let known: Vec<_> = (0..16)
-                .filter_map(|n| Some((n, table.decode(n)?)))
-                .collect();
+            let known: Vec<_> = (0..16).filter_map(|n| Some((n, table.decode(n)?))).collect();
             assert_eq!(known.len(), 6);
             for (number, opcode) in known {
                 assert_eq!(table.encode(opcode), number);

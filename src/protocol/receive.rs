@@ -29,11 +29,7 @@ const DIRECT_MIN: usize = 8 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            frame: 10 * 1024 * 1024,
-            message: 64 * 1024 * 1024,
-            require_masked: false,
-        }
+        Self { frame: 10 * 1024 * 1024, message: 64 * 1024 * 1024, require_masked: false }
     }
 }
 
@@ -49,24 +45,14 @@ pub struct Receiver {
 
 #[derive(Debug)]
 enum Reading {
-    Header {
-        bytes: [u8; MAX_HEADER],
-        len: u8,
-    },
-    Payload {
-        header: Header,
-        left: usize,
-        own: Option<Box<Message>>,
-    },
+    Header { bytes: [u8; MAX_HEADER], len: u8 },
+    Payload { header: Header, left: usize, own: Option<Box<Message>> },
     Sentinel(Sentinel),
     Done,
 }
 
 impl Reading {
-    const HEADER: Self = Self::Header {
-        bytes: [0; MAX_HEADER],
-        len: 0,
-    };
+    const HEADER: Self = Self::Header { bytes: [0; MAX_HEADER], len: 0 };
 }
 
 impl Receiver {
@@ -76,12 +62,7 @@ impl Receiver {
             Framing::Sentinel => Reading::Sentinel(Sentinel::default()),
             Framing::Length => Reading::HEADER,
         };
-        Self {
-            profile,
-            limits,
-            reading,
-            fragments: None,
-        }
+        Self { profile, limits, reading, fragments: None }
     }
 
     /// What the peer may not exceed, from the next frame on.
@@ -188,23 +169,17 @@ impl Receiver {
             }
             _ => {}
         }
-        let left = len as usize;
+        let left = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         if !header.stands_alone() {
-            let before = self
-                .fragments
-                .as_ref()
-                .map_or(0, |message| message.bytes.len());
-            if before + left > self.limits.message {
-                return Err(ProtocolError::MessageTooLong(before + left));
+            let before = self.fragments.as_ref().map_or(0, |message| message.bytes.len());
+            let together = before.saturating_add(left);
+            if together > self.limits.message {
+                return Err(ProtocolError::MessageTooLong(together));
             }
         } else if left > self.limits.message {
             return Err(ProtocolError::MessageTooLong(left));
         }
-        self.reading = Reading::Payload {
-            header: *header,
-            left,
-            own: None,
-        };
+        self.reading = Reading::Payload { header: *header, left, own: None };
         Ok(())
     }
 
@@ -296,18 +271,12 @@ impl Receiver {
 
     fn peer_close<'a>(&self, body: &'a [u8]) -> Result<PeerClose<'a>, ProtocolError> {
         if !self.profile.close_codes {
-            return Ok(PeerClose {
-                code: None,
-                reason: "",
-                body,
-            });
+            return Ok(PeerClose { code: None, reason: "", body });
         }
         let parsed = match close::parse(body) {
             Ok(parsed) => parsed,
-            Err(error) if self.profile.strict_frames => return Err(error),
-            Err(_) => body
-                .first_chunk()
-                .map(|code| (CloseCode(u16::from_be_bytes(*code)), "")),
+            Err(error) if self.profile.strict_frames || body.len() == 1 => return Err(error),
+            Err(_) => body.first_chunk().map(|code| (CloseCode(u16::from_be_bytes(*code)), "")),
         };
         let (code, reason) = parsed.map_or((None, ""), |(code, reason)| (Some(code), reason));
         Ok(PeerClose { code, reason, body })
@@ -321,10 +290,6 @@ fn target<'a>(
     fragments: &'a mut Option<Box<Message>>,
     profile: &Profile,
 ) -> &'a mut Message {
-    let message = if header.stands_alone() {
-        own
-    } else {
-        fragments
-    };
+    let message = if header.stands_alone() { own } else { fragments };
     message.get_or_insert_with(|| Message::new(header.opcode, profile.checks_text))
 }

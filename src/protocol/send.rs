@@ -34,10 +34,7 @@ pub enum AfterClose {
 impl Sender {
     /// The sending half for a version.
     pub fn new(profile: &'static Profile) -> Self {
-        Self {
-            profile,
-            close_sent: false,
-        }
+        Self { profile, close_sent: false }
     }
 
     /// What the version does.

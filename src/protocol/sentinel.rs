@@ -35,10 +35,7 @@ impl Sentinel {
         while let Some((&first, rest)) = input.split_first() {
             input = match self {
                 Self::Type if first & 0x80 != 0 => {
-                    *self = Self::Length {
-                        frame_type: first,
-                        value: 0,
-                    };
+                    *self = Self::Length { frame_type: first, value: 0 };
                     rest
                 }
                 Self::Type if first != 0 => return Err(ProtocolError::InvalidFrame),
@@ -79,11 +76,7 @@ impl Sentinel {
                     } else if so_far > limits.frame as u128 {
                         return Err(ProtocolError::FrameTooLong(so_far.to_string()));
                     } else if *frame_type == 0xff && so_far == 0 {
-                        sink.event(Event::Close(PeerClose {
-                            code: None,
-                            reason: "",
-                            body: &[],
-                        }));
+                        sink.event(Event::Close(PeerClose { code: None, reason: "", body: &[] }));
                         return Ok(true);
                     } else {
                         *self = Self::Discard(so_far as usize);

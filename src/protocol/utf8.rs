@@ -5,9 +5,7 @@ use crate::error::ProtocolError;
 
 /// Whether these bytes, whole, are UTF-8.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), ProtocolError> {
-    simdutf8::basic::from_utf8(bytes)
-        .map(drop)
-        .map_err(|_| ProtocolError::InvalidUtf8)
+    simdutf8::basic::from_utf8(bytes).map(drop).map_err(|_| ProtocolError::InvalidUtf8)
 }
 
 /// A text that comes in pieces.
@@ -67,14 +65,7 @@ mod tests {
     #[test]
     fn the_first_bad_byte_is_refused_at_once() {
         // A surrogate, an overlong form and a code point past U+10FFFF are bad at their second byte.
-        for bad in [
-            &b"\xed\xa0"[..],
-            b"\xe0\x80",
-            b"\xf4\x90",
-            b"\xc0",
-            b"\xff",
-            b"\x80",
-        ] {
+        for bad in [&b"\xed\xa0"[..], b"\xe0\x80", b"\xf4\x90", b"\xc0", b"\xff", b"\x80"] {
             let mut stream = Utf8Stream::default();
             let (last, first) = bad.split_last().unwrap();
             for byte in first {

@@ -134,20 +134,13 @@ pub static DRAFT_06: Profile = BASE_06;
 /// draft-ietf-hybi-thewebsocketprotocol-07.
 pub static DRAFT_07: Profile = BASE_07;
 /// draft-ietf-hybi-thewebsocketprotocol-08 (up to 12).
-pub static DRAFT_08: Profile = Profile {
-    version: 8,
-    ..BASE_07
-};
+pub static DRAFT_08: Profile = Profile { version: 8, ..BASE_07 };
 /// RFC 6455.
-pub static RFC_6455: Profile = Profile {
-    version: 13,
-    ..BASE_07
-};
+pub static RFC_6455: Profile = Profile { version: 13, ..BASE_07 };
 
 /// Every version that is spoken, oldest first.
-pub static ALL: [&Profile; 8] = [
-    &DRAFT_75, &DRAFT_76, &DRAFT_03, &DRAFT_05, &DRAFT_06, &DRAFT_07, &DRAFT_08, &RFC_6455,
-];
+pub static ALL: [&Profile; 8] =
+    [&DRAFT_75, &DRAFT_76, &DRAFT_03, &DRAFT_05, &DRAFT_06, &DRAFT_07, &DRAFT_08, &RFC_6455];
 
 /// The profile of a version number as a client asks for it, if it is spoken here.
 pub fn profile(version: i64) -> Option<&'static Profile> {
@@ -181,11 +174,7 @@ const BASE_75: Profile = Profile {
     close_codes: false,
 };
 
-const BASE_76: Profile = Profile {
-    version: 76,
-    opening: Opening::Challenge,
-    ..BASE_75
-};
+const BASE_76: Profile = Profile { version: 76, opening: Opening::Challenge, ..BASE_75 };
 
 const BASE_03: Profile = Profile {
     version: 3,

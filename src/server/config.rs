@@ -16,7 +16,12 @@ pub struct ConnectionOptions {
     /// Whether bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
     /// without any protocol.
     pub raw: bool,
-    /// What the peer may not exceed; may be changed until the connection is open.
+    /// Whether a plain HTTP request gets an answer (426); off by default.
+    pub answers_plain_http: bool,
+    /// Whether the application is told when TLS is established, and nothing is read until it has
+    /// agreed ([`Delivery::Secured`](super::Delivery::Secured)); off by default.
+    pub announces_tls: bool,
+    /// What the peer may not exceed.
     pub limits: Limits,
     /// What an opening handshake may not exceed.
     pub handshake: handshake::Limits,
@@ -35,6 +40,8 @@ impl Default for ConnectionOptions {
             tls: None,
             secure: false,
             raw: false,
+            answers_plain_http: false,
+            announces_tls: false,
             limits: Limits::default(),
             handshake: handshake::Limits::default(),
             handshake_timeout: Duration::from_secs(30),
@@ -56,9 +63,6 @@ pub struct QueueLimits {
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self {
-            bytes: 1024 * 1024,
-            messages: 4096,
-        }
+        Self { bytes: 1024 * 1024, messages: 4096 }
     }
 }

@@ -23,6 +23,7 @@ use super::{
     handle::{hold, Cork, Handle, Link},
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
+    tls::TlsSession,
 };
 use crate::{
     error::{HandshakeError, ProtocolError},
@@ -58,12 +59,14 @@ pub(crate) fn drive(
     let stage = if options.raw {
         Stage::Raw
     } else {
-        Stage::Handshake(Box::new(Handshake::new(options.secure, options.handshake)))
+        let handshake = Handshake::new(options.secure, options.handshake)
+            .answer_plain_http(options.answers_plain_http);
+        Stage::Handshake(Box::new(handshake))
     };
     let transport = match &options.tls {
-        Some(config) => Transport::Accepting(Box::new(
-            TlsAcceptor::from(Arc::clone(config)).accept(stream),
-        )),
+        Some(config) => {
+            Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(stream)))
+        }
         None => {
             let (reader, writer) = stream.into_split();
             lock(&ends.handle.0.link).socket = Some(writer);
@@ -79,6 +82,7 @@ pub(crate) fn drive(
         closing_deadline: None,
         sleep: None,
         told: false,
+        announces_tls: options.announces_tls,
         ends,
         _counted: counted,
     }
@@ -95,6 +99,7 @@ struct Driver {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether [`Delivery::Closed`] is queued.
     told: bool,
+    announces_tls: bool,
     ends: Ends,
     _counted: Counted,
 }
@@ -153,7 +158,7 @@ impl Driver {
             let step = match &mut self.transport {
                 Transport::Gone => Step::End,
                 Transport::Accepting(_) => self.accept_tls(cx),
-                Transport::Open(_) => match self.write(cx) {
+                Transport::Open(_) => match self.write(cx, reads > 0) {
                     Step::On if reads == READS => {
                         cx.waker().wake_by_ref();
                         Step::Wait
@@ -193,7 +198,17 @@ impl Driver {
         match Pin::new(accept).poll(cx) {
             Poll::Pending => Step::Wait,
             Poll::Ready(Ok(stream)) => {
+                let session = TlsSession::of(stream.get_ref().1);
                 self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
+                lock(&self.ends.handle.0.link).tls = Some(Box::new(session));
+                if matches!(self.stage, Stage::Raw) {
+                    self.opening_deadline = None;
+                }
+                if self.announces_tls {
+                    self.ends.handle.0.hold.fetch_or(hold::SECURING, SeqCst);
+                    let connection = self.ends.connection;
+                    self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
+                }
                 Step::On
             }
             Poll::Ready(Err(_)) => Step::End,
@@ -201,7 +216,7 @@ impl Driver {
     }
 
     /// Writes what is ours to write, and follows what has been ordered.
-    fn write(&mut self, cx: &mut Context<'_>) -> Step {
+    fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
         if matches!(self.stage, Stage::Linger(_)) {
             return if lock(&self.ends.handle.0.link).end == Progress::Abort {
                 Step::End
@@ -213,6 +228,14 @@ impl Driver {
         let mut link = lock(&shared.link);
         if link.end == Progress::Abort {
             return Step::End;
+        }
+        if has_read {
+            link.touch();
+        }
+        if mem::take(&mut link.limits_changed) {
+            if let Stage::Frames(receiver) = &mut self.stage {
+                receiver.set_limits(link.limits);
+            }
         }
         let mut written = self.flush(&mut link, cx);
         if written && link.late_pong.is_some() {
@@ -229,8 +252,7 @@ impl Driver {
         if !written {
             // A peer that does not read is not waited for longer than one that does not answer.
             let patience = link.connection.close_timeout();
-            self.closing_deadline
-                .get_or_insert_with(|| Instant::now() + patience);
+            self.closing_deadline.get_or_insert_with(|| Instant::now() + patience);
             return Step::Wait;
         }
         if let Transport::Open(Stream::Tls(stream)) = &mut self.transport {
@@ -308,14 +330,14 @@ impl Driver {
         let ends = &self.ends;
         let polled = match &mut self.stage {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, cx),
-            Stage::Handshake(handshake) => stream
-                .poll_read(cx, |bytes| Some(handshake.receive(bytes)))
-                .map_ok(Read::from),
+            Stage::Handshake(handshake) => {
+                stream.poll_read(cx, |bytes| Some(handshake.receive(bytes))).map_ok(Read::from)
+            }
             Stage::Raw => stream
                 .poll_read(cx, |bytes| {
-                    ends.queue
-                        .append(|batch| batch.push_bytes(ends.connection, bytes));
+                    // Counted first: once it is queued, it may be delivered at any moment.
                     ends.handle.0.queued(bytes.len(), 1);
+                    ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
                     None
                 })
                 .map_ok(Read::from),
@@ -364,14 +386,8 @@ impl Driver {
                 handle.0.hold.fetch_or(hold::OPENING, SeqCst);
                 handle.send_raw(&accepted.response, Cork::No);
                 let receiver = Receiver::new(accepted.profile, handle.limits());
-                let opened = Opened {
-                    request: accepted.request,
-                    profile: accepted.profile,
-                };
-                (
-                    Stage::Opening(receiver, accepted.rest),
-                    Delivery::Open(Box::new(opened)),
-                )
+                let opened = Opened { request: accepted.request, profile: accepted.profile };
+                (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
             }
             Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
             Opening::Healthcheck => {
@@ -388,9 +404,7 @@ impl Driver {
         self.opening_deadline = None;
         self.stage = stage;
         let connection = self.ends.connection;
-        self.ends
-            .queue
-            .append(|batch| batch.push(connection, delivery));
+        self.ends.queue.append(|batch| batch.push(connection, delivery));
     }
 
     /// The application has been told of the opening: what came behind it is read first.
@@ -408,16 +422,17 @@ impl Driver {
 
     /// Sleeps until the next deadline, or does what one wants that has passed.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
-        let unanswered = lock(&self.ends.handle.0.link).connection.poll_timeout();
-        let deadlines = [self.opening_deadline, self.closing_deadline, unanswered];
+        let (unanswered, inactive) = {
+            let link = lock(&self.ends.handle.0.link);
+            (link.connection.poll_timeout(), link.inactive_at())
+        };
+        let deadlines = [self.opening_deadline, self.closing_deadline, unanswered, inactive];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             self.sleep = None;
             return Step::Wait;
         };
         let next = tokio::time::Instant::from_std(next);
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(sleep_until(next)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
         if sleep.deadline() != next {
             sleep.as_mut().reset(next);
         }
@@ -427,7 +442,7 @@ impl Driver {
         self.sleep = None;
         let now = Instant::now();
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if passed(self.closing_deadline) {
+        if passed(self.closing_deadline) || passed(lock(&self.ends.handle.0.link).inactive_at()) {
             return Step::End;
         }
         if passed(self.opening_deadline) {
@@ -436,16 +451,10 @@ impl Driver {
                 return Step::End;
             }
             let error = HandshakeError::TimedOut;
-            let refused = Refused {
-                error,
-                response: None,
-                request: None,
-            };
+            let refused = Refused { error, response: None, request: None };
             self.answer(Opening::Refused(Box::new(refused)));
         }
-        let error = lock(&self.ends.handle.0.link)
-            .connection
-            .handle_timeout(now);
+        let error = lock(&self.ends.handle.0.link).connection.handle_timeout(now);
         if let Some(error) = error {
             self.tell_error(error);
             self.stage = Stage::Over;
@@ -455,9 +464,7 @@ impl Driver {
 
     fn tell_error(&self, error: ProtocolError) {
         let connection = self.ends.connection;
-        self.ends
-            .queue
-            .append(|batch| batch.push_event(connection, Event::Error(error)));
+        self.ends.queue.append(|batch| batch.push_event(connection, Event::Error(error)));
     }
 
     fn tell_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
@@ -474,9 +481,7 @@ impl Driver {
     fn tell_closed(&mut self) {
         if !mem::replace(&mut self.told, true) {
             let connection = self.ends.connection;
-            self.ends
-                .queue
-                .append(|batch| batch.push(connection, Delivery::Closed));
+            self.ends.queue.append(|batch| batch.push(connection, Delivery::Closed));
         }
     }
 
@@ -526,31 +531,21 @@ fn poll_frames(
         return Poll::Ready(Ok(Read::Some));
     }
     let read = stream.poll_read(cx, |bytes| feed(ends, |sink| receiver.receive(bytes, sink)));
-    read.map_ok(|read| {
-        if read.is_some() {
-            Read::Some
-        } else {
-            Read::End
-        }
-    })
+    read.map_ok(|read| if read.is_some() { Read::Some } else { Read::End })
 }
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings.
 fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) {
-    let (bytes, messages, pings) = ends.queue.append(|batch| {
-        let mut burst = Burst {
-            batch,
-            connection: ends.connection,
-            bytes: 0,
-            messages: 0,
-            pings: Vec::new(),
-        };
+    let pings = ends.queue.append(|batch| {
+        let mut burst =
+            Burst { batch, connection: ends.connection, bytes: 0, messages: 0, pings: Vec::new() };
         receive(&mut burst);
-        (burst.bytes, burst.messages, burst.pings)
+        if burst.messages > 0 {
+            // Before the queue is let go: then it may all be delivered at any moment.
+            ends.handle.0.queued(burst.bytes, burst.messages);
+        }
+        burst.pings
     });
-    if messages > 0 {
-        ends.handle.0.queued(bytes, messages);
-    }
     if !pings.is_empty() {
         ends.handle.0.answer_pings(pings);
     }

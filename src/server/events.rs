@@ -35,6 +35,8 @@ pub struct Record {
 pub enum Delivery {
     /// A connection was accepted and waits for [`Incoming::start`].
     Accepted(Box<Incoming>),
+    /// TLS is established. Nothing is read until [`Handle::secured`](super::Handle::secured).
+    Secured,
     /// The opening handshake is answered. Nothing is read until [`Handle::opened`](super::Handle::opened).
     Open(Box<Opened>),
     /// The opening handshake was refused; [`Handle::refuse`](super::Handle::refuse) answers.
@@ -131,10 +133,7 @@ impl Batch {
 
     /// Appends a record.
     pub(crate) fn push(&mut self, connection: u32, delivery: Delivery) {
-        self.records.push_back(Record {
-            connection,
-            delivery,
-        });
+        self.records.push_back(Record { connection, delivery });
     }
 
     /// Appends bytes of a raw connection.
@@ -167,10 +166,7 @@ impl Batch {
     fn copy(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        Span {
-            start,
-            len: bytes.len() as u32,
-        }
+        Span { start, len: bytes.len() as u32 }
     }
 
     fn clear(&mut self) {
@@ -194,10 +190,7 @@ impl EventQueue {
     /// # Errors
     /// The system's, where there is no file descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            batch: Mutex::default(),
-            wakeup: Wakeup::new()?,
-        })
+        Ok(Self { batch: Mutex::default(), wakeup: Wakeup::new()? })
     }
 
     /// Takes everything that waits, in exchange for a batch that has been read. The wakeup is

@@ -17,6 +17,7 @@ use super::{
     config::{ConnectionOptions, QueueLimits},
     outbound::Outbound,
     tally::lock,
+    tls::TlsSession,
 };
 use crate::{
     error::{ProtocolError, UsageError},
@@ -43,6 +44,8 @@ pub(crate) mod hold {
     pub(crate) const PAUSED: u8 = 2;
     /// Too much waits for the application already.
     pub(crate) const FULL: u8 = 4;
+    /// The application has not agreed to the peer's certificate.
+    pub(crate) const SECURING: u8 = 8;
 }
 
 /// A cheap clone that lets its holder act on one connection, from any thread.
@@ -90,6 +93,7 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) out: Outbound,
     pub(crate) limits: Limits,
+    pub(crate) limits_changed: bool,
     pub(crate) end: Progress,
     /// The socket, where it may be written directly: not with TLS.
     pub(crate) socket: Option<OwnedWriteHalf>,
@@ -100,6 +104,10 @@ pub(crate) struct Link {
     /// The owner of the queue has seen the end.
     pub(crate) released: bool,
     pub(crate) late_pong: Option<Vec<u8>>,
+    /// What TLS has agreed on.
+    pub(crate) tls: Option<Box<TlsSession>>,
+    /// How long nothing may be read nor written, and since when nothing was.
+    pub(crate) inactivity: Option<(Duration, Instant)>,
     outbound_limit: Option<usize>,
 }
 
@@ -111,12 +119,15 @@ impl Handle {
                 connection: Connection::new(options.close_timeout),
                 out: Outbound::default(),
                 limits: options.limits,
+                limits_changed: false,
                 end: Progress::Stay,
                 socket: None,
                 blocked: false,
                 broken: false,
                 released: false,
                 late_pong: None,
+                tls: None,
+                inactivity: None,
                 outbound_limit: None,
             }),
             waker: AtomicWaker::new(),
@@ -161,10 +172,28 @@ impl Handle {
         lock(&self.0.link).limits
     }
 
-    /// Sets what the peer may not exceed; holds for every frame, if set before
+    /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
     /// [`opened`](Self::opened).
     pub fn set_limits(&self, limits: Limits) {
-        lock(&self.0.link).limits = limits;
+        let mut link = lock(&self.0.link);
+        link.limits = limits;
+        link.limits_changed = true;
+    }
+
+    /// How long nothing may be read nor written before the connection is aborted.
+    pub fn inactivity_timeout(&self) -> Option<Duration> {
+        lock(&self.0.link).inactivity.map(|(timeout, _)| timeout)
+    }
+
+    /// Sets how long nothing may be read nor written before the connection is aborted.
+    pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
+        lock(&self.0.link).inactivity = timeout.map(|timeout| (timeout, Instant::now()));
+        self.0.waker.wake();
+    }
+
+    /// What TLS has agreed on; `None` without TLS, and before it has.
+    pub fn tls_session(&self) -> Option<TlsSession> {
+        lock(&self.0.link).tls.as_deref().cloned()
     }
 
     /// How long our close may stay without answer.
@@ -229,8 +258,7 @@ impl Handle {
     pub fn close(&self, code: Option<CloseCode>, reason: &str) {
         self.change(|link| {
             let connection = &mut link.connection;
-            link.out
-                .append(|out| connection.close(code, reason, Instant::now(), out))
+            link.out.append(|out| connection.close(code, reason, Instant::now(), out))
         });
     }
 
@@ -251,6 +279,12 @@ impl Handle {
         } else {
             self.0.let_go(hold::PAUSED);
         }
+    }
+
+    /// For the queue's owner: the application has agreed to
+    /// [`Delivery::Secured`](super::Delivery::Secured).
+    pub fn secured(&self) {
+        self.0.let_go(hold::SECURING);
     }
 
     /// For the queue's owner: the application is about to be told of
@@ -286,9 +320,7 @@ impl Handle {
     /// what is returned.
     pub fn fail(&self, error: &ProtocolError) -> Progress {
         let mut link = lock(&self.0.link);
-        let Link {
-            connection, out, ..
-        } = &mut *link;
+        let Link { connection, out, .. } = &mut *link;
         let progress = out.append(|out| connection.fail(error, out));
         self.push_out(&mut link);
         progress
@@ -341,6 +373,7 @@ impl Handle {
         if link.is_gone() {
             return Sent::Bytes(len);
         }
+        link.touch();
         let is_first = link.out.is_empty() && !link.blocked;
         let gather = cork == Cork::Yes && len < LARGE;
         let written = match &link.socket {
@@ -355,10 +388,7 @@ impl Handle {
                 return Sent::Bytes(len);
             }
         }
-        if link
-            .outbound_limit
-            .is_some_and(|limit| link.out.len() > limit)
-        {
+        if link.outbound_limit.is_some_and(|limit| link.out.len() > limit) {
             link.end = Progress::Abort;
             self.0.waker.wake();
         } else if gather && is_first {
@@ -426,6 +456,18 @@ impl Shared {
 }
 
 impl Link {
+    /// Something was read or written.
+    pub(crate) fn touch(&mut self) {
+        if let Some((_, since)) = &mut self.inactivity {
+            *since = Instant::now();
+        }
+    }
+
+    /// When too long nothing will have been read nor written.
+    pub(crate) fn inactive_at(&self) -> Option<Instant> {
+        self.inactivity.and_then(|(timeout, since)| since.checked_add(timeout))
+    }
+
     /// Whether what is sent can reach nobody any more.
     fn is_gone(&self) -> bool {
         self.broken || self.released || self.end == Progress::Abort

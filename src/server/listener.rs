@@ -73,10 +73,7 @@ impl Server {
     /// # Errors
     /// [`BindError`].
     pub fn bind(host: &str, port: u16, queue_limits: QueueLimits) -> Result<Self, BindError> {
-        let failed = |source| BindError::Address {
-            address: format!("{host}:{port}"),
-            source,
-        };
+        let failed = |source| BindError::Address { address: format!("{host}:{port}"), source };
         let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(failed)?.collect();
         let listener = StdListener::bind(&addresses[..]).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -194,8 +191,7 @@ impl Accept {
             tally: Arc::clone(&self.tally),
             runtime: self.runtime.clone(),
         });
-        self.queue
-            .append(|batch| batch.push(0, Delivery::Accepted(incoming)));
+        self.queue.append(|batch| batch.push(0, Delivery::Accepted(incoming)));
     }
 }
 
@@ -232,11 +228,7 @@ impl Incoming {
         let counted = self.tally.count(&self.handle);
         let driver = driver::drive(
             self.stream,
-            driver::Ends {
-                handle: self.handle,
-                queue: self.queue,
-                connection,
-            },
+            driver::Ends { handle: self.handle, queue: self.queue, connection },
             options,
             counted,
         );

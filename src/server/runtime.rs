@@ -32,9 +32,6 @@ pub(crate) fn handle() -> io::Result<Handle> {
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    *running = Some(Running {
-        runtime,
-        pid: process::id(),
-    });
+    *running = Some(Running { runtime, pid: process::id() });
     Ok(handle)
 }

@@ -77,12 +77,10 @@ pub(crate) fn poll_flush_tls(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     let written =
-        out.flush(
-            |slices| match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
-                Poll::Ready(result) => result,
-                Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-            },
-        )?;
+        out.flush(|slices| match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        })?;
     // Even where it took everything, the session may hold records that the socket did not take.
     ready!(Pin::new(stream).poll_flush(cx))?;
     if written {

@@ -35,10 +35,7 @@ impl Tally {
         let number = alive.next;
         alive.next += 1;
         alive.handles.insert(number, handle.clone());
-        Counted {
-            tally: Arc::clone(self),
-            number,
-        }
+        Counted { tally: Arc::clone(self), number }
     }
 
     /// Aborts every connection.
@@ -53,9 +50,7 @@ impl Tally {
     pub(crate) fn wait_for_none(&self, patience: Duration) -> bool {
         let (alive, _) = self
             .none
-            .wait_timeout_while(lock(&self.alive), patience, |alive| {
-                !alive.handles.is_empty()
-            })
+            .wait_timeout_while(lock(&self.alive), patience, |alive| !alive.handles.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         alive.handles.is_empty()
     }

@@ -30,9 +30,7 @@ impl Wakeup {
     /// The system's, where it has no file descriptor left.
     pub fn new() -> io::Result<Self> {
         use rustix::event::{eventfd, EventfdFlags};
-        Ok(Self {
-            fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
-        })
+        Ok(Self { fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)? })
     }
 
     /// Makes the descriptor readable.

@@ -26,9 +26,7 @@ pub(super) fn respond(request: &Request, profile: &Profile) -> Result<Vec<u8>, H
     let key = if profile.strict_frames {
         strict_key(request)?
     } else {
-        request
-            .header("sec-websocket-key")
-            .ok_or(HandshakeError::KeyRequired)?
+        request.header("sec-websocket-key").ok_or(HandshakeError::KeyRequired)?
     };
     let subprotocol = request.subprotocol()?;
 
@@ -76,13 +74,9 @@ mod tests {
         assert!(is_nonce(b"AAAAAAAAAAAAAAAAAAAAAA=="));
         // Trailing bits that are not zero.
         assert!(is_nonce(b"dGhlIHNhbXBsZSBub25jZR=="));
-        for key in [
-            "",
-            "x",
-            "dGhlIHNhbXBsZSBub25jZQ",
-            "dGhlIHNhbXBsZSBub25j",
-            "dGhl IHNhbXBsZSBub25jZQ==",
-        ] {
+        for key in
+            ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25j", "dGhl IHNhbXBsZSBub25jZQ=="]
+        {
             assert!(!is_nonce(key.as_bytes()), "{key}");
         }
     }

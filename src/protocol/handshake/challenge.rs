@@ -27,10 +27,7 @@ pub(super) fn respond(request: &Request, third_key: &[u8]) -> Result<Vec<u8>, Ha
         .field("Upgrade", b"WebSocket")
         .field("Connection", b"Upgrade")
         .field("Sec-WebSocket-Location", &request.location())
-        .field(
-            "Sec-WebSocket-Origin",
-            request.header("origin").unwrap_or_default(),
-        );
+        .field("Sec-WebSocket-Origin", request.header("origin").unwrap_or_default());
     let response = match subprotocol {
         Some(subprotocol) => response.field("Sec-WebSocket-Protocol", subprotocol),
         None => response,
@@ -58,9 +55,7 @@ fn key_number(key: &[u8]) -> Result<u32, HandshakeError> {
     let mut remainder = 0;
     for digit in key.iter().filter(|byte| byte.is_ascii_digit()) {
         let dividend = remainder * 10 + u64::from(digit - b'0');
-        quotient = quotient
-            .saturating_mul(10)
-            .saturating_add(dividend / spaces);
+        quotient = quotient.saturating_mul(10).saturating_add(dividend / spaces);
         remainder = dividend % spaces;
     }
     if remainder != 0 {
@@ -90,10 +85,7 @@ mod tests {
             "Websocket Key1 or Key2 does not contain spaces - \
              this is a symptom of a cross-protocol attack"
         );
-        assert_eq!(
-            text(b"12998 5 Y3 1.P00"),
-            r#"Invalid Key "12998 5 Y3 1.P00""#
-        );
+        assert_eq!(text(b"12998 5 Y3 1.P00"), r#"Invalid Key "12998 5 Y3 1.P00""#);
         // Out of range, but indivisible first.
         let indivisible = b"1 2 9 9 8 5999999999999999999 4 1 1.P00";
         assert!(text(indivisible).starts_with("Invalid Key"));

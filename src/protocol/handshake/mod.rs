@@ -35,10 +35,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 16 KiB and 100 fields.
     fn default() -> Self {
-        Self {
-            header_bytes: 16 * 1024,
-            headers: 100,
-        }
+        Self { header_bytes: 16 * 1024, headers: 100 }
     }
 }
 
@@ -46,6 +43,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Handshake {
     secure: bool,
+    answers_plain: bool,
     limits: Limits,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
@@ -106,13 +104,18 @@ impl Handshake {
         let header_bytes = limits.header_bytes.min(u32::MAX as usize);
         Self {
             secure,
-            limits: Limits {
-                header_bytes,
-                ..limits
-            },
+            limits: Limits { header_bytes, ..limits },
+            answers_plain: false,
             received: Vec::new(),
             phase: Phase::Header(Scan::default()),
         }
+    }
+
+    /// Answers a plain HTTP request with 426 (RFC 9110 section 15.5.22), too: by default it is
+    /// closed without a word.
+    pub fn answer_plain_http(mut self, answers_plain: bool) -> Self {
+        self.answers_plain = answers_plain;
+        self
     }
 
     /// Takes the next bytes from the client, and says what all of them amount to.
@@ -135,8 +138,7 @@ impl Handshake {
     fn receive_header(&mut self, mut scan: Scan, bytes: &[u8]) -> Progress {
         let before = self.received.len();
         let room = self.limits.header_bytes - before;
-        self.received
-            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.received.extend_from_slice(&bytes[..room.min(bytes.len())]);
 
         // em-websocket's parser counts within one call.
         let garbage = |at: usize| HandshakeError::InvalidHeader {
@@ -161,16 +163,8 @@ impl Handshake {
             Found::Beginning => HandshakeError::HeaderTooLong(self.limits.header_bytes),
         };
         self.received = Vec::new();
-        let response = if scan.is_http() {
-            response::refusal(&error)
-        } else {
-            None
-        };
-        Progress::Refused(Box::new(Refused {
-            error,
-            response,
-            request: None,
-        }))
+        let response = if scan.is_http() { response::refusal(&error) } else { None };
+        Progress::Refused(Box::new(Refused { error, response, request: None }))
     }
 
     /// Answers a whole request; `behind` is what came behind its header.
@@ -180,6 +174,12 @@ impl Handshake {
         }
         let profile = match requested(&request) {
             Ok(profile) => profile,
+            Err(HandshakeError::NotUpgrade) if self.answers_plain => {
+                let error = HandshakeError::NotUpgrade;
+                let response = Some(response::upgrade_required(&error));
+                let request = Some(request);
+                return Progress::Refused(Box::new(Refused { error, response, request }));
+            }
             Err(error) => return refuse(error, Some(request)),
         };
         match profile.opening {
@@ -204,8 +204,7 @@ impl Handshake {
     ) -> Progress {
         // One byte more than fits shows that there are too many.
         let room = challenge::THIRD_KEY + 1 - self.received.len();
-        self.received
-            .extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.received.extend_from_slice(&bytes[..room.min(bytes.len())]);
         if self.received.len() < challenge::THIRD_KEY {
             self.phase = Phase::ThirdKey(request, profile);
             return Progress::Incomplete;
@@ -246,24 +245,11 @@ fn asks_for_upgrade(request: &Request) -> bool {
 }
 
 fn accept(request: Request, profile: &'static Profile, response: Vec<u8>, rest: &[u8]) -> Progress {
-    Progress::Accepted(Box::new(Accepted {
-        request,
-        profile,
-        response,
-        rest: rest.to_vec(),
-    }))
+    Progress::Accepted(Box::new(Accepted { request, profile, response, rest: rest.to_vec() }))
 }
 
 fn refuse(error: HandshakeError, request: Option<Request>) -> Progress {
     let is_answered = request.as_ref().is_some_and(asks_for_upgrade);
-    let response = if is_answered {
-        response::refusal(&error)
-    } else {
-        None
-    };
-    Progress::Refused(Box::new(Refused {
-        error,
-        response,
-        request,
-    }))
+    let response = if is_answered { response::refusal(&error) } else { None };
+    Progress::Refused(Box::new(Refused { error, response, request }))
 }

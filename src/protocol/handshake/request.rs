@@ -55,34 +55,27 @@ impl Request {
 
     /// The query's pairs, in order and not decoded; a name without `=` has no value.
     pub fn query(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.query_string()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| match pair.split_once('=') {
+        self.query_string().split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            match pair.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (pair, None),
-            })
+            }
+        })
     }
 
     /// Every header field: its name as spelled, and its value. One that was repeated comes again.
     pub fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields
-            .iter()
-            .map(|field| (self.bytes(field.name), self.bytes(field.value)))
+        self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
     }
 
     /// The first header of this name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers()
-            .find(|(spelled, _)| is_named(spelled, name))
-            .map(|(_, value)| value)
+        self.headers().find(|(spelled, _)| is_named(spelled, name)).map(|(_, value)| value)
     }
 
     /// Every header of this name, whatever its case.
     pub fn header_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers()
-            .filter(move |(spelled, _)| is_named(spelled, name))
-            .map(|(_, value)| value)
+        self.headers().filter(move |(spelled, _)| is_named(spelled, name)).map(|(_, value)| value)
     }
 
     /// `Host`, if it was sent.
@@ -92,8 +85,7 @@ impl Request {
 
     /// `Origin`, or the `Sec-WebSocket-Origin` of drafts 04 to 12, which em-websocket takes from any.
     pub fn origin(&self) -> Option<&[u8]> {
-        self.header("origin")
-            .or_else(|| self.header("sec-websocket-origin"))
+        self.header("origin").or_else(|| self.header("sec-websocket-origin"))
     }
 
     /// The version as the client asked for it, spoken here or not; 75 is what asks for nothing.
@@ -113,12 +105,9 @@ impl Request {
     pub(super) fn parse(header: &[u8], fields: usize, secure: bool) -> Result<Self, usize> {
         let mut parsed_fields = vec![httparse::EMPTY_HEADER; fields];
         let mut parsed = httparse::Request::new(&mut parsed_fields);
-        let (Ok(httparse::Status::Complete(_)), Some(method), Some(target), Some(minor)) = (
-            parsed.parse(header),
-            parsed.method,
-            parsed.path,
-            parsed.version,
-        ) else {
+        let (Ok(httparse::Status::Complete(_)), Some(method), Some(target), Some(minor)) =
+            (parsed.parse(header), parsed.method, parsed.path, parsed.version)
+        else {
             return Err(readable(header, fields));
         };
 
@@ -127,10 +116,10 @@ impl Request {
         let parts = Target::parse(target);
         let has_valid_target = parts.is_some();
         let parts = parts.unwrap_or_default();
-        let fields = parsed.headers.iter().map(|field| Field {
-            name: spans(field.name.as_bytes()),
-            value: spans(field.value),
-        });
+        let fields = parsed
+            .headers
+            .iter()
+            .map(|field| Field { name: spans(field.name.as_bytes()), value: spans(field.value) });
         Ok(Self {
             fields: fields.collect(),
             method: spans(method.as_bytes()),
@@ -177,8 +166,7 @@ impl Request {
 
     /// Whether the list of this name has this token, whatever its case.
     pub(super) fn lists(&self, name: &str, token: &str) -> bool {
-        self.tokens(name)
-            .any(|listed| listed.eq_ignore_ascii_case(token.as_bytes()))
+        self.tokens(name).any(|listed| listed.eq_ignore_ascii_case(token.as_bytes()))
     }
 
     pub(super) fn is_get(&self) -> bool {
@@ -202,12 +190,7 @@ impl Request {
     /// `ws://` or `wss://`, the host and the target, which drafts 75 to 03 send back.
     pub(super) fn location(&self) -> Vec<u8> {
         let scheme: &[u8] = if self.secure { b"wss://" } else { b"ws://" };
-        [
-            scheme,
-            self.host().unwrap_or_default(),
-            self.target().as_bytes(),
-        ]
-        .concat()
+        [scheme, self.host().unwrap_or_default(), self.target().as_bytes()].concat()
     }
 
     /// The elements of a list, over all fields of this name (RFC 9110 section 5.6.1).
@@ -255,10 +238,7 @@ impl Span {
 
     fn new(range: Range<usize>) -> Self {
         let offset = |at: usize| u32::try_from(at).expect("the limit of a header fits 32 bits");
-        Self {
-            start: offset(range.start),
-            end: offset(range.end),
-        }
+        Self { start: offset(range.start), end: offset(range.end) }
     }
 
     fn range(self) -> Range<usize> {
@@ -275,9 +255,7 @@ fn is_named(spelled: &[u8], name: &str) -> bool {
 fn readable(header: &[u8], fields: usize) -> usize {
     let is_refused = |length: usize| {
         let mut fields = vec![httparse::EMPTY_HEADER; fields];
-        httparse::Request::new(&mut fields)
-            .parse(&header[..length])
-            .is_err()
+        httparse::Request::new(&mut fields).parse(&header[..length]).is_err()
     };
     let (mut readable, mut refused) = (0, header.len());
     while readable + 1 < refused {
@@ -296,10 +274,8 @@ mod tests {
     use super::*;
 
     fn request(fields: &[&str]) -> Request {
-        let header = format!(
-            "GET /demo?a=b&c&&d=&a=2=3 HTTP/1.1\r\n{}\r\n\r\n",
-            fields.join("\r\n")
-        );
+        let header =
+            format!("GET /demo?a=b&c&&d=&a=2=3 HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n"));
         Request::parse(header.as_bytes(), fields.len(), true).unwrap()
     }
 
@@ -310,12 +286,7 @@ mod tests {
         assert_eq!(request.query_string(), "a=b&c&&d=&a=2=3");
         assert_eq!(
             request.query().collect::<Vec<_>>(),
-            [
-                ("a", Some("b")),
-                ("c", None),
-                ("d", Some("")),
-                ("a", Some("2=3"))
-            ]
+            [("a", Some("b")), ("c", None), ("d", Some("")), ("a", Some("2=3"))]
         );
         let headers = request
             .headers()
@@ -325,10 +296,7 @@ mod tests {
             ["Host=h", "X-a=1", "x-A=", "X-b=2", "Origin=http://o"]
         );
         assert_eq!(request.header("x-a"), Some(&b"1"[..]));
-        assert_eq!(
-            request.header_all("X-A").collect::<Vec<_>>(),
-            [&b"1"[..], b""]
-        );
+        assert_eq!(request.header_all("X-A").collect::<Vec<_>>(), [&b"1"[..], b""]);
         assert_eq!(request.header("x-c"), None);
         assert_eq!(request.host(), Some(&b"h"[..]));
         assert_eq!(request.origin(), Some(&b"http://o"[..]));
@@ -347,20 +315,14 @@ mod tests {
     #[test]
     fn finds_the_version() {
         for (fields, version) in [
-            (
-                &["Sec-WebSocket-Version: 13", "Sec-WebSocket-Draft: 3"][..],
-                Ok(13),
-            ),
+            (&["Sec-WebSocket-Version: 13", "Sec-WebSocket-Draft: 3"][..], Ok(13)),
             (&["Sec-WebSocket-Version: 99"], Ok(99)),
             (&["Sec-WebSocket-Version:"], Ok(0)),
             (&["Sec-WebSocket-Draft: 3", "Sec-WebSocket-Key1: x"], Ok(3)),
             (&["Sec-WebSocket-Key1: x"], Ok(76)),
             (&["Sec-WebSocket-Key2: x"], Ok(75)),
             (&["Host: x"], Ok(75)),
-            (
-                &["Sec-WebSocket-Key: x"],
-                Err(HandshakeError::VersionRequired),
-            ),
+            (&["Sec-WebSocket-Key: x"], Err(HandshakeError::VersionRequired)),
             (
                 &["Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 13"],
                 Err(HandshakeError::RepeatedVersion),
@@ -374,20 +336,11 @@ mod tests {
 
     #[test]
     fn selects_the_first_subprotocol() {
-        let selected = |fields: &[&str]| {
-            request(fields)
-                .subprotocol()
-                .map(|first| first.map(<[u8]>::to_vec))
-        };
+        let selected =
+            |fields: &[&str]| request(fields).subprotocol().map(|first| first.map(<[u8]>::to_vec));
         assert_eq!(selected(&["Host: x"]), Ok(None));
-        assert_eq!(
-            selected(&["Sec-WebSocket-Protocol: sample"]),
-            Ok(Some(b"sample".to_vec()))
-        );
-        assert_eq!(
-            selected(&["Sec-WebSocket-Protocol: ,a, b"]),
-            Ok(Some(b"a".to_vec()))
-        );
+        assert_eq!(selected(&["Sec-WebSocket-Protocol: sample"]), Ok(Some(b"sample".to_vec())));
+        assert_eq!(selected(&["Sec-WebSocket-Protocol: ,a, b"]), Ok(Some(b"a".to_vec())));
         let twice = ["Sec-WebSocket-Protocol:", "Sec-WebSocket-Protocol: b,c"];
         assert_eq!(selected(&twice), Ok(Some(b"b".to_vec())));
         for empty in ["Sec-WebSocket-Protocol:", "Sec-WebSocket-Protocol: , ,"] {
@@ -435,10 +388,6 @@ mod tests {
 
     #[test]
     fn stays_small() {
-        assert!(
-            std::mem::size_of::<Request>() <= 72,
-            "{}",
-            std::mem::size_of::<Request>()
-        );
+        assert!(std::mem::size_of::<Request>() <= 72, "{}", std::mem::size_of::<Request>());
     }
 }

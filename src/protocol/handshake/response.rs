@@ -20,13 +20,17 @@ impl Response {
     pub(super) fn field(mut self, name: &str, value: &[u8]) -> Self {
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b": ");
-        self.0.extend(
-            value
-                .iter()
-                .map(|&byte| if byte.is_ascii_control() { b' ' } else { byte }),
-        );
+        self.0.extend(value.iter().map(|&byte| if byte.is_ascii_control() { b' ' } else { byte }));
         self.0.extend_from_slice(b"\r\n");
         self
+    }
+
+    /// Ends the header, with the error's text as the body.
+    fn say(self, error: &HandshakeError) -> Vec<u8> {
+        let text = error.to_string();
+        self.field("Content-Type", b"text/plain; charset=utf-8")
+            .field("Content-Length", text.len().to_string().as_bytes())
+            .end(text.as_bytes())
     }
 
     /// Ends the header, `body` behind it.
@@ -39,24 +43,22 @@ impl Response {
 
 /// The answer to a refused handshake, for the errors that have a status.
 pub(super) fn refusal(error: &HandshakeError) -> Option<Vec<u8>> {
-    let text = error.to_string();
     let response = match error.status()? {
-        // RFC 9110 section 15.5.22 wants `Upgrade` in it, RFC 6455 section 4.4 the version.
-        426 => Response::new("426 Upgrade Required")
-            .field("Upgrade", b"websocket")
-            .field("Connection", b"Upgrade, close")
-            .field(
-                "Sec-WebSocket-Version",
-                RFC_6455.version.to_string().as_bytes(),
-            ),
+        426 => return Some(upgrade_required(error)),
         431 => Response::new("431 Request Header Fields Too Large").field("Connection", b"close"),
         _ => Response::new("400 Bad Request").field("Connection", b"close"),
     };
-    let response = response
-        .field("Content-Type", b"text/plain; charset=utf-8")
-        .field("Content-Length", text.len().to_string().as_bytes())
-        .end(text.as_bytes());
-    Some(response)
+    Some(response.say(error))
+}
+
+/// The answer to who would be served after an upgrade.
+pub(super) fn upgrade_required(error: &HandshakeError) -> Vec<u8> {
+    // RFC 9110 section 15.5.22 wants `Upgrade` in it, RFC 6455 section 4.4 the version.
+    Response::new("426 Upgrade Required")
+        .field("Upgrade", b"websocket")
+        .field("Connection", b"Upgrade, close")
+        .field("Sec-WebSocket-Version", RFC_6455.version.to_string().as_bytes())
+        .say(error)
 }
 
 #[cfg(test)]
@@ -65,13 +67,9 @@ mod tests {
 
     #[test]
     fn no_value_ends_its_line() {
-        let response = Response::new("101 x")
-            .field("A", b"b\r\nSet-Cookie: c\0d\te\x7f\xe9")
-            .end(b"");
-        assert_eq!(
-            response,
-            b"HTTP/1.1 101 x\r\nA: b  Set-Cookie: c d e \xe9\r\n\r\n"
-        );
+        let response =
+            Response::new("101 x").field("A", b"b\r\nSet-Cookie: c\0d\te\x7f\xe9").end(b"");
+        assert_eq!(response, b"HTTP/1.1 101 x\r\nA: b  Set-Cookie: c d e \xe9\r\n\r\n");
     }
 
     #[test]

@@ -70,19 +70,11 @@ impl Scan {
                 }
                 self.start = self.at;
                 self.token = self.at;
-                self.part = if self.at == 0 && byte == b'<' {
-                    Part::Policy
-                } else {
-                    Part::Method
-                };
+                self.part = if self.at == 0 && byte == b'<' { Part::Policy } else { Part::Method };
             }
             let Some(part) = self.part_after(&bytes[self.token..self.at], byte) else {
                 // "<" begins no method: for an HTTP parser it is the byte that cannot be.
-                let at = if self.part == Part::Policy {
-                    self.start
-                } else {
-                    self.at
-                };
+                let at = if self.part == Part::Policy { self.start } else { self.at };
                 return Found::Garbage(at);
             };
             self.at += 1;
@@ -123,11 +115,7 @@ impl Scan {
             self.at += length + 1;
             self.token = self.at;
             if matches!(line, b"" | b"\r") {
-                return Found::Header {
-                    start: self.start,
-                    end: self.at,
-                    fields: self.fields,
-                };
+                return Found::Header { start: self.start, end: self.at, fields: self.fields };
             }
             self.fields += 1;
             if self.fields > max_fields {
@@ -175,23 +163,9 @@ mod tests {
     #[test]
     fn finds_the_end_of_the_header() {
         let header = b"GET / HTTP/1.1\r\nA: b\r\n\r\nrest";
-        assert_eq!(
-            scan(header),
-            Found::Header {
-                start: 0,
-                end: 24,
-                fields: 1
-            }
-        );
+        assert_eq!(scan(header), Found::Header { start: 0, end: 24, fields: 1 });
         let header = b"\r\n\nGET / HTTP/1.0\nA: b\nC:\n\n";
-        assert_eq!(
-            scan(header),
-            Found::Header {
-                start: 3,
-                end: header.len(),
-                fields: 2
-            }
-        );
+        assert_eq!(scan(header), Found::Header { start: 3, end: header.len(), fields: 2 });
         assert_eq!(scan(&header[..header.len() - 1]), Found::Beginning);
     }
 

@@ -34,10 +34,7 @@ impl Target {
             && query.is_ascii()
             && has_only(fragment, "/?");
         let query_end = uri.len();
-        fits.then(|| Self {
-            path,
-            query: query_end - query.len()..query_end,
-        })
+        fits.then(|| Self { path, query: query_end - query.len()..query_end })
     }
 }
 
@@ -47,9 +44,7 @@ fn authority(hierarchy: &str) -> Option<Range<usize>> {
     let is_scheme = match hierarchy[..slashes].strip_suffix(':') {
         Some(scheme) => {
             scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                && scheme
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         }
         None => slashes == 0,
     };
@@ -57,9 +52,7 @@ fn authority(hierarchy: &str) -> Option<Range<usize>> {
         return None;
     }
     let start = slashes + 2;
-    let end = hierarchy[start..]
-        .find('/')
-        .map_or(hierarchy.len(), |length| start + length);
+    let end = hierarchy[start..].find('/').map_or(hierarchy.len(), |length| start + length);
     Some(start..end)
 }
 

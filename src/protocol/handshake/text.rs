@@ -52,11 +52,7 @@ pub(super) fn integer(value: &[u8]) -> i64 {
     digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
-        .fold(0_i64, |number, byte| {
-            number
-                .saturating_mul(10)
-                .saturating_add((byte - b'0').into())
-        })
+        .fold(0_i64, |number, byte| number.saturating_mul(10).saturating_add((byte - b'0').into()))
         .saturating_mul(sign)
 }
 
@@ -71,10 +67,7 @@ mod tests {
         assert_eq!(inspect(&[b"WebSocket", b"x"]), r#"["WebSocket", "x"]"#);
         assert_eq!(inspect(&[b""]), r#""""#);
         assert_eq!(inspect(&[b"a\"b\\c"]), r#""a\"b\\c""#);
-        assert_eq!(
-            inspect(&[b"#{x} #$x #x #@y # z#"]),
-            r##""\#{x} \#$x #x \#@y # z#""##
-        );
+        assert_eq!(inspect(&[b"#{x} #$x #x #@y # z#"]), r##""\#{x} \#$x #x \#@y # z#""##);
         assert_eq!(
             inspect(&[b"\x00\x01\x07\x08\t\n\x0b\x0c\r\x1b\x1f\x7f"]),
             r#""\x00\x01\a\b\t\n\v\f\r\e\x1F\x7F""#

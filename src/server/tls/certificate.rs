@@ -37,10 +37,7 @@ pub(super) fn belongs_to(certified: &CertifiedKey, source: &Source) -> Result<bo
     let theirs = public_key_info(certificate)
         .and_then(SubjectPublicKeyInfoRef::from_der)
         .map_err(damaged)?;
-    let ours = certified
-        .key
-        .public_key()
-        .expect("every key of the ring provider tells it");
+    let ours = certified.key.public_key().expect("every key of the ring provider tells it");
     let ours = SubjectPublicKeyInfoRef::from_der(&ours).map_err(damaged)?;
     // Not the whole structure: for RSA, the parameters may be NULL or absent.
     Ok(ours.subject_public_key == theirs.subject_public_key)
@@ -77,9 +74,7 @@ pub(super) fn self_signed() -> Result<Arc<CertifiedKey>, TlsError> {
 fn make_self_signed() -> Result<CertifiedKey, TlsError> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let mut params = CertificateParams::new(names).map_err(TlsError::setup)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "em-websocket self-signed");
+    params.distinguished_name.push(DnType::CommonName, "em-websocket self-signed");
     let key = KeyPair::generate().map_err(TlsError::setup)?;
     let certificate = params.self_signed(&key).map_err(TlsError::setup)?;
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());

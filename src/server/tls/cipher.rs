@@ -25,10 +25,7 @@ pub(super) fn select(list: &str) -> Result<Selection, TlsError> {
 
     // `!` and `@` begin a new word wherever they stand: "DEFAULT@SECLEVEL=1", "ALL!aNULL".
     let list_of_words = list.replace('!', ":!").replace('@', ":@");
-    for word in list_of_words
-        .split([':', ',', ';', ' '])
-        .filter(|word| !word.is_empty())
-    {
+    for word in list_of_words.split([':', ',', ';', ' ']).filter(|word| !word.is_empty()) {
         let (operator, name) = match word.as_bytes()[0] {
             b'!' | b'-' | b'+' | b'@' => word.split_at(1),
             _ => ("", word),
@@ -67,32 +64,26 @@ pub(super) fn select(list: &str) -> Result<Selection, TlsError> {
     if !active.iter().any(|suite| suite.is_tls13()) {
         active.splice(..0, unasked);
     }
-    Ok(Selection {
-        suites: active.iter().map(|suite| *suite.suite).collect(),
-        left_out,
-    })
+    Ok(Selection { suites: active.iter().map(|suite| *suite.suite).collect(), left_out })
 }
 
+/// The suite that was agreed on, with OpenSSL's name for it.
+pub(super) fn named(suite: SupportedCipherSuite) -> Option<&'static Suite> {
+    SUITES.iter().find(|known| known.suite.suite() == suite.suite())
+}
+
+/// A suite, with OpenSSL's name for it.
 #[derive(PartialEq)]
-struct Suite {
-    name: &'static str,
+pub(super) struct Suite {
+    pub(super) name: &'static str,
     suite: &'static SupportedCipherSuite,
 }
 
 /// Strongest first, as OpenSSL has them.
 static SUITES: [Suite; 9] = [
-    Suite {
-        name: "TLS_AES_256_GCM_SHA384",
-        suite: &ring::TLS13_AES_256_GCM_SHA384,
-    },
-    Suite {
-        name: "TLS_CHACHA20_POLY1305_SHA256",
-        suite: &ring::TLS13_CHACHA20_POLY1305_SHA256,
-    },
-    Suite {
-        name: "TLS_AES_128_GCM_SHA256",
-        suite: &ring::TLS13_AES_128_GCM_SHA256,
-    },
+    Suite { name: "TLS_AES_256_GCM_SHA384", suite: &ring::TLS13_AES_256_GCM_SHA384 },
+    Suite { name: "TLS_CHACHA20_POLY1305_SHA256", suite: &ring::TLS13_CHACHA20_POLY1305_SHA256 },
+    Suite { name: "TLS_AES_128_GCM_SHA256", suite: &ring::TLS13_AES_128_GCM_SHA256 },
     Suite {
         name: "ECDHE-ECDSA-AES256-GCM-SHA384",
         suite: &ring::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -124,7 +115,7 @@ impl Suite {
         self.suite.version() == &version::TLS13
     }
 
-    fn is_256(&self) -> bool {
+    pub(super) fn is_256(&self) -> bool {
         !self.name.contains("AES128") && !self.name.contains("AES_128")
     }
 
@@ -158,20 +149,13 @@ mod tests {
     fn names(list: &str) -> Vec<&'static str> {
         let selected = select(list).unwrap().suites;
         let name = |suite: &SupportedCipherSuite| {
-            SUITES
-                .iter()
-                .find(|known| known.suite == suite)
-                .unwrap()
-                .name
+            SUITES.iter().find(|known| known.suite == suite).unwrap().name
         };
         selected.iter().map(name).collect()
     }
 
-    const TLS13: [&str; 3] = [
-        "TLS_AES_256_GCM_SHA384",
-        "TLS_CHACHA20_POLY1305_SHA256",
-        "TLS_AES_128_GCM_SHA256",
-    ];
+    const TLS13: [&str; 3] =
+        ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"];
     const A256: &str = "ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-RSA-AES256-GCM-SHA384";
     const CHACHA: &str = "ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305";
     const A128: &str = "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256";
@@ -182,16 +166,10 @@ mod tests {
         let rsa128 = "ECDHE-RSA-AES128-GCM-SHA256";
         for (list, expected) in [
             ("ALL", vec![A256, CHACHA, A128]),
-            (
-                "ALL:!ADH:!LOW:!EXP:!DES-CBC3-SHA:@STRENGTH",
-                vec![A256, CHACHA, A128],
-            ),
+            ("ALL:!ADH:!LOW:!EXP:!DES-CBC3-SHA:@STRENGTH", vec![A256, CHACHA, A128]),
             ("HIGH:!aNULL:!MD5", vec![A256, CHACHA, A128]),
             ("DEFAULT@SECLEVEL=1", vec![A256, CHACHA, A128]),
-            (
-                "EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH",
-                vec![A256, A128],
-            ),
+            ("EECDH+AESGCM:EDH+AESGCM:AES256+EECDH:AES256+EDH", vec![A256, A128]),
             ("ECDH+AESGCM:DH+AESGCM", vec![A256, A128]),
             ("ECDHE+CHACHA20, ECDHE+AESGCM", vec![CHACHA, A256, A128]),
             ("AES128:CHACHA20:@STRENGTH", vec![CHACHA, A128]),
@@ -207,10 +185,7 @@ mod tests {
             let expected: Vec<_> = TLS13.into_iter().chain(expected).collect();
             assert_eq!(names(list), expected, "{list}");
         }
-        assert_eq!(
-            names("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256").last(),
-            Some(&rsa128)
-        );
+        assert_eq!(names("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256").last(), Some(&rsa128));
     }
 
     #[test]
@@ -219,49 +194,24 @@ mod tests {
         let rsa128 = "ECDHE-RSA-AES128-GCM-SHA256";
         assert_eq!(names(aes128), [aes128]);
         assert_eq!(names(&format!("{rsa128}:{aes256}")), [rsa128, aes256]);
-        assert_eq!(
-            names(&format!("{rsa128}:!{chacha}")),
-            [aes256, aes128, rsa128]
-        );
-        assert_eq!(
-            names(&format!("{rsa128}:!CHACHA20")),
-            [aes256, chacha, aes128, rsa128]
-        );
+        assert_eq!(names(&format!("{rsa128}:!{chacha}")), [aes256, aes128, rsa128]);
+        assert_eq!(names(&format!("{rsa128}:!CHACHA20")), [aes256, chacha, aes128, rsa128]);
     }
 
     #[test]
     fn what_is_not_here_is_left_out_by_name() {
         let list = "DHE-RSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE-RSA-AES128-SHA:ECDHE+3DES:!RC4";
         let left_out = select(list).unwrap().left_out;
-        assert_eq!(
-            left_out,
-            [
-                "DHE-RSA-AES128-GCM-SHA256",
-                "ECDHE-RSA-AES128-SHA",
-                "ECDHE+3DES"
-            ]
-        );
-        assert_eq!(
-            select("ALL:@SECLEVEL=5:@FAST").unwrap().left_out,
-            ["@SECLEVEL=5", "@FAST"]
-        );
-        assert!(select("ALL:!aNULL:-LOW:+SHA:@SECLEVEL=2")
-            .unwrap()
-            .left_out
-            .is_empty());
+        assert_eq!(left_out, ["DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "ECDHE+3DES"]);
+        assert_eq!(select("ALL:@SECLEVEL=5:@FAST").unwrap().left_out, ["@SECLEVEL=5", "@FAST"]);
+        assert!(select("ALL:!aNULL:-LOW:+SHA:@SECLEVEL=2").unwrap().left_out.is_empty());
     }
 
     #[test]
     fn a_list_of_nothing_is_refused() {
-        for list in [
-            "AES128-SHA",
-            "DHE-RSA-AES128-GCM-SHA256",
-            "NOPE",
-            "ALL:!ALL",
-            "!ALL",
-            ":",
-            "!",
-        ] {
+        for list in
+            ["AES128-SHA", "DHE-RSA-AES128-GCM-SHA256", "NOPE", "ALL:!ALL", "!ALL", ":", "!"]
+        {
             let error = select(list).err();
             assert_eq!(error, Some(TlsError::NoUsableCipher(list.to_owned())));
         }

@@ -54,10 +54,7 @@ fn signing_key(
             (PrivateKeyDer::Pkcs8(der.into()), kind)
         }
         "RSA PRIVATE KEY" => (PrivateKeyDer::Pkcs1(der.into()), RSA.to_owned()),
-        "EC PRIVATE KEY" => (
-            PrivateKeyDer::Sec1(der.into()),
-            "on another curve".to_owned(),
-        ),
+        "EC PRIVATE KEY" => (PrivateKeyDer::Sec1(der.into()), "on another curve".to_owned()),
         other => return Err(unsupported(format!("\"{other}\""))),
     };
     if !is_sequence(key.secret_der()) {
@@ -132,10 +129,7 @@ fn decrypt_traditional(
         "AES-256-CBC" => decrypt_cbc::<Aes256>,
         "DES-EDE3-CBC" => decrypt_cbc::<TdesEde3>,
         other => {
-            return Err(TlsError::UnsupportedEncryption(
-                source.origin.clone(),
-                other.to_owned(),
-            ))
+            return Err(TlsError::UnsupportedEncryption(source.origin.clone(), other.to_owned()))
         }
     };
     let iv = base16(iv)
@@ -171,9 +165,7 @@ where
 
 fn base16(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes().chunks(2);
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn is_sequence(der: &[u8]) -> bool {

@@ -15,6 +15,7 @@ mod error;
 mod key;
 mod peer;
 mod pem;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use rustls::{version, ServerConfig, SupportedCipherSuite, SupportedProtocolVersi
 pub use self::error::{Origin, TlsError};
 use self::peer::AnyClientCert;
 use self::pem::Source;
+pub use self::session::TlsSession;
 
 /// What `start_tls` may be given for a server. An empty string or path counts as not given.
 ///
@@ -103,11 +105,7 @@ pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
         kx_groups: curves(options.ecdh_curve.as_deref())?,
         ..ring::default_provider()
     };
-    if options
-        .dhparam
-        .as_ref()
-        .is_some_and(|path| !path.as_os_str().is_empty())
-    {
+    if options.dhparam.as_ref().is_some_and(|path| !path.as_os_str().is_empty()) {
         warnings.push(
             "tls_options[:dhparam] is not used: the key exchange is always over elliptic curves"
                 .into(),
@@ -133,10 +131,7 @@ pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Random keys that nobody else holds, replaced every six hours. Early data stays off.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::setup)?;
-    Ok(TlsServer {
-        config: Arc::new(config),
-        warnings,
-    })
+    Ok(TlsServer { config: Arc::new(config), warnings })
 }
 
 fn certified_key(
@@ -165,19 +160,13 @@ fn certified_key(
         }
     };
     let chain = certificate::chain(&chain_source)?;
-    let passphrase = options
-        .private_key_pass
-        .as_deref()
-        .filter(|pass| !pass.is_empty());
+    let passphrase = options.private_key_pass.as_deref().filter(|pass| !pass.is_empty());
     let key = key::load(&key_source, passphrase)?;
     let certified = CertifiedKey::new(chain, key);
     if certificate::belongs_to(&certified, &chain_source)? {
         Ok(Arc::new(certified))
     } else {
-        Err(TlsError::KeyMismatch {
-            key: key_source.origin,
-            certificate: chain_source.origin,
-        })
+        Err(TlsError::KeyMismatch { key: key_source.origin, certificate: chain_source.origin })
     }
 }
 
@@ -190,10 +179,7 @@ fn versions_and_suites(
     warnings: &mut Vec<String>,
 ) -> Result<(Versions, Vec<SupportedCipherSuite>), TlsError> {
     let mut versions = versions(options.ssl_version.as_deref(), warnings)?;
-    let list = options
-        .cipher_list
-        .as_deref()
-        .filter(|list| !list.trim().is_empty());
+    let list = options.cipher_list.as_deref().filter(|list| !list.trim().is_empty());
     let mut suites = match list {
         None => ring::DEFAULT_CIPHER_SUITES.to_vec(),
         Some(list) => {
@@ -211,9 +197,7 @@ fn versions_and_suites(
     let wanted_tls12 = versions.contains(&&version::TLS12);
     versions.retain(|version| suites.iter().any(|suite| suite.version() == *version));
     if versions.is_empty() {
-        return Err(TlsError::NoUsableCipher(
-            list.unwrap_or_default().to_owned(),
-        ));
+        return Err(TlsError::NoUsableCipher(list.unwrap_or_default().to_owned()));
     }
     if wanted_tls12 && !versions.contains(&&version::TLS12) {
         warnings.push(

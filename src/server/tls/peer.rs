@@ -21,10 +21,7 @@ pub(super) struct AnyClientCert {
 
 impl AnyClientCert {
     pub(super) fn new(mandatory: bool, provider: &CryptoProvider) -> Self {
-        Self {
-            mandatory,
-            algorithms: provider.signature_verification_algorithms,
-        }
+        Self { mandatory, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -63,10 +60,7 @@ impl ClientCertVerifier for AnyClientCert {
         let fitting = mapping.filter(|(scheme, _)| *scheme == dss.scheme);
         let verified = fitting
             .flat_map(|(_, algorithms)| algorithms.iter())
-            .any(|algorithm| {
-                key.verify_signature(*algorithm, message, dss.signature())
-                    .is_ok()
-            });
+            .any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok());
         if verified {
             Ok(HandshakeSignatureValid::assertion())
         } else {

@@ -40,10 +40,7 @@ impl Source {
         let origin = Origin::File(path.to_owned(), option);
         match std::fs::read(path) {
             // The names in front of a block may be in any encoding; the block is ASCII.
-            Ok(bytes) => Ok(Self {
-                origin,
-                text: String::from_utf8_lossy(&bytes).into_owned(),
-            }),
+            Ok(bytes) => Ok(Self { origin, text: String::from_utf8_lossy(&bytes).into_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(TlsError::FileMissing(origin))
             }
@@ -52,10 +49,7 @@ impl Source {
     }
 
     pub(super) fn text(text: &str, option: &'static str) -> Self {
-        Self {
-            origin: Origin::Text(option),
-            text: text.to_owned(),
-        }
+        Self { origin: Origin::Text(option), text: text.to_owned() }
     }
 
     /// The blocks in their order. Whatever stands outside of them is a comment.
@@ -95,24 +89,14 @@ impl Source {
 impl<'a> Block<'a> {
     fn new(label: &'a str, lines: &[&'a str]) -> Self {
         // RFC 1421 section 4.4: headers, if there are any, end with an empty line.
-        let headers: Vec<_> = lines
-            .iter()
-            .map_while(|line| line.split_once(": "))
-            .collect();
+        let headers: Vec<_> = lines.iter().map_while(|line| line.split_once(": ")).collect();
         let body = lines[headers.len()..].concat();
-        Self {
-            label,
-            headers,
-            body,
-        }
+        Self { label, headers, body }
     }
 
     /// The value of a header.
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.trim())
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.trim())
     }
 }
 

@@ -40,9 +40,7 @@ fn a_certificate_and_a_key_in_files() {
         private_key: Some(String::new()),
         ..TlsOptions::default()
     };
-    handshake(&client(&version::TLS13), &server(&options))
-        .unwrap()
-        .talk();
+    handshake(&client(&version::TLS13), &server(&options)).unwrap().talk();
 
     let both = directory.write("both.pem", identity.key.clone() + &identity.cert);
     let options = TlsOptions {
@@ -50,9 +48,7 @@ fn a_certificate_and_a_key_in_files() {
         private_key_file: both,
         ..TlsOptions::default()
     };
-    handshake(&client(&version::TLS13), &server(&options))
-        .unwrap()
-        .talk();
+    handshake(&client(&version::TLS13), &server(&options)).unwrap().talk();
 }
 
 #[test]
@@ -63,11 +59,7 @@ fn files_that_cannot_be_used_are_named() {
     let refuse = |cert_chain_file: &Option<PathBuf>, private_key_file: &Option<PathBuf>| {
         let (cert_chain_file, private_key_file) =
             (cert_chain_file.clone(), private_key_file.clone());
-        refusal(&TlsOptions {
-            cert_chain_file,
-            private_key_file,
-            ..TlsOptions::default()
-        })
+        refusal(&TlsOptions { cert_chain_file, private_key_file, ..TlsOptions::default() })
     };
     let missing = Some(directory.0.join("missing.pem"));
     let key = directory.write("key", &identity.key);
@@ -77,52 +69,19 @@ fn files_that_cannot_be_used_are_named() {
     let not_der = directory.write("not_der", pem("CERTIFICATE", b"\x30\x82"));
 
     for (error, expected) in [
-        (
-            refuse(&missing, &key),
-            "could not find {dir}/missing.pem (tls_options[:cert_chain_f",
-        ),
-        (
-            refuse(&certificate, &missing),
-            "missing.pem (tls_options[:private_key_file]): check",
-        ),
-        (
-            refuse(&unreadable, &key),
-            "could not read {dir} (tls_options[:cert_chain_file]): ",
-        ),
-        (
-            refuse(&key, &key),
-            "no certificate in {dir}/key (tls_options[:cert_chain_file])",
-        ),
-        (
-            refuse(&certificate, &certificate),
-            "no private key in {dir}/crt (tls_options[:priv",
-        ),
-        (
-            refuse(&damaged, &key),
-            "{dir}/damaged (tls_options[:cert_chain_file]) is damaged",
-        ),
-        (
-            refuse(&not_der, &key),
-            "{dir}/not_der (tls_options[:cert_chain_file]) is damaged",
-        ),
-        (
-            refuse(&certificate, &other),
-            "{dir}/other (tls_options[:private_key_file]) does not",
-        ),
-        (
-            refuse(&certificate, &None),
-            "pass tls_options[:private_key_file] or [:private_key]",
-        ),
-        (
-            refuse(&None, &key),
-            "pass tls_options[:cert_chain_file] or [:cert] too",
-        ),
+        (refuse(&missing, &key), "could not find {dir}/missing.pem (tls_options[:cert_chain_f"),
+        (refuse(&certificate, &missing), "missing.pem (tls_options[:private_key_file]): check"),
+        (refuse(&unreadable, &key), "could not read {dir} (tls_options[:cert_chain_file]): "),
+        (refuse(&key, &key), "no certificate in {dir}/key (tls_options[:cert_chain_file])"),
+        (refuse(&certificate, &certificate), "no private key in {dir}/crt (tls_options[:priv"),
+        (refuse(&damaged, &key), "{dir}/damaged (tls_options[:cert_chain_file]) is damaged"),
+        (refuse(&not_der, &key), "{dir}/not_der (tls_options[:cert_chain_file]) is damaged"),
+        (refuse(&certificate, &other), "{dir}/other (tls_options[:private_key_file]) does not"),
+        (refuse(&certificate, &None), "pass tls_options[:private_key_file] or [:private_key]"),
+        (refuse(&None, &key), "pass tls_options[:cert_chain_file] or [:cert] too"),
     ] {
         let expected = expected.replace("{dir}", directory.0.to_str().unwrap());
-        assert!(
-            error.to_string().contains(&expected),
-            "{error}\nis not\n{expected}"
-        );
+        assert!(error.to_string().contains(&expected), "{error}\nis not\n{expected}");
     }
 }
 
@@ -130,20 +89,8 @@ fn files_that_cannot_be_used_are_named() {
 fn a_file_and_a_string_are_one_too_many() {
     let options = Identity::ecdsa().options();
     let file = Some(Path::new("anything").to_owned());
-    let two_certs = TlsOptions {
-        cert_chain_file: file.clone(),
-        ..options.clone()
-    };
-    assert_eq!(
-        refusal(&two_certs),
-        TlsError::BothGiven("cert_chain_file", "cert")
-    );
-    let two_keys = TlsOptions {
-        private_key_file: file,
-        ..options
-    };
-    assert_eq!(
-        refusal(&two_keys),
-        TlsError::BothGiven("private_key_file", "private_key")
-    );
+    let two_certs = TlsOptions { cert_chain_file: file.clone(), ..options.clone() };
+    assert_eq!(refusal(&two_certs), TlsError::BothGiven("cert_chain_file", "cert"));
+    let two_keys = TlsOptions { private_key_file: file, ..options };
+    assert_eq!(refusal(&two_keys), TlsError::BothGiven("private_key_file", "private_key"));
 }

@@ -16,11 +16,7 @@ fn refusal(pem: &str, passphrase: Option<&str>) -> TlsError {
 }
 
 fn public_key(pem: &str, passphrase: Option<&str>) -> Vec<u8> {
-    load(pem, passphrase)
-        .unwrap()
-        .public_key()
-        .unwrap()
-        .to_vec()
+    load(pem, passphrase).unwrap().public_key().unwrap().to_vec()
 }
 
 #[test]
@@ -52,27 +48,19 @@ fn the_kinds_of_keys_that_can_be_served_with() {
     assert_eq!(algorithm(EC_PKCS8), SignatureAlgorithm::ECDSA);
     assert_eq!(algorithm(ED25519), SignatureAlgorithm::ED25519);
     let rsa = load(RSA_PKCS1, None).unwrap();
-    assert!(rsa
-        .choose_scheme(&[SignatureScheme::RSA_PSS_SHA256])
-        .is_some());
+    assert!(rsa.choose_scheme(&[SignatureScheme::RSA_PSS_SHA256]).is_some());
 }
 
 #[test]
 fn a_passphrase_that_is_not_needed_does_no_harm() {
-    assert_eq!(
-        public_key(EC_PKCS8, Some("anything")),
-        public_key(EC_PKCS8, None)
-    );
+    assert_eq!(public_key(EC_PKCS8, Some("anything")), public_key(EC_PKCS8, None));
 }
 
 #[test]
 fn comments_indentation_and_carriage_returns_do_no_harm() {
     let key = format!("Bag Attributes\n  localKeyID: 54\n{EC_AES256}\ntrailing words\n");
     for key in [key.replace('\n', "\r\n"), key.replace('\n', "\n    ")] {
-        assert_eq!(
-            public_key(&key, Some(PASSPHRASE)),
-            public_key(EC_PKCS8, None)
-        );
+        assert_eq!(public_key(&key, Some(PASSPHRASE)), public_key(EC_PKCS8, None));
     }
 }
 
@@ -81,9 +69,7 @@ fn the_passphrase_is_asked_for() {
     for encrypted in [EC_AES256, EC_PBES2_AES256, EC_SCRYPT, RSA_AES256] {
         let error = refusal(encrypted, None);
         assert_eq!(error, TlsError::PassphraseNeeded(ORIGIN));
-        assert!(error
-            .to_string()
-            .contains("pass tls_options[:private_key_pass]"));
+        assert!(error.to_string().contains("pass tls_options[:private_key_pass]"));
     }
 }
 
@@ -97,10 +83,7 @@ fn wrong_passphrases_are_told_from_damage() {
         }
     }
     for encrypted in [EC_SCRYPT, EC_PBES2_DES3_SHA1, RSA_AES256] {
-        assert_eq!(
-            refusal(encrypted, Some("wrong")),
-            TlsError::WrongPassphrase(ORIGIN)
-        );
+        assert_eq!(refusal(encrypted, Some("wrong")), TlsError::WrongPassphrase(ORIGIN));
     }
 }
 
@@ -149,15 +132,10 @@ fn no_key_and_damaged_keys() {
         no_iv,
         EC_PKCS8.replace('M', "*"),
         EC_PBES2_AES256.replace("ENCRYPTED ", ""),
-        EC_PKCS8
-            .replace("PRIVATE", "EC PRIVATE")
-            .replace("MI", "AI"),
+        EC_PKCS8.replace("PRIVATE", "EC PRIVATE").replace("MI", "AI"),
         EC_PKCS8.replace("PRIVATE", "ENCRYPTED PRIVATE"),
     ] {
         let error = refusal(&damaged, Some(PASSPHRASE));
-        assert!(
-            matches!(error, TlsError::Malformed(ORIGIN, _)),
-            "{damaged}\n{error:?}"
-        );
+        assert!(matches!(error, TlsError::Malformed(ORIGIN, _)), "{damaged}\n{error:?}");
     }
 }

@@ -34,18 +34,12 @@ struct Identity {
 impl Identity {
     fn new(key: &KeyPair) -> Self {
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        Self::of(
-            &[params.self_signed(key).unwrap().der()],
-            &key.serialize_der(),
-        )
+        Self::of(&[params.self_signed(key).unwrap().der()], &key.serialize_der())
     }
 
     fn of(chain: &[&CertificateDer<'_>], key: &[u8]) -> Self {
         let certs = chain.iter().map(|cert| pem("CERTIFICATE", cert));
-        Self {
-            cert: certs.collect(),
-            key: pem("PRIVATE KEY", key),
-        }
+        Self { cert: certs.collect(), key: pem("PRIVATE KEY", key) }
     }
 
     fn ecdsa() -> Self {
@@ -70,10 +64,7 @@ impl Identity {
 
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::prelude::{Engine as _, BASE64_STANDARD};
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        BASE64_STANDARD.encode(der)
-    )
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
 }
 
 /// Takes any certificate that proves its key; version 1 too, whose proof rustls cannot check.
@@ -119,9 +110,7 @@ impl ServerCertVerifier for AnyServer {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -257,17 +246,9 @@ fn encrypted_keys_serve() {
             private_key_pass: Some(PASSPHRASE.to_owned()),
             ..identity.options()
         };
-        handshake(&client(&version::TLS13), &server(&options))
-            .unwrap()
-            .talk();
-        let options = TlsOptions {
-            private_key_pass: Some(String::new()),
-            ..options
-        };
-        assert_eq!(
-            refusal(&options),
-            TlsError::PassphraseNeeded(Origin::Text("private_key"))
-        );
+        handshake(&client(&version::TLS13), &server(&options)).unwrap().talk();
+        let options = TlsOptions { private_key_pass: Some(String::new()), ..options };
+        assert_eq!(refusal(&options), TlsError::PassphraseNeeded(Origin::Text("private_key")));
     }
 }
 
@@ -303,25 +284,16 @@ fn a_certificate_of_version_1_serves() {
         ..TlsOptions::default()
     };
     for version in VERSIONS {
-        handshake(&client(version), &server(&options))
-            .unwrap()
-            .talk();
+        handshake(&client(version), &server(&options)).unwrap().talk();
     }
-    let options = TlsOptions {
-        private_key: Some(Identity::ecdsa().key),
-        ..options
-    };
+    let options = TlsOptions { private_key: Some(Identity::ecdsa().key), ..options };
     assert!(matches!(refusal(&options), TlsError::KeyMismatch { .. }));
 }
 
 #[test]
 fn without_any_certificate_one_is_made_for_the_process() {
     let made = server_config(&TlsOptions::default()).unwrap();
-    assert!(
-        made.warnings[0].contains("pass tls_options[:cert_chain_file]"),
-        "{:?}",
-        made.warnings
-    );
+    assert!(made.warnings[0].contains("pass tls_options[:cert_chain_file]"), "{:?}", made.warnings);
     let mut served = Vec::new();
     for config in [made.config, server(&TlsOptions::default())] {
         for version in VERSIONS {
@@ -353,9 +325,6 @@ fn secrets_stay_out_of_debug_output() {
     };
     let debug = format!("{options:?}");
     assert!(!debug.contains("SECRET"), "{debug}");
-    assert!(
-        debug.contains("private_key_pass: Some(\"[hidden]\")"),
-        "{debug}"
-    );
+    assert!(debug.contains("private_key_pass: Some(\"[hidden]\")"), "{debug}");
     assert!(debug.contains("HIGH"), "{debug}");
 }

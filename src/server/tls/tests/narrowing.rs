@@ -33,20 +33,11 @@ fn ssl_version() {
     }
     assert_eq!(warnings(&spoken(&["TLSv1_2"])), [""; 0]);
     let warnings = warnings(&spoken(&["SSLv3", "TLSv1", "TLSv1_2"]));
-    assert!(
-        warnings[0].contains("SSLv3, TLSv1 is no longer spoken"),
-        "{warnings:?}"
-    );
+    assert!(warnings[0].contains("SSLv3, TLSv1 is no longer spoken"), "{warnings:?}");
 
     let error = refusal(&spoken(&["TLSv1", "TLSv1_1"]));
-    assert_eq!(
-        error,
-        TlsError::NoUsableVersion("TLSv1, TLSv1_1".to_owned())
-    );
-    assert_eq!(
-        refusal(&spoken(&[])),
-        TlsError::NoUsableVersion(String::new())
-    );
+    assert_eq!(error, TlsError::NoUsableVersion("TLSv1, TLSv1_1".to_owned()));
+    assert_eq!(refusal(&spoken(&[])), TlsError::NoUsableVersion(String::new()));
     let error = refusal(&spoken(&["TLSv1_2", "TLSv9"]));
     assert_eq!(error, TlsError::UnknownVersion("TLSv9".to_owned()));
 }
@@ -56,12 +47,7 @@ fn cipher_list() {
     let list = |list: &str| with(|options| options.cipher_list = Some(list.to_owned()));
     let suite = |options: &TlsOptions, version| {
         let pair = handshake(&client(version), &server(options)).unwrap();
-        pair.server
-            .negotiated_cipher_suite()
-            .unwrap()
-            .suite()
-            .as_str()
-            .unwrap()
+        pair.server.negotiated_cipher_suite().unwrap().suite().as_str().unwrap()
     };
     let options = list("ECDHE-ECDSA-CHACHA20-POLY1305:TLS_AES_128_GCM_SHA256");
     let chacha = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
@@ -71,10 +57,7 @@ fn cipher_list() {
     assert_eq!(warnings(&list("")), [""; 0]);
 
     let partly = warnings(&list("DHE-RSA-AES256-SHA:ECDHE+AESGCM"));
-    assert!(
-        partly[0].ends_with("left out: DHE-RSA-AES256-SHA"),
-        "{partly:?}"
-    );
+    assert!(partly[0].ends_with("left out: DHE-RSA-AES256-SHA"), "{partly:?}");
 
     // The key is ECDSA: in TLS 1.2, suites for RSA are of no use to it.
     for only_tls13 in ["ECDHE-RSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"] {
@@ -84,27 +67,13 @@ fn cipher_list() {
         assert!(!connects(&options, &version::TLS12));
 
         let tls12 = Some(vec!["TLSv1_2".to_owned()]);
-        let nothing = TlsOptions {
-            ssl_version: tls12,
-            ..options.clone()
-        };
-        assert_eq!(
-            refusal(&nothing),
-            TlsError::NoUsableCipher(only_tls13.to_owned())
-        );
+        let nothing = TlsOptions { ssl_version: tls12, ..options.clone() };
+        assert_eq!(refusal(&nothing), TlsError::NoUsableCipher(only_tls13.to_owned()));
         let tls13 = Some(vec!["TLSv1_3".to_owned()]);
-        assert_eq!(
-            warnings(&TlsOptions {
-                ssl_version: tls13,
-                ..options
-            }),
-            [""; 0]
-        );
+        assert_eq!(warnings(&TlsOptions { ssl_version: tls13, ..options }), [""; 0]);
     }
     let error = refusal(&list("AES128-SHA"));
-    assert!(error
-        .to_string()
-        .contains("\"AES128-SHA\" leaves no usable cipher suite"));
+    assert!(error.to_string().contains("\"AES128-SHA\" leaves no usable cipher suite"));
 }
 
 #[test]
@@ -129,17 +98,12 @@ fn ecdh_curve() {
     for names in ["secp521r1", "nope", "X25519:nope"] {
         let error = refusal(&curve(names));
         assert!(matches!(error, TlsError::UnknownCurve(_)));
-        assert!(error
-            .to_string()
-            .contains("use X25519, prime256v1 or secp384r1"));
+        assert!(error.to_string().contains("use X25519, prime256v1 or secp384r1"));
     }
 }
 
 #[test]
 fn dhparam() {
     let warnings = warnings(&with(|options| options.dhparam = Some("dh.pem".into())));
-    assert!(
-        warnings[0].contains("tls_options[:dhparam] is not used"),
-        "{warnings:?}"
-    );
+    assert!(warnings[0].contains("tls_options[:dhparam] is not used"), "{warnings:?}");
 }

@@ -7,19 +7,12 @@ use super::*;
 
 fn asking(mandatory: bool) -> TlsOptions {
     let options = Identity::ecdsa().options();
-    TlsOptions {
-        verify_peer: true,
-        fail_if_no_peer_cert: mandatory,
-        ..options
-    }
+    TlsOptions { verify_peer: true, fail_if_no_peer_cert: mandatory, ..options }
 }
 
 fn certified(cert: &str, key: &str) -> CertifiedKey {
     let cert = certificate::chain(&Source::text(cert, "cert")).unwrap();
-    CertifiedKey::new(
-        cert,
-        key::load(&Source::text(key, "private_key"), None).unwrap(),
-    )
+    CertifiedKey::new(cert, key::load(&Source::text(key, "private_key"), None).unwrap())
 }
 
 #[test]
@@ -55,10 +48,7 @@ fn a_certificate_without_its_key_is_refused() {
         for version in VERSIONS {
             let client = client_with(version, Some(stolen.clone()));
             let error = handshake(&client, &server(&asking(false))).err();
-            assert!(
-                matches!(error, Some(Error::InvalidCertificate(_))),
-                "{error:?}"
-            );
+            assert!(matches!(error, Some(Error::InvalidCertificate(_))), "{error:?}");
         }
     }
 }
@@ -70,10 +60,7 @@ fn what_is_no_certificate_is_refused() {
     for version in VERSIONS {
         let client = client_with(version, Some(junk.clone()));
         let error = handshake(&client, &server(&asking(false))).err();
-        assert!(
-            matches!(error, Some(Error::InvalidCertificate(_))),
-            "{error:?}"
-        );
+        assert!(matches!(error, Some(Error::InvalidCertificate(_))), "{error:?}");
     }
 }
 
@@ -85,10 +72,7 @@ fn only_fail_if_no_peer_cert_makes_one_mandatory() {
         let error = handshake(&client(version), &server(&asking(true))).err();
         assert_eq!(error, Some(Error::NoCertificatesPresented));
     }
-    let options = TlsOptions {
-        verify_peer: false,
-        ..asking(true)
-    };
+    let options = TlsOptions { verify_peer: false, ..asking(true) };
     assert!(warnings(&options)[0].contains(":fail_if_no_peer_cert] has no effect"));
     handshake(&client(&version::TLS13), &server(&options)).unwrap();
 }
@@ -104,13 +88,7 @@ fn remembering(version: &'static SupportedProtocolVersion) -> ClientConfig {
 #[test]
 fn a_resumed_session_still_has_its_certificate() {
     for version in VERSIONS {
-        for options in [
-            asking(true),
-            TlsOptions {
-                verify_peer: false,
-                ..asking(false)
-            },
-        ] {
+        for options in [asking(true), TlsOptions { verify_peer: false, ..asking(false) }] {
             let (client, server) = (remembering(version), server(&options));
             let first = handshake(&client, &server).unwrap();
             assert_eq!(first.server.handshake_kind(), Some(HandshakeKind::Full));
@@ -127,21 +105,14 @@ fn a_resumed_session_still_has_its_certificate() {
 #[test]
 fn no_session_outlives_its_options() {
     let asking = asking(true);
-    let silent = TlsOptions {
-        verify_peer: false,
-        fail_if_no_peer_cert: false,
-        ..asking.clone()
-    };
+    let silent = TlsOptions { verify_peer: false, fail_if_no_peer_cert: false, ..asking.clone() };
     for version in VERSIONS {
         for (first, second) in [(&silent, &asking), (&asking, &silent), (&asking, &asking)] {
             let client = remembering(version);
             handshake(&client, &server(first)).unwrap();
             let pair = handshake(&client, &server(second)).unwrap();
             assert_eq!(pair.server.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(
-                pair.server.peer_certificates().is_some(),
-                second.verify_peer
-            );
+            assert_eq!(pair.server.peer_certificates().is_some(), second.verify_peer);
         }
     }
 }

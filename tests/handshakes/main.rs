@@ -1,0 +1,30 @@
+//! The opening handshake of every draft, and what is refused.
+
+mod accepted;
+mod cuts;
+mod limits;
+mod plain;
+mod refused;
+mod requests;
+
+use em_websocket::protocol::handshake::{Accepted, Handshake, Limits, Progress, Refused};
+
+fn handshake() -> Handshake {
+    Handshake::new(false, Limits::default())
+}
+
+#[track_caller]
+fn accepted(progress: Progress) -> Accepted {
+    match progress {
+        Progress::Accepted(accepted) => *accepted,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn refused(progress: Progress) -> Refused {
+    match progress {
+        Progress::Refused(refused) => *refused,
+        other => panic!("not refused: {other:?}"),
+    }
+}

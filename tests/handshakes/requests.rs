@@ -1,0 +1,28 @@
+//! Requests to try.
+
+/// A request: GET /demo, `Host`, `Connection`, `Upgrade`, `Origin`, these fields, and this behind it.
+pub(crate) fn upgrade(fields: &[&str], behind: &[u8]) -> Vec<u8> {
+    let browser = [
+        "Host: example.com",
+        "Connection: Upgrade",
+        "Upgrade: WebSocket",
+        "Origin: http://example.com",
+    ];
+    get("/demo", &[&browser, fields].concat(), behind)
+}
+
+pub(crate) fn get(target: &str, fields: &[&str], behind: &[u8]) -> Vec<u8> {
+    request(&format!("GET {target} HTTP/1.1"), fields, behind)
+}
+
+pub(crate) fn request(line: &str, fields: &[&str], behind: &[u8]) -> Vec<u8> {
+    let mut bytes = [&[line], fields, &["\r\n"]].concat().join("\r\n").into_bytes();
+    bytes.extend_from_slice(behind);
+    bytes
+}
+
+pub(crate) const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const KEY_1: &str = "Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5";
+pub(crate) const KEY_2: &str = "Sec-WebSocket-Key2: 12998 5 Y3 1  .P00";
+pub(crate) const KEY_3: &[u8] = b"^n:ds[4U";
+pub(crate) const VERSION_13: &str = "Sec-WebSocket-Version: 13";
