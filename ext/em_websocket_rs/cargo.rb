@@ -13,16 +13,16 @@ module Cargo
     path, = versions.find { |_, version| version >= Gem::Version.new(MINIMUM) }
     return path if path
 
-    seen = versions.map { |candidate, version| "#{candidate} is #{version}" }
-    raise Missing, "em-websocket-rs is built with Rust #{MINIMUM} or newer: " \
-                   "#{seen.empty? ? "no cargo was found" : "#{seen.join(", ")}, which is too old"}. " \
-                   "Debian 12 and 13 have it as the packages cargo-web and rustc-web."
+    found = versions.map { |candidate, version| "#{candidate} is #{version}" }.join(", ")
+    raise Missing, "em-websocket-rs is built with Rust #{MINIMUM} or newer, and " \
+                   "#{found.empty? ? "no cargo was found" : found}. Debian 12 and 13 have it as " \
+                   "the packages cargo-web and rustc-web."
   end
 
   def self.candidates
     directories = ENV.fetch("PATH", "").split(File::PATH_SEPARATOR)
     directories << File.join(ENV.fetch("CARGO_HOME") { File.join(Dir.home, ".cargo") }, "bin")
-    [ENV["CARGO"], *directories.map { |directory| File.join(directory, "cargo") }]
+    [ENV.fetch("CARGO", nil), *directories.map { |directory| File.join(directory, "cargo") }]
       .compact.uniq.select { |path| File.file?(path) && File.executable?(path) }
   end
 

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "em-websocket/transport/background_methods"
+require_relative "transport/background_methods"
 
 module EventMachine
   module WebSocket
@@ -23,6 +23,8 @@ module EventMachine
         @tls_options = options[:tls_options] || {}
         @close_timeout = options[:close_timeout] if options[:close_timeout]
         @outbound_limit = options[:outbound_limit] || 0
+        @max_message_size = options[:max_message_size] if options[:max_message_size]
+        @strict = options[:strict] ? true : false
         @handler = nil
         debug [:initialize]
       end
@@ -147,8 +149,8 @@ module EventMachine
       #
       # @param data [String] of any encoding
       # @return [Integer] the bytes queued, header included; -1 where the connection is gone
-      # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft (75, 76)
-      #   that has no binary messages
+      # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft that has
+      #   no binary messages (75, 76)
       def send_binary(data)
         before_open("Cannot send binary before onopen callback") unless @handler
         @handler.send_binary_frame(data)
@@ -195,7 +197,7 @@ module EventMachine
       # @param body [String, nil] the reason, up to 123 bytes of UTF-8; the rest is cut off
       # @raise [RuntimeError] if applications may not use that code
       def close(code = nil, body = nil)
-        unless code.nil? || Native.close_code?(code)
+        unless code.nil? || (code.is_a?(Integer) && Native.close_code?(code))
           raise "Application code may only use codes from 1000, 3000-4999"
         end
 
@@ -226,6 +228,25 @@ module EventMachine
       def max_frame_size=(size)
         @max_frame_size = size
         @native.max_frame_size = size if @native
+      end
+
+      # @return [Integer] the longest message that is accepted, its fragments together, in bytes;
+      #   {WebSocket.max_message_size} unless set or given as an option
+      def max_message_size
+        @max_message_size || WebSocket.max_message_size
+      end
+
+      # Set in the block of {WebSocket.run} or in `onopen`, it holds for every message.
+      #
+      # @param size [Integer] bytes
+      def max_message_size=(size)
+        @max_message_size = size
+        @native.max_message_size = size if @native
+      end
+
+      # @return [Boolean] whether frames must be masked and plain HTTP is answered: `:strict`
+      def strict?
+        @strict || false
       end
 
       # @return [Numeric] how long our close may stay without answer, in seconds;
@@ -284,7 +305,7 @@ module EventMachine
 
       # Called when the connection is gone.
       def unbind
-        debug [:unbind, :connection]
+        debug %i[unbind connection]
         trigger_on_close(@handler.closed) if @handler
       rescue StandardError => e
         debug [:error, e]
@@ -310,7 +331,7 @@ module EventMachine
       private
 
       def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy)
+        handshake = Handshake.new(@secure || @secure_proxy, strict: strict?)
         handshake.callback do |response, handler_class|
           debug [:accepting_ws_version, handshake.protocol_version]
           debug [:upgrade_response, response]

@@ -10,7 +10,6 @@ module EventMachine
       def debug(*data)
         return unless @debug
 
-        require "pp"
         pp(data)
         puts
       end

@@ -5,6 +5,8 @@ module EventMachine
     # A version of the protocol, for a connection whose bytes pass through Ruby: bytes in, callbacks
     # and bytes out, by the native core. One subclass a version, named after it.
     class Handler
+      include Debugger
+
       # @param version [Integer] as in {Handshake#protocol_version}
       # @return [Class] the Handler of that version
       # @raise [HandshakeError] if it is not spoken
@@ -19,7 +21,8 @@ module EventMachine
       def initialize(connection, debug = false)
         @connection = connection
         @debug = debug
-        @protocol = Native::Protocol.new(self.class::VERSION, connection.close_timeout)
+        @protocol = Native::Protocol.new(self.class::VERSION, connection.close_timeout,
+                                         connection.strict?)
         @events = []
       end
 
@@ -42,29 +45,34 @@ module EventMachine
       #
       # @param data [String]
       def receive_data(data)
-        @events.concat(@protocol.receive(data, @connection.max_frame_size))
+        @events.concat(@protocol.receive(data, @connection.max_frame_size,
+                                         @connection.max_message_size))
         deliver
       end
 
       # (see Connection#send_text)
       def send_text_frame(data)
+        debug [:sending_frame, :text, data]
         put(@protocol.text(data))
         nil
       end
 
       # (see Connection#send_binary)
       def send_binary_frame(data)
+        debug [:sending_frame, :binary, data]
         put(@protocol.binary(data)) || -1
       end
 
       # (see Connection#ping)
       def ping(body)
+        debug [:sending_frame, :ping, body]
         put(@protocol.ping(body))
         pingable?
       end
 
       # (see Connection#pong)
       def pong(body)
+        debug [:sending_frame, :pong, body]
         put(@protocol.pong(body))
         pingable?
       end
@@ -105,6 +113,7 @@ module EventMachine
       end
 
       def tell(kind, payload, body = nil)
+        debug [:message_received, kind, payload] unless %i[close error].include?(kind)
         case kind
         when :text then @connection.trigger_on_message(payload)
         when :binary then @connection.trigger_on_binary(payload)
@@ -112,12 +121,15 @@ module EventMachine
           put(@protocol.pong(payload))
           @connection.trigger_on_ping(payload)
         when :pong then @connection.trigger_on_pong(payload)
-        when :close then finish(*@protocol.peer_closed(payload, body))
+        when :close
+          debug [:close_frame_received, payload, body]
+          finish(*@protocol.peer_closed(payload, body))
         when :error then tell_error(payload)
         end
       end
 
       def tell_error(error)
+        debug [:error, error]
         bytes, progress = @protocol.fail
         put(bytes)
         @connection.trigger_on_error(error)

@@ -22,9 +22,10 @@ module EventMachine
       end
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
-      def initialize(secure)
+      # @param strict [Boolean] whether a plain HTTP request gets an answer (426)
+      def initialize(secure, strict: false)
         @secure = secure ? true : false
-        @native = Native::Handshake.new(@secure)
+        @native = Native::Handshake.new(@secure, strict)
       end
 
       # Takes the next bytes of the request, however they are cut.

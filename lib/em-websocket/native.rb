@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
-# Where several Ruby versions share one directory, each has its own build.
+# Beside this file in a working tree and in an installed gem; some versions of RubyGems keep it in
+# a directory of the load path that is for extensions alone.
 begin
-  require "em-websocket/#{RUBY_VERSION[/\d+\.\d+/]}/em_websocket_rs"
+  require_relative "em_websocket_rs"
 rescue LoadError
   require "em-websocket/em_websocket_rs"
 end

@@ -12,8 +12,11 @@ module EventMachine
       # Who overrides one of these is called through it.
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
 
+      # Who overrides one of these is told of TLS.
+      TLS = %i[ssl_handshake_completed].freeze
+
       # What the application overrides on one connection.
-      Found = Struct.new(:raw, :triggers)
+      Found = Struct.new(:raw, :triggers, :tls)
 
       # Extends {Connection}: notices when it is reopened.
       module Watch
@@ -34,7 +37,7 @@ module EventMachine
       class << self
         # From now on, whatever defines a hook is the application.
         def seal(klass)
-          @owners = (RAW + TRIGGERS).to_h { |name| [name, klass.instance_method(name).owner] }
+          @owners = (RAW + TRIGGERS + TLS).to_h { |name| [name, klass.instance_method(name).owner] }
           @redefined = []
           forget
           klass.extend(Watch)
@@ -67,7 +70,7 @@ module EventMachine
 
         def find
           overridden = ->(name) { @redefined.include?(name) || yield(name) != @owners[name] }
-          Found.new(RAW.any?(&overridden), TRIGGERS.any?(&overridden)).freeze
+          Found.new(*[RAW, TRIGGERS, TLS].map { |names| names.any?(&overridden) }).freeze
         end
       end
     end

@@ -8,6 +8,10 @@ module EventMachine
       #   each connection that has none of its own.
       attr_accessor :max_frame_size
 
+      # @return [Integer] the longest message that is accepted, its fragments together, in bytes;
+      #   64 MiB by default. Read for each connection that has none of its own.
+      attr_accessor :max_message_size
+
       # @return [Numeric] how long our close may stay without answer, in seconds; 60 by default.
       #   Read for each connection that has none of its own.
       attr_accessor :close_timeout
@@ -38,6 +42,9 @@ module EventMachine
       # @option options [Numeric] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit
+      # @option options [Integer] :max_message_size ({.max_message_size}) bytes
+      # @option options [Boolean] :strict (false) refuse frames without a mask (RFC 6455 section
+      #   5.1), and answer plain HTTP requests with 426
       # @option options [Boolean] :debug (false) print what happens
       # @yieldparam connection [Connection] for each client, on the reactor's thread, before
       #   anything of it is read
@@ -57,6 +64,7 @@ module EventMachine
     end
 
     self.max_frame_size = 10 * 1024 * 1024
+    self.max_message_size = 64 * 1024 * 1024
     self.close_timeout = 60
 
     # EventMachine's functions that take a server's signature, or count.

@@ -19,11 +19,7 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 pub(crate) fn text(ruby: &Ruby, bytes: &[u8], profile: Option<&Profile>) -> RString {
     let string = ruby.enc_str_new(bytes, ruby.utf8_encindex());
     if profile.is_some_and(|profile| profile.checks_text) {
-        let range = if bytes.is_ascii() {
-            Coderange::SevenBit
-        } else {
-            Coderange::Valid
-        };
+        let range = if bytes.is_ascii() { Coderange::SevenBit } else { Coderange::Valid };
         // SAFETY: the receiver has found the bytes to be UTF-8, and `is_ascii` says which of the
         // two ranges of valid UTF-8 they are in.
         unsafe { string.enc_coderange_set(range) };

@@ -36,8 +36,7 @@ pub(crate) fn web_socket(ruby: &Ruby, text: String) -> Error {
 
 /// A refused opening handshake, for `onerror`.
 pub(crate) fn handshake(ruby: &Ruby, error: &HandshakeError) -> Result<Exception, Error> {
-    ruby.get_inner(&HANDSHAKE_ERROR)
-        .new_instance((error.to_string(),))
+    ruby.get_inner(&HANDSHAKE_ERROR).new_instance((error.to_string(),))
 }
 
 /// A broken rule, for `onerror`.

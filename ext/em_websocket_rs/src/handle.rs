@@ -10,16 +10,14 @@ use em_websocket::{
     protocol::{close::CloseCode, State},
     server::{Cork, Handle, Incoming, Sent},
 };
-use magnus::{method, prelude::*, Error, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value};
+use magnus::{
+    method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
+};
 
 use crate::{bytes, error, event};
 
 /// `Native::Connection`.
-#[magnus::wrap(
-    class = "EventMachine::WebSocket::Native::Connection",
-    free_immediately,
-    size
-)]
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
 pub(crate) struct Connection {
     handle: Handle,
     number: u32,
@@ -55,11 +53,7 @@ impl Drop for Corked {
 impl Connection {
     pub(crate) fn new(incoming: Box<Incoming>, number: u32) -> Self {
         let handle = incoming.handle().clone();
-        Self {
-            handle,
-            number,
-            incoming: RefCell::new(Some(incoming)),
-        }
+        Self { handle, number, incoming: RefCell::new(Some(incoming)) }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -79,7 +73,8 @@ impl Connection {
         this.send(ruby, data, Handle::send_text).map(drop)
     }
 
-    fn send_binary_frame(ruby: &Ruby, this: &Self, data: RString) -> Result<i64, Error> {
+    fn send_binary_frame(ruby: &Ruby, this: &Self, data: Value) -> Result<i64, Error> {
+        let data = binary(data)?;
         Ok(match this.send(ruby, data, Handle::send_binary)? {
             Sent::Bytes(len) | Sent::Corked(len) => len as i64,
             Sent::Nothing => -1,
@@ -97,9 +92,7 @@ impl Connection {
     }
 
     fn send_data(ruby: &Ruby, this: &Self, data: RString) -> Result<i64, Error> {
-        let sent = this.send(ruby, data, |handle, data, cork| {
-            Ok(handle.send_raw(data, cork))
-        })?;
+        let sent = this.send(ruby, data, |handle, data, cork| Ok(handle.send_raw(data, cork)))?;
         Ok(match sent {
             Sent::Bytes(len) | Sent::Corked(len) => len as i64,
             Sent::Nothing => 0,
@@ -112,11 +105,7 @@ impl Connection {
         data: RString,
         send: impl FnOnce(&Handle, &[u8], Cork) -> Result<Sent, UsageError>,
     ) -> Result<Sent, Error> {
-        let cork = if DRAINING.get() > 0 {
-            Cork::Yes
-        } else {
-            Cork::No
-        };
+        let cork = if DRAINING.get() > 0 { Cork::Yes } else { Cork::No };
         let sent = bytes::with_bytes(data, |data| send(&self.handle, data, cork))
             .map_err(|error| error::usage(ruby, &error))?;
         if let Sent::Corked(_) = sent {
@@ -127,8 +116,7 @@ impl Connection {
 
     fn close_websocket(&self, code: Option<u16>, body: Option<RString>) -> Result<(), Error> {
         let body = body.map(RString::to_string).transpose()?;
-        self.handle
-            .close(code.map(CloseCode), body.as_deref().unwrap_or_default());
+        self.handle.close(code.map(CloseCode), body.as_deref().unwrap_or_default());
         Ok(())
     }
 
@@ -145,15 +133,11 @@ impl Connection {
     }
 
     fn is_pingable(&self) -> bool {
-        self.handle
-            .profile()
-            .is_some_and(|profile| profile.pingable)
+        self.handle.profile().is_some_and(|profile| profile.pingable)
     }
 
     fn has_close_codes(&self) -> bool {
-        self.handle
-            .profile()
-            .is_some_and(|profile| profile.close_codes)
+        self.handle.profile().is_some_and(|profile| profile.close_codes)
     }
 
     fn version(&self) -> Option<u16> {
@@ -164,6 +148,35 @@ impl Connection {
         let mut limits = self.handle.limits();
         limits.frame = size;
         self.handle.set_limits(limits);
+    }
+
+    fn set_max_message_size(&self, size: usize) {
+        let mut limits = self.handle.limits();
+        limits.message = size;
+        self.handle.set_limits(limits);
+    }
+
+    /// Seconds; 0 where there is no limit.
+    fn inactivity_timeout(&self) -> f64 {
+        self.handle.inactivity_timeout().map_or(0.0, |timeout| timeout.as_secs_f64())
+    }
+
+    fn set_inactivity_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
+        let timeout = (seconds > 0.0).then(|| duration(ruby, seconds)).transpose()?;
+        this.handle.set_inactivity_timeout(timeout);
+        Ok(())
+    }
+
+    /// `[cipher, bits, protocol, server name, [PEM, ...]]`, or nil without TLS.
+    fn tls_session(ruby: &Ruby, this: &Self) -> Result<Option<RArray>, Error> {
+        let Some(session) = this.handle.tls_session() else { return Ok(None) };
+        let result = ruby.ary_new_capa(5);
+        result.push(session.cipher)?;
+        result.push(session.cipher_bits)?;
+        result.push(session.protocol)?;
+        result.push(session.server_name)?;
+        result.push(ruby.ary_from_vec(session.peer_certificates))?;
+        Ok(Some(result))
     }
 
     fn set_close_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
@@ -202,8 +215,9 @@ impl Connection {
 /// A String that may be sent as text.
 pub(crate) fn text(ruby: &Ruby, data: Value) -> Result<RString, Error> {
     let Some(string) = RString::from_value(data) else {
-        // What is no String has no encoding either: Ruby says so, by name.
+        // What is no String is none of these either: Ruby says so, by name.
         data.funcall::<_, _, Value>("encoding", ())?;
+        data.funcall::<_, _, Value>("ascii_only?", ())?;
         return RString::try_convert(data);
     };
     if bytes::is_text(ruby, string) {
@@ -219,13 +233,21 @@ pub(crate) fn text(ruby: &Ruby, data: Value) -> Result<RString, Error> {
     ))
 }
 
+/// A String that may be sent as bytes.
+pub(crate) fn binary(data: Value) -> Result<RString, Error> {
+    match RString::from_value(data) {
+        Some(string) => Ok(string),
+        None => {
+            data.funcall::<_, _, Value>("bytesize", ())?;
+            RString::try_convert(data)
+        }
+    }
+}
+
 /// Seconds as Ruby gives them.
 pub(crate) fn duration(ruby: &Ruby, seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
-        Error::new(
-            ruby.exception_arg_error(),
-            format!("{seconds} is no number of seconds"),
-        )
+        Error::new(ruby.exception_arg_error(), format!("{seconds} is no number of seconds"))
     })
 }
 
@@ -233,10 +255,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Connection", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_method("send_text_frame", method!(Connection::send_text_frame, 1))?;
-    class.define_method(
-        "send_binary_frame",
-        method!(Connection::send_binary_frame, 1),
-    )?;
+    class.define_method("send_binary_frame", method!(Connection::send_binary_frame, 1))?;
     class.define_method("ping", method!(Connection::ping, 1))?;
     class.define_method("pong", method!(Connection::pong, 1))?;
     class.define_method("send_data", method!(Connection::send_data, 1))?;
@@ -244,21 +263,16 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("close_connection", method!(Connection::close_connection, 1))?;
     class.define_method("state", method!(Connection::state, 0))?;
     class.define_method("pingable?", method!(Connection::is_pingable, 0))?;
-    class.define_method(
-        "supports_close_codes?",
-        method!(Connection::has_close_codes, 0),
-    )?;
+    class.define_method("supports_close_codes?", method!(Connection::has_close_codes, 0))?;
     class.define_method("version", method!(Connection::version, 0))?;
-    class.define_method(
-        "max_frame_size=",
-        method!(Connection::set_max_frame_size, 1),
-    )?;
+    class.define_method("max_frame_size=", method!(Connection::set_max_frame_size, 1))?;
+    class.define_method("max_message_size=", method!(Connection::set_max_message_size, 1))?;
+    class.define_method("inactivity_timeout", method!(Connection::inactivity_timeout, 0))?;
+    class.define_method("inactivity_timeout=", method!(Connection::set_inactivity_timeout, 1))?;
+    class.define_method("tls_session", method!(Connection::tls_session, 0))?;
     class.define_method("close_timeout=", method!(Connection::set_close_timeout, 1))?;
     class.define_method("paused=", method!(Connection::set_paused, 1))?;
-    class.define_method(
-        "outbound_data_size",
-        method!(Connection::outbound_data_size, 0),
-    )?;
+    class.define_method("outbound_data_size", method!(Connection::outbound_data_size, 0))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("local", method!(Connection::local, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;

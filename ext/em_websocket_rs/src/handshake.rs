@@ -14,16 +14,13 @@ use magnus::{
 use crate::{bytes, error};
 
 /// `Native::Handshake`.
-#[magnus::wrap(
-    class = "EventMachine::WebSocket::Native::Handshake",
-    free_immediately,
-    size
-)]
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Handshake", free_immediately, size)]
 pub(crate) struct NativeHandshake(RefCell<Handshake>);
 
 impl NativeHandshake {
-    fn new(secure: bool) -> Self {
-        Self(RefCell::new(Handshake::new(secure, Limits::default())))
+    fn new(secure: bool, strict: bool) -> Self {
+        let handshake = Handshake::new(secure, Limits::default()).answer_plain_http(strict);
+        Self(RefCell::new(handshake))
     }
 
     /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, response, rest]`; or
@@ -43,11 +40,7 @@ impl NativeHandshake {
             Progress::Refused(refused) => {
                 let result = ruby.ary_new_capa(2);
                 result.push(error::handshake(ruby, &refused.error)?)?;
-                result.push(
-                    refused
-                        .response
-                        .map(|response| bytes::binary(ruby, &response)),
-                )?;
+                result.push(refused.response.map(|response| bytes::binary(ruby, &response)))?;
                 Ok(result.as_value())
             }
         }
@@ -55,11 +48,7 @@ impl NativeHandshake {
 }
 
 /// `Native::Request`.
-#[magnus::wrap(
-    class = "EventMachine::WebSocket::Native::Request",
-    free_immediately,
-    size
-)]
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Request", free_immediately, size)]
 pub(crate) struct Request(pub(crate) Requested);
 
 impl Request {
@@ -97,9 +86,7 @@ impl Request {
     }
 
     fn origin(ruby: &Ruby, this: &Self) -> Option<RString> {
-        this.0
-            .origin()
-            .map(|origin| bytes::text(ruby, origin, None))
+        this.0.origin().map(|origin| bytes::text(ruby, origin, None))
     }
 
     fn protocol_version(&self) -> Option<i64> {
@@ -119,7 +106,7 @@ fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Handshake", ruby.class_object())?;
-    class.define_singleton_method("new", function!(NativeHandshake::new, 1))?;
+    class.define_singleton_method("new", function!(NativeHandshake::new, 2))?;
     class.define_method("receive", method!(NativeHandshake::receive, 1))?;
 
     let class = native.define_class("Request", ruby.class_object())?;

@@ -8,6 +8,7 @@
 mod bytes;
 mod error;
 mod event;
+mod framing;
 mod handle;
 mod handshake;
 mod options;
@@ -21,6 +22,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let event_machine: RModule = ruby.class_object().const_get("EventMachine")?;
     let web_socket: RModule = event_machine.const_get("WebSocket")?;
     let native = web_socket.define_module("Native")?;
+    framing::init(ruby, native)?;
     handle::init(ruby, native)?;
     handshake::init(ruby, native)?;
     options::init(ruby, native)?;

@@ -10,11 +10,7 @@ use magnus::{
 use crate::error;
 
 /// `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
-#[magnus::wrap(
-    class = "EventMachine::WebSocket::Native::TlsConfig",
-    free_immediately,
-    size
-)]
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
 pub(crate) struct TlsConfig(TlsServer);
 
 impl TlsConfig {
@@ -32,9 +28,7 @@ impl TlsConfig {
             dhparam: path(ruby, options, "dhparam")?,
             ssl_version: names(ruby, options, "ssl_version")?,
         };
-        server_config(&options)
-            .map(Self)
-            .map_err(|error| error::tls(ruby, &error))
+        server_config(&options).map(Self).map_err(|error| error::tls(ruby, &error))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -47,9 +41,7 @@ impl TlsConfig {
 }
 
 fn value(ruby: &Ruby, options: RHash, key: &str) -> Option<Value> {
-    options
-        .get(ruby.to_symbol(key))
-        .filter(|value| !value.is_nil())
+    options.get(ruby.to_symbol(key)).filter(|value| !value.is_nil())
 }
 
 fn get<T: TryConvert>(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<T>, Error> {
@@ -75,11 +67,7 @@ fn names(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Vec<String>>, 
         Some(array) => array.into_iter().collect(),
         None => vec![value],
     };
-    values
-        .into_iter()
-        .map(|name| name.funcall("to_s", ()))
-        .collect::<Result<_, _>>()
-        .map(Some)
+    values.into_iter().map(|name| name.funcall("to_s", ())).collect::<Result<_, _>>().map(Some)
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

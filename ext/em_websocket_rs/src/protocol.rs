@@ -19,20 +19,17 @@ use magnus::{
 use crate::{bytes, error, event, handle};
 
 /// `Native::Protocol`.
-#[magnus::wrap(
-    class = "EventMachine::WebSocket::Native::Protocol",
-    free_immediately,
-    size
-)]
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Protocol", free_immediately, size)]
 pub(crate) struct Protocol {
     receiver: RefCell<Receiver>,
     connection: RefCell<Connection>,
+    strict: bool,
     /// What [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
 }
 
 impl Protocol {
-    fn new(ruby: &Ruby, version: i64, close_timeout: f64) -> Result<Self, Error> {
+    fn new(ruby: &Ruby, version: i64, close_timeout: f64, strict: bool) -> Result<Self, Error> {
         let profile = version::profile(version).ok_or_else(|| {
             error::web_socket(ruby, format!("Protocol version {version} not supported"))
         })?;
@@ -40,6 +37,7 @@ impl Protocol {
         connection.open(profile);
         Ok(Self {
             receiver: RefCell::new(Receiver::new(profile, Limits::default())),
+            strict,
             connection: RefCell::new(connection),
             error: RefCell::default(),
         })
@@ -52,12 +50,14 @@ impl Protocol {
         this: &Self,
         data: RString,
         max_frame_size: usize,
+        max_message_size: usize,
     ) -> Result<RArray, Error> {
         let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
         let mut receiver = this.receiver.borrow_mut();
         receiver.set_limits(Limits {
             frame: max_frame_size,
-            ..Limits::default()
+            message: max_message_size,
+            require_masked: this.strict,
         });
         let profile = this.connection.borrow().profile();
         let events = ruby.ary_new();
@@ -97,7 +97,8 @@ impl Protocol {
         this.frame(ruby, data, |connection, len| connection.text(len))
     }
 
-    fn binary(ruby: &Ruby, this: &Self, data: RString) -> Result<Option<RString>, Error> {
+    fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
+        let data = handle::binary(data)?;
         this.frame(ruby, data, |connection, len| connection.binary(len))
     }
 
@@ -134,14 +135,9 @@ impl Protocol {
         code: Option<u16>,
         body: Option<RString>,
     ) -> Result<RArray, Error> {
-        let body = body
-            .map(RString::to_string)
-            .transpose()?
-            .unwrap_or_default();
+        let body = body.map(RString::to_string).transpose()?.unwrap_or_default();
         let mut connection = this.connection.borrow_mut();
-        ending(ruby, |out| {
-            connection.close(code.map(CloseCode), &body, Instant::now(), out)
-        })
+        ending(ruby, |out| connection.close(code.map(CloseCode), &body, Instant::now(), out))
     }
 
     /// The answer to the peer's close, as [`Protocol::close`].
@@ -187,17 +183,11 @@ impl Protocol {
     }
 
     fn is_pingable(&self) -> bool {
-        self.connection
-            .borrow()
-            .profile()
-            .is_some_and(|profile| profile.pingable)
+        self.connection.borrow().profile().is_some_and(|profile| profile.pingable)
     }
 
     fn has_close_codes(&self) -> bool {
-        self.connection
-            .borrow()
-            .profile()
-            .is_some_and(|profile| profile.close_codes)
+        self.connection.borrow().profile().is_some_and(|profile| profile.close_codes)
     }
 
     fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
@@ -231,8 +221,8 @@ fn may_be_used(code: i64) -> bool {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("close_code?", function!(may_be_used, 1))?;
     let class = native.define_class("Protocol", ruby.class_object())?;
-    class.define_singleton_method("new", function!(Protocol::new, 2))?;
-    class.define_method("receive", method!(Protocol::receive, 2))?;
+    class.define_singleton_method("new", function!(Protocol::new, 3))?;
+    class.define_method("receive", method!(Protocol::receive, 3))?;
     class.define_method("text", method!(Protocol::text, 1))?;
     class.define_method("binary", method!(Protocol::binary, 1))?;
     class.define_method("ping", method!(Protocol::ping, 1))?;
@@ -244,10 +234,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("close_timeout=", method!(Protocol::set_close_timeout, 1))?;
     class.define_method("state", method!(Protocol::state, 0))?;
     class.define_method("pingable?", method!(Protocol::is_pingable, 0))?;
-    class.define_method(
-        "supports_close_codes?",
-        method!(Protocol::has_close_codes, 0),
-    )?;
+    class.define_method("supports_close_codes?", method!(Protocol::has_close_codes, 0))?;
     class.define_method("closed", method!(Protocol::closed, 0))?;
     Ok(())
 }

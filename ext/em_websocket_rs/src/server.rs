@@ -27,12 +27,7 @@ const BATCH: usize = 4096;
 
 /// `Native::Server`.
 #[derive(TypedData)]
-#[magnus(
-    class = "EventMachine::WebSocket::Native::Server",
-    free_immediately,
-    mark,
-    size
-)]
+#[magnus(class = "EventMachine::WebSocket::Native::Server", free_immediately, mark, size)]
 pub(crate) struct Server {
     /// Until it is released.
     core: RefCell<Option<em_websocket::server::Server>>,
@@ -66,11 +61,7 @@ struct Slot {
 
 impl Slots {
     fn add(&mut self, handle: Handle) -> u32 {
-        let slot = Some(Slot {
-            handle,
-            profile: None,
-            triggers: false,
-        });
+        let slot = Some(Slot { handle, profile: None, triggers: false });
         match self.free.pop() {
             Some(number) => {
                 self.used[number as usize] = slot;
@@ -124,8 +115,7 @@ impl Server {
     }
 
     fn is_listening(&self) -> bool {
-        self.with(em_websocket::server::Server::is_listening)
-            .unwrap_or(false)
+        self.with(em_websocket::server::Server::is_listening).unwrap_or(false)
     }
 
     fn stop_listening(&self) {
@@ -167,33 +157,34 @@ impl Server {
         connection: &Connection,
         object: Value,
     ) -> Result<(), Error> {
-        ruby.get_inner(this.objects)
-            .store(connection.number() as isize, object)
+        ruby.get_inner(this.objects).store(connection.number() as isize, object)
     }
 
-    /// Begins to read a connection.
-    #[allow(clippy::too_many_arguments)]
+    /// Begins to read a connection. `traits` are what its object has found to be true of it, among
+    /// `:secure`, `:raw`, `:triggers`, `:strict`, `:announce_tls`.
     fn start(
-        &self,
+        ruby: &Ruby,
+        this: &Self,
         connection: &Connection,
         tls: Option<Obj<TlsConfig>>,
-        secure: bool,
-        raw: bool,
-        triggers: bool,
         outbound_limit: usize,
+        traits: RArray,
     ) {
-        let Some(incoming) = connection.take_incoming() else {
-            return;
-        };
-        if let Some(slot) = self.slots.borrow_mut().get_mut(connection.number()) {
-            slot.triggers = triggers;
+        let Some(incoming) = connection.take_incoming() else { return };
+        let is = |name: &str| traits.includes(ruby.to_symbol(name));
+        if let Some(slot) = this.slots.borrow_mut().get_mut(connection.number()) {
+            slot.triggers = is("triggers");
         }
         let handle = connection.handle();
+        let mut limits = handle.limits();
+        limits.require_masked = is("strict");
         let options = ConnectionOptions {
             tls: tls.map(|tls| tls.server().config.clone()),
-            secure,
-            raw,
-            limits: handle.limits(),
+            secure: is("secure"),
+            raw: is("raw"),
+            answers_plain_http: is("strict"),
+            announces_tls: is("announce_tls"),
+            limits,
             close_timeout: handle.close_timeout(),
             outbound_limit: (outbound_limit > 0).then_some(outbound_limit),
             ..ConnectionOptions::default()
@@ -235,17 +226,11 @@ impl Server {
             Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
             Delivery::Message(kind, span) => {
                 let batch = self.batch.borrow();
-                (
-                    kind,
-                    self.string(ruby, number, kind, batch.bytes(span)),
-                    span.len(),
-                )
+                (kind, self.string(ruby, number, kind, batch.bytes(span)), span.len())
             }
-            Delivery::Large(kind, payload) => (
-                kind,
-                self.string(ruby, number, kind, &payload),
-                payload.len(),
-            ),
+            Delivery::Large(kind, payload) => {
+                (kind, self.string(ruby, number, kind, &payload), payload.len())
+            }
             other => return self.control(ruby, number, other, tally),
         };
         let Some(triggers) = self.count(number, len, tally) else {
@@ -270,11 +255,7 @@ impl Server {
     /// A message's String.
     fn string(&self, ruby: &Ruby, number: u32, kind: Kind, payload: &[u8]) -> RString {
         if kind == Kind::Text {
-            let profile = self
-                .slots
-                .borrow()
-                .get(number)
-                .and_then(|slot| slot.profile);
+            let profile = self.slots.borrow().get(number).and_then(|slot| slot.profile);
             bytes::text(ruby, payload, profile)
         } else {
             bytes::binary(ruby, payload)
@@ -312,16 +293,16 @@ impl Server {
         delivery: Delivery,
         tally: &mut Tally,
     ) -> Result<(), Error> {
-        let Some(handle) = self
-            .slots
-            .borrow()
-            .get(number)
-            .map(|slot| slot.handle.clone())
-        else {
+        let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
             return Ok(());
         };
         let object: Value = ruby.get_inner(self.objects).entry(number as isize)?;
         match delivery {
+            Delivery::Secured => {
+                let result = object.funcall::<_, _, Value>(*SECURED, ());
+                handle.secured();
+                result.map(drop)
+            }
             Delivery::Open(opened) => {
                 if let Some(slot) = self.slots.borrow_mut().get_mut(number) {
                     slot.profile = Some(opened.profile);
@@ -352,16 +333,13 @@ impl Server {
             Delivery::Bytes(span) => {
                 let data = bytes::binary(ruby, self.batch.borrow().bytes(span));
                 tally.count(number, &handle, span.len());
-                object
-                    .funcall::<_, _, Value>(*RECEIVE_DATA, (data,))
-                    .map(drop)
+                object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }
             Delivery::Closed => {
                 let result = object.funcall::<_, _, Value>(*UNBIND, ());
                 handle.closed();
                 self.slots.borrow_mut().remove(number);
-                ruby.get_inner(self.objects)
-                    .store(number as isize, ruby.qnil())?;
+                ruby.get_inner(self.objects).store(number as isize, ruby.qnil())?;
                 result.map(drop)
             }
             Delivery::Accepted(_) | Delivery::Message(..) | Delivery::Large(..) => Ok(()),
@@ -370,8 +348,9 @@ impl Server {
 }
 
 static ACCEPT: LazyId = LazyId::new("accept");
+static SECURED: LazyId = LazyId::new("background_secured");
 static OPENED: LazyId = LazyId::new("background_opened");
-static REFUSED: LazyId = LazyId::new("background_refused");
+static REFUSED: LazyId = LazyId::new("background_failed");
 static FAILED: LazyId = LazyId::new("background_failed");
 static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
 static UNBIND: LazyId = LazyId::new("background_unbind");
@@ -385,9 +364,7 @@ fn rescue(ruby: &Ruby, object: Value, result: Result<(), Error>) -> Result<(), E
             let Some(exception) = error.value() else {
                 return Err(error);
             };
-            object
-                .funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,))
-                .map(drop)
+            object.funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,)).map(drop)
         }
         result => result,
     }
@@ -439,7 +416,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("connections", method!(Server::connections, 0))?;
     class.define_method("size", method!(Server::size, 0))?;
     class.define_method("adopt", method!(Server::adopt, 2))?;
-    class.define_method("start", method!(Server::start, 6))?;
+    class.define_method("start", method!(Server::start, 4))?;
     class.define_method("drain", method!(Server::drain, 1))?;
     Ok(())
 }

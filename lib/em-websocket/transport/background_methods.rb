@@ -8,6 +8,23 @@ module EventMachine
       # A signature of ours must never reach EventMachine: it does not know it, and some of its
       # functions then end the process.
       module BackgroundMethods
+        # EventMachine's default. The opening handshakes have a limit of their own here.
+        PENDING_CONNECT_TIMEOUT = 20.0
+
+        # What needs a socket of EventMachine's.
+        %i[
+          detach disable_keepalive enable_keepalive get_sock_opt notify_readable? notify_readable=
+          notify_writable? notify_writable= proxy_incoming_to reconnect send_datagram set_sock_opt
+          stop_proxying
+        ].each do |name|
+          define_method(name) do |*arguments|
+            return super(*arguments) unless @native
+
+            raise WebSocketError, "#{name}: this connection's socket is not EventMachine's; " \
+                                  "EM.start_server with #{self.class} makes one whose socket is"
+          end
+        end
+
         # (see EventMachine::Connection#close_connection)
         def close_connection(after_writing = false)
           return super unless @native
@@ -47,6 +64,13 @@ module EventMachine
           @native ? @native.closed? : super
         end
 
+        # Sends a file's bytes as they are.
+        #
+        # @param filename [String]
+        def send_file_data(filename)
+          @native ? send_data(File.binread(filename)) : super
+        end
+
         # Stops reading.
         def pause
           return super unless @native
@@ -66,6 +90,49 @@ module EventMachine
           @native ? (@paused || false) : super
         end
 
+        # @return [Float] how long nothing may be read nor written before the connection is ended,
+        #   in seconds; 0.0: no limit
+        def comm_inactivity_timeout
+          @native ? @native.inactivity_timeout : super
+        end
+
+        # @param seconds [Numeric] 0: no limit
+        def comm_inactivity_timeout=(seconds)
+          @native ? @native.inactivity_timeout = seconds : super
+        end
+        alias set_comm_inactivity_timeout comm_inactivity_timeout=
+
+        # @return [Float] as in EventMachine; it is for clients
+        def pending_connect_timeout
+          @native ? (@pending_connect_timeout || PENDING_CONNECT_TIMEOUT) : super
+        end
+
+        # @param seconds [Numeric]
+        def pending_connect_timeout=(seconds)
+          @native ? @pending_connect_timeout = seconds.to_f : super
+        end
+        alias set_pending_connect_timeout pending_connect_timeout=
+
+        # @return [Integer] as in EventMachine, where it is not measured for such connections
+        def get_idle_time
+          @native ? 0 : super
+        end
+
+        # @return [Integer] 0: nothing is proxied
+        def get_proxied_bytes
+          @native ? 0 : super
+        end
+
+        # @return [nil] there is no process at the other end
+        def get_pid
+          @native ? nil : super
+        end
+
+        # @return [nil] (see #get_pid)
+        def get_status
+          @native ? nil : super
+        end
+
         # Encrypts the connection. Called by `post_init` where `:secure` is set.
         #
         # @param args [Hash] EventMachine's keys
@@ -78,39 +145,33 @@ module EventMachine
           raise WebSocketError, "start_tls: the connection has begun already" if @native_started
 
           @native_tls = Background.tls_config(args)
+          @native_verifies = args[:verify_peer] ? true : false
           nil
         end
 
-        # @api private
-        def background_opened(request)
-          handshake = Handshake.answered(request)
-          debug [:accepting_ws_version, handshake.protocol_version]
-          @handler = @native
-          trigger_on_open(handshake)
-        rescue StandardError => e
-          application_error(e)
+        # @return [String, nil] OpenSSL's name of the cipher suite; nil without TLS
+        def get_cipher_name
+          @native ? tls_session[0] : super
         end
 
-        # @api private
-        def background_refused(error)
-          debug [:error, error]
-          trigger_on_error(error)
-        rescue StandardError => e
-          application_error(e)
+        # @return [Integer, nil] the strength of the cipher, in bits; nil without TLS
+        def get_cipher_bits
+          @native ? tls_session[1] : super
         end
 
-        # @api private
-        def background_failed(error)
-          debug [:error, error]
-          trigger_on_error(error)
-        rescue StandardError => e
-          application_error(e)
+        # @return [String, nil] `"TLSv1.2"` or `"TLSv1.3"`; nil without TLS
+        def get_cipher_protocol
+          @native ? tls_session[2] : super
         end
 
-        # @api private
-        def background_unbind
-          # As EventMachine does: whoever has a parameter for the reason gets one.
-          method(:unbind).arity.zero? ? unbind : unbind(nil)
+        # @return [String, nil] the host that the client asked for; nil if it named none
+        def get_sni_hostname
+          @native ? tls_session[3] : super
+        end
+
+        # @return [String, nil] the client's certificate, PEM; nil if it has shown none
+        def get_peer_cert
+          @native ? tls_session[4]&.first : super
         end
 
         # @api private
@@ -122,15 +183,58 @@ module EventMachine
         # @api private
         def background_start(server)
           overrides = Overrides.of(self)
+          traits = []
+          traits << :secure if @secure || @secure_proxy
+          traits << :raw if overrides.raw || @debug
+          traits << :triggers if overrides.triggers
+          traits << :strict if strict?
+          traits << :announce_tls if @native_tls && (@native_verifies || overrides.tls)
           @native.max_frame_size = max_frame_size
+          @native.max_message_size = max_message_size
           @native.close_timeout = close_timeout
           @native_started = true
-          server.start(@native, @native_tls, (@secure || @secure_proxy) ? true : false,
-                       overrides.raw || @debug ? true : false, overrides.triggers,
-                       @outbound_limit.to_i)
+          server.start(@native, @native_tls, @outbound_limit.to_i, traits)
+        end
+
+        # @api private
+        def background_secured
+          # EventMachine shows the certificates from the authority's down to the client's own.
+          if @native_verifies && !tls_session[4].reverse.all? { |pem| ssl_verify_peer(pem) }
+            return close_connection
+          end
+
+          ssl_handshake_completed
+        rescue StandardError => e
+          application_error(e)
+        end
+
+        # @api private
+        def background_opened(request)
+          handshake = Handshake.answered(request)
+          @handler = @native
+          trigger_on_open(handshake)
+        rescue StandardError => e
+          application_error(e)
+        end
+
+        # @api private
+        def background_failed(error)
+          trigger_on_error(error)
+        rescue StandardError => e
+          application_error(e)
+        end
+
+        # @api private
+        def background_unbind
+          # As EventMachine does: whoever has a parameter for the reason gets one.
+          method(:unbind).arity.zero? ? unbind : unbind(nil)
         end
 
         private
+
+        def tls_session
+          @native.tls_session || []
+        end
 
         def pack(address)
           host, port = address

@@ -1,0 +1,130 @@
+//! `Native::Framing`: frames by themselves, for a class of the application's own that has no
+//! connection of ours behind it.
+
+use std::cell::RefCell;
+
+use em_websocket::{
+    error::ProtocolError,
+    protocol::{
+        apply_mask,
+        version::{Masking, Profile, DRAFT_03, DRAFT_05, DRAFT_76, RFC_6455},
+        Event, Limits, Opcode, PeerClose, Receiver, Sender,
+    },
+};
+use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby};
+
+use crate::{bytes, error};
+
+/// Draft 04, as em-websocket frames it. The version itself is not spoken.
+static FRAMES_04: Profile = Profile { version: 4, masking: Masking::Never, ..DRAFT_05 };
+
+/// What a text says, and which code a close frame bears, is for whoever gets the message to judge.
+static FRAMES_07: Profile = Profile { checks_text: false, close_codes: false, ..RFC_6455 };
+
+fn frames(ruby: &Ruby, draft: u16) -> Result<&'static Profile, Error> {
+    match draft {
+        3 => Ok(&DRAFT_03),
+        4 => Ok(&FRAMES_04),
+        5 => Ok(&DRAFT_05),
+        7 => Ok(&FRAMES_07),
+        _ => Err(Error::new(ruby.exception_arg_error(), format!("no frames of draft {draft}"))),
+    }
+}
+
+/// `Native::Framing`.
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Framing", free_immediately, size)]
+pub(crate) struct Framing(RefCell<Receiver>);
+
+impl Framing {
+    fn new(ruby: &Ruby, draft: u16) -> Result<Self, Error> {
+        Ok(Self(RefCell::new(Receiver::new(frames(ruby, draft)?, Limits::default()))))
+    }
+
+    /// What the bytes complete, in order: `[type, body]`, ASCII-8BIT; `[:error, exception]`.
+    fn receive(
+        ruby: &Ruby,
+        this: &Self,
+        data: RString,
+        max_frame_size: usize,
+    ) -> Result<RArray, Error> {
+        let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
+        let mut receiver = this.0.borrow_mut();
+        receiver.set_limits(Limits { frame: max_frame_size, ..Limits::default() });
+        let messages = ruby.ary_new();
+        let mut result = Ok(());
+        receiver.receive(&mut data, &mut |event: Event<'_>| {
+            let pushed = match event {
+                Event::Text(body) => push(ruby, messages, Opcode::Text, &body),
+                Event::Binary(body) => push(ruby, messages, Opcode::Binary, &body),
+                Event::Ping(body) => push(ruby, messages, Opcode::Ping, &body),
+                Event::Pong(body) => push(ruby, messages, Opcode::Pong, &body),
+                Event::Close(close) => push(ruby, messages, Opcode::Close, close.body),
+                Event::Error(error) => push_error(ruby, messages, &error),
+            };
+            if pushed.is_err() {
+                result = pushed;
+            }
+        });
+        result.map(|()| messages)
+    }
+
+    /// `{type => number}`.
+    fn frame_types(ruby: &Ruby, draft: u16) -> Result<RHash, Error> {
+        let opcodes = frames(ruby, draft)?.opcodes;
+        let types = ruby.hash_new();
+        for number in 0..0x10 {
+            if let Some(opcode) = opcodes.decode(number) {
+                types.aset(ruby.to_symbol(name(opcode)), number)?;
+            }
+        }
+        Ok(types)
+    }
+}
+
+fn push(ruby: &Ruby, messages: RArray, opcode: Opcode, body: &[u8]) -> Result<(), Error> {
+    messages.push((ruby.to_symbol(name(opcode)), bytes::binary(ruby, body)))
+}
+
+fn push_error(ruby: &Ruby, messages: RArray, error: &ProtocolError) -> Result<(), Error> {
+    messages.push((ruby.to_symbol("error"), error::protocol(ruby, error)?))
+}
+
+/// em-websocket's word for it.
+fn name(opcode: Opcode) -> &'static str {
+    match opcode {
+        Opcode::Continuation => "continuation",
+        Opcode::Text => "text",
+        Opcode::Binary => "binary",
+        Opcode::Close => "close",
+        Opcode::Ping => "ping",
+        Opcode::Pong => "pong",
+    }
+}
+
+/// A copy of the bytes with the mask taken off, or put on: its first byte stands at `offset` of
+/// the masked run.
+fn masked(ruby: &Ruby, data: RString, key: RString, offset: usize) -> Result<RString, Error> {
+    let key = bytes::with_bytes(key, |key| key.first_chunk::<4>().copied())
+        .ok_or_else(|| Error::new(ruby.exception_arg_error(), "a masking key has four bytes"))?;
+    let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
+    apply_mask(&mut data, key, offset);
+    Ok(bytes::binary(ruby, &data))
+}
+
+/// What ends a connection of the drafts 75 and 76.
+fn terminate(ruby: &Ruby) -> RString {
+    let mut bytes = Vec::new();
+    Sender::new(&DRAFT_76).acknowledge(&PeerClose::new(None, &[]), &mut bytes);
+    let string = bytes::binary(ruby, &bytes);
+    string.freeze();
+    string
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_module_function("masked", function!(masked, 3))?;
+    native.const_set("TERMINATE", terminate(ruby))?;
+    let class = native.define_class("Framing", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Framing::new, 1))?;
+    class.define_singleton_method("frame_types", function!(Framing::frame_types, 1))?;
+    class.define_method("receive", method!(Framing::receive, 2))
+}

@@ -1,0 +1,100 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # Frames by themselves, for a class that has no {Connection}: it includes one of the modules
+    # below and defines `message(type, extension_data, application_data)`, which is called with each
+    # message. `@connection.max_frame_size` is asked for the limit.
+    #
+    #     initialize_framing
+    #     @data << bytes
+    #     process_data
+    #
+    # A connection of this library does not use them.
+    module Framing
+      # Takes the bytes in `@data`, however they are cut, and leaves it empty. After a close, nothing
+      # is read any more.
+      #
+      # @return [nil]
+      # @raise [WSProtocolError] if the peer has broken a rule, after the messages before that; from
+      #   then on, each time
+      def process_data
+        @undelivered.concat(@frames.receive(@data, @connection.max_frame_size))
+        # A String takes the encoding of what is appended to it while it is empty, and then counts
+        # characters.
+        @data.clear.force_encoding(Encoding::BINARY)
+        until @undelivered.empty?
+          type, body = @undelivered.first
+          raise body if type == :error
+
+          @undelivered.shift
+          message(type, String.new, body)
+        end
+      end
+
+      private
+
+      def begin_frames(draft, data)
+        @data = data
+        @frames = Native::Framing.new(draft)
+        @undelivered = []
+        nil
+      end
+    end
+
+    # The frames of draft 03.
+    module Framing03
+      include Framing
+
+      # The numbers of the opcodes.
+      FRAME_TYPES = Native::Framing.frame_types(3).freeze
+
+      # To be called before the first bytes.
+      def initialize_framing
+        begin_frames(3, String.new)
+      end
+    end
+
+    # The frames of draft 04 without masking: those of draft 03, except that the top bit means the
+    # opposite.
+    module Framing04
+      include Framing03
+
+      # (see Framing03#initialize_framing)
+      def initialize_framing
+        begin_frames(4, String.new)
+      end
+    end
+
+    # The frames of the drafts 05 and 06.
+    module Framing05
+      include Framing
+
+      # (see Framing03::FRAME_TYPES)
+      FRAME_TYPES = Native::Framing.frame_types(5).freeze
+
+      # (see Framing03#initialize_framing)
+      def initialize_framing
+        begin_frames(5, MaskedString.new)
+      end
+    end
+
+    # The frames of the drafts 07 and later, RFC 6455's too.
+    module Framing07
+      include Framing
+
+      # (see Framing03::FRAME_TYPES)
+      FRAME_TYPES = Native::Framing.frame_types(7).freeze
+
+      # (see Framing03#initialize_framing)
+      def initialize_framing
+        begin_frames(7, MaskedString.new)
+      end
+    end
+
+    class Handler76
+      # What ends a connection of the drafts 75 and 76, whoever sends it.
+      TERMINATE_STRING = Native::TERMINATE
+    end
+  end
+end
