@@ -1,0 +1,30 @@
+# frozen_string_literal: true
+
+require_relative "lib/em-websocket/version"
+
+Gem::Specification.new do |spec|
+  spec.name = "em-websocket-rs"
+  spec.version = EventMachine::Websocket::VERSION
+  spec.authors = ["the em-websocket-rs authors"]
+  spec.license = "MIT"
+  spec.summary = "A WebSocket server for EventMachine, in Rust: em-websocket, only faster"
+  spec.description = <<~TEXT
+    A replacement for the gem em-websocket with the same Ruby API. Sockets, TLS, framing and
+    compression are Rust's, on threads of their own; your blocks run on EventMachine's reactor as
+    they always did. Serves RFC 6455 and every draft that em-websocket does.
+  TEXT
+
+  spec.required_ruby_version = ">= 3.0"
+  spec.files = Dir.chdir(__dir__) do
+    Dir["Cargo.{toml,lock}", "src/**/*.rs", "ext/em_websocket_rs/{Cargo.toml,*.rb,src/**/*.rs}",
+        "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]
+  end
+  spec.extensions = ["ext/em_websocket_rs/extconf.rb"]
+  spec.require_paths = ["lib"]
+
+  # Debian's eventmachine calls itself 1.3.0.dev.1, and RubyGems takes a prerelease only where the
+  # requirement names one.
+  spec.add_dependency "eventmachine", ">= 1.2.dev", "< 2"
+
+  spec.metadata["rubygems_mfa_required"] = "true"
+end

@@ -1,0 +1,61 @@
+# frozen_string_literal: true
+
+# A step whose tool is not there is skipped, and says so.
+def skip(step, tool)
+  warn "SKIPPED #{step}: there is no #{tool} (bin/setup installs it where Debian has it)"
+end
+
+def cargo_has?(command)
+  system(Cargo.find, command, "--version", %i[out err] => File::NULL)
+end
+
+desc "Every linter"
+task lint: %w[lint:fmt lint:rubocop lint:core lint:clippy lint:yard lint:rbs]
+
+namespace :lint do
+  desc "Rust is formatted as cargo fmt would"
+  task :fmt do
+    next skip("lint:fmt", "rustfmt") unless cargo_has?("fmt")
+
+    quietly "cargo fmt", Cargo.find, "fmt", "--all", "--check"
+  end
+
+  desc "The protocol needs no tokio"
+  task :core do
+    command = [Cargo.find, "check", "--locked", "--no-default-features"]
+    quietly("core alone", *command) { |output| "it warns" if output.include?("warning:") }
+  end
+
+  desc "No warning from clippy, in the core, its tests and the extension"
+  task :clippy do
+    next skip("lint:clippy", "clippy") unless cargo_has?("clippy")
+
+    quietly "cargo clippy", Cargo.find, "clippy", "--locked", "--workspace", "--all-targets", "--",
+            "-D", "warnings"
+  end
+
+  desc "rubocop"
+  task :rubocop do
+    quietly "rubocop", "rubocop", "--format", "simple", "--no-color"
+  end
+
+  desc "Everything public is documented, and YARD has no complaint"
+  task :yard do
+    quietly "yard", "yard", "stats", "--list-undoc", "--no-cache", "--db", "tmp/yardoc" do |output|
+      next "YARD warns" if output.match?(/^\[(warn|error)\]/)
+
+      "not everything public is documented" unless output.include?("100.00% documented")
+    end
+  end
+
+  desc "The signatures in sig/ are valid"
+  task :rbs do
+    next unless File.directory?("sig")
+
+    # Debian has it as a gem of Ruby's, without a command.
+    rbs = Gem.bin_path("rbs", "rbs")
+    quietly "rbs", RbConfig.ruby, rbs, "-I", "sig", "validate", "--silent"
+  rescue Gem::Exception
+    skip("lint:rbs", "rbs")
+  end
+end

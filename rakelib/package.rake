@@ -1,0 +1,90 @@
+# frozen_string_literal: true
+
+require "socket"
+require "timeout"
+require "tmpdir"
+
+# The gem as a stranger gets it: built, installed into an empty GEM_HOME and used from there.
+class PackageSmoke
+  LIMIT = 3 * 1024 * 1024
+  ECHO_WITHIN = 20
+
+  # What is first required is what counts: Debian's em-websocket is on the load path as well.
+  PROGRAM = <<~RUBY
+    ARGV.each { |name, *| gem(*name.split(",")) }
+    require "em-websocket"
+    native = $LOADED_FEATURES.grep(/em_websocket_rs\\.so\\z/)
+    abort "not from the gem: \#{native}" unless native.one? { |f| f.start_with?(ENV["GEM_HOME"]) }
+
+    EM.run do
+      server = EM::WebSocket.run(host: "127.0.0.1", port: 0) { |ws| ws.onmessage { |m| ws.send(m) } }
+      puts Socket.unpack_sockaddr_in(EM.get_sockname(server)).first
+      $stdout.flush
+    end
+  RUBY
+
+  def initialize(directory)
+    @directory = directory
+    @home = File.join(directory, "home")
+    @env = { "GEM_HOME" => @home, "GEM_PATH" => nil, "RUBYLIB" => nil, "RUBYOPT" => nil,
+             "CARGO_TARGET_DIR" => nil }
+  end
+
+  def run
+    build_and_install("em-websocket-rs.gemspec")
+    measure
+    echo("em-websocket-rs")
+    build_and_install("compat/em-websocket.gemspec")
+    echo("em-websocket,~> 0.5.3")
+  end
+
+  private
+
+  def build_and_install(gemspec)
+    package = File.join(@directory, "#{File.basename(gemspec, ".gemspec")}.gem")
+    quietly "gem build", "gem", "build", File.basename(gemspec), "--output", package,
+            env: @env, chdir: File.dirname(gemspec)
+    quietly "gem install", "gem", "install", "--local", "--no-document", package,
+            env: @env, chdir: @directory
+  end
+
+  def measure
+    files = Dir.glob("#{@home}/**/*", File::FNM_DOTMATCH).select { |path| File.file?(path) }
+    size = files.sum { |path| File.size(path) }
+    built = files.grep(%r{/target/})
+    abort "package: left behind #{built.first(3).join(" ")}" if built.any?
+    abort "package: #{size} bytes are installed, more than #{LIMIT}" if size > LIMIT
+    puts format("%-20<title>s %6.1<size>f MiB", title: "installed", size: size / 1024.0 / 1024)
+  end
+
+  def echo(activate)
+    IO.popen([@env, RbConfig.ruby, "-e", PROGRAM, activate, { chdir: @directory }]) do |server|
+      answer = Timeout.timeout(ECHO_WITHIN) { exchange(server.gets) }
+      abort "package: #{answer.inspect} is no echo" unless answer == "\x81\x05hello".b
+    ensure
+      Process.kill("KILL", server.pid)
+    end
+    puts "#{activate} echoes"
+  end
+
+  # A masking key of zeros leaves the payload as it is.
+  def exchange(port)
+    return unless port
+
+    Socket.tcp("127.0.0.1", Integer(port)) do |socket|
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n" \
+                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+      nil until socket.gets == "\r\n"
+      socket.write("\x81\x85\0\0\0\0hello".b)
+      socket.read(7)
+    end
+  end
+end
+
+namespace :package do
+  desc "Build both gems, install them into an empty GEM_HOME, and echo one message"
+  task :smoke do
+    Dir.mktmpdir("package") { |directory| PackageSmoke.new(directory).run }
+  end
+end

@@ -1,0 +1,19 @@
+# frozen_string_literal: true
+
+namespace :test do
+  desc "cargo test: the core, without Ruby"
+  task :rust do
+    sh Cargo.find, "test", "--locked", "--quiet", verbose: false
+  end
+
+  desc "rspec: the gem through real sockets, and the examples"
+  task ruby: :compile do
+    sh "rspec", verbose: false
+  end
+end
+
+desc "The demo page in Chromium"
+task browser: :compile do
+  # .rspec leaves these out.
+  sh "rspec", "--exclude-pattern", "", "spec/browser", verbose: false
+end
