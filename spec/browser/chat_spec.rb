@@ -1,0 +1,157 @@
+# frozen_string_literal: true
+
+require_relative "chromium"
+require_relative "example"
+
+# The demo page in a real browser. `.ci/run` runs it; screenshots go to tmp/screenshots.
+RSpec.describe "the chat in Chromium", timeout: 180 do
+  before(:context) do
+    @browser = Chromium.new
+    @demo = Example.new("chat")
+  end
+
+  after(:context) do
+    @browser&.quit
+    @demo&.stop
+  ensure
+    @demo&.kill
+  end
+
+  def page(path = "/") = @browser.open("http://127.0.0.1:#{@demo.port}#{path}")
+
+  def join(name)
+    page.tap do |window|
+      window.wait_until(state("open"))
+      window.type("#name", name)
+      window.wait_until("document.querySelector('#people').innerText.includes(#{name.to_json})")
+    end
+  end
+
+  def state(word) = "document.querySelector('#state').dataset.state === '#{word}'"
+
+  def said(words)
+    "[...document.querySelectorAll('.line')].some((l) => l.innerText.includes(#{words.to_json}))"
+  end
+
+  def screenshot(window, name, **options)
+    window.screenshot(File.join(Example::ROOT, "tmp/screenshots/#{name}.png"), **options)
+  end
+
+  # Opens a WebSocket in the page; the script's `done` ends the wait for it.
+  def in_page(window, path, script)
+    window.evaluate(<<~JAVASCRIPT)
+      new Promise((done, fail) => {
+        const ws = new WebSocket("ws://" + location.host + #{path.to_json});
+        ws.binaryType = "arraybuffer";
+        ws.onerror = () => fail(new Error("the WebSocket failed"));
+        #{script}
+      })
+    JAVASCRIPT
+  end
+
+  it "passes messages between two windows" do
+    ada = join("Ada")
+    ben = join("Ben")
+    ada.wait_until("document.querySelector('#people').innerText.includes('Ben')")
+
+    ada.type("#text", "Hello Ben")
+    ben.wait_until(said("Hello Ben"))
+    ben.type("#text", "Hello <b>Ada</b>, here are 3 > 2 & \u{1F44B}")
+    ada.wait_until(said("Hello <b>Ada</b>, here are 3 > 2 & \u{1F44B}"))
+    expect(ada.evaluate("document.querySelector('#log b')")).to be_nil
+    expect(ada.text("#people")).to eq "Ada (you)\nBen"
+    expect(ada.text("#state")).to eq "Connected"
+
+    ada.type("#text", "A phone in the one hand, #{"a rather long line " * 8}and the end of it.")
+    ada.wait_until(said("the end of it"))
+    screenshot(ada, "desktop", width: 1100, height: 720)
+    screenshot(ada, "desktop-dark", width: 1100, height: 720, scheme: "dark")
+    screenshot(ben, "phone", width: 390, height: 780, mobile: true)
+    screenshot(ben, "phone-dark", width: 390, height: 780, mobile: true, scheme: "dark")
+    expect(ben.evaluate("document.documentElement.scrollWidth")).to be <= 390
+
+    ben.click("#toggle")
+    ada.wait_until("document.querySelector('#log').innerText.includes('Ben has left')")
+    expect(ada.text("#people")).to eq "Ada (you)"
+  end
+
+  it "shows how the connection ended and opens it again" do
+    window = join("Carol")
+    window.type("#text", "/close 4001")
+    window.wait_until(state("closed"))
+    expect(window.text("#state")).to eq "Closed: 4001 (as you asked)"
+    screenshot(window, "closed", width: 390, height: 780, mobile: true)
+    expect(window.evaluate("document.querySelector('#text').disabled")).to be true
+
+    window.click("#toggle")
+    window.wait_until(state("open"))
+    window.wait_until("document.querySelector('#people').innerText.includes('Carol')")
+    window.click("#toggle")
+    window.wait_until(state("closed"))
+    expect(window.text("#state")).to eq "Closed: 1000"
+  end
+
+  it "goes on by itself where the server comes back" do
+    window = port = nil
+    Example.run("chat") do |first|
+      port = first.port
+      window = @browser.open("http://127.0.0.1:#{port}/")
+      window.wait_until(state("open"))
+    end
+    window.wait_until(state("closed"))
+    expect(window.text("#state")).to start_with "Closed: 1006 (connection lost). Next try in"
+    Example.run("chat", port: port) do
+      window.wait_until(state("open"), seconds: 40)
+      window.wait_until("document.querySelector('#people').innerText === 'Guest 1 (you)'")
+    end
+  end
+
+  describe "echo" do
+    before(:context) { @window = page }
+
+    [0, 1, 125, 126, 65_535, 65_536, 1 << 20, 4 << 20].each do |size|
+      it "brings back text of #{size} bytes" do
+        same = in_page(@window, "/echo", <<~JAVASCRIPT)
+          const text = "aä€\u{1F600}".repeat(#{size} / 10) + "x".repeat(#{size} % 10);
+          ws.onopen = () => ws.send(text);
+          ws.onmessage = ({ data }) => {
+            ws.close();
+            done(data === text && new TextEncoder().encode(data).length === #{size});
+          };
+        JAVASCRIPT
+        expect(same).to be true
+      end
+
+      it "brings back #{size} bytes" do
+        same = in_page(@window, "/echo", <<~JAVASCRIPT)
+          const bytes = Uint8Array.from({ length: #{size} }, (_, i) => (i * 31 + (i >> 8)) & 255);
+          ws.onopen = () => ws.send(bytes);
+          ws.onmessage = ({ data }) => {
+            ws.close();
+            const back = new Uint8Array(data);
+            done(back.length === bytes.length && back.every((byte, i) => byte === bytes[i]));
+          };
+        JAVASCRIPT
+        expect(same).to be true
+      end
+    end
+  end
+
+  describe "close" do
+    before(:context) { @window = page }
+
+    closed = "ws.onclose = ({ code, reason, wasClean }) => done([code, reason, wasClean]);"
+
+    [1000, 3000, 4001, 4999].each do |code|
+      it "brings #{code} into the page" do
+        event = in_page(@window, "/close?code=#{code}", closed)
+        expect(event).to eq [code, "as you asked", true]
+      end
+    end
+
+    it "gives the page's own code back" do
+      event = in_page(@window, "/echo", "ws.onopen = () => ws.close(4321, 'bye'); #{closed}")
+      expect(event.values_at(0, 2)).to eq [4321, true]
+    end
+  end
+end

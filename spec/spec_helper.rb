@@ -1,0 +1,52 @@
+# frozen_string_literal: true
+
+# `COMPAT=upstream rspec` runs these examples against the em-websocket that is installed; plain
+# `rspec` runs them against this library. Tags:
+#   :ours                 new here
+#   :mended               behaves better here than em-websocket does (docs/compat.md)
+#   upstream: "reason"    the em-websocket that is installed differs from the reference
+# All three are left out where the suite runs against em-websocket.
+UPSTREAM = ENV["COMPAT"] == "upstream"
+
+# RSpec puts lib on the load path by itself.
+library = File.expand_path("../lib", __dir__)
+$LOAD_PATH.delete(library)
+$LOAD_PATH.unshift(library) unless UPSTREAM
+
+require "English"
+require "timeout"
+require "em-websocket"
+
+Dir[File.join(__dir__, "support", "**", "*.rb")].each { |file| require file }
+
+Thread.report_on_exception = true
+
+RSpec.configure do |config|
+  config.disable_monkey_patching!
+  config.expect_with(:rspec) { |expectations| expectations.syntax = :expect }
+  config.mock_with(:rspec) { |mocks| mocks.verify_partial_doubles = true }
+  config.include Serving
+
+  if UPSTREAM
+    %i[ours mended upstream].each { |tag| config.filter_run_excluding(tag => ->(set) { set }) }
+  end
+
+  config.around do |example|
+    Timeout.timeout(example.metadata.fetch(:timeout, 20)) { example.run }
+  end
+
+  config.before do
+    events # made here, before two threads can make it at once
+    @threads_before = Thread.list
+  end
+
+  config.after do
+    release
+    leftover = Thread.list - @threads_before
+    leftover.each { |thread| thread.join(2) }
+    leftover.select!(&:alive?)
+    leftover.reject! { |thread| thread.inspect.include?("timeout.rb") }
+    raise "an example left threads: #{leftover.inspect}" if leftover.any?
+    raise "an example left a running reactor" if EM.reactor_running?
+  end
+end
