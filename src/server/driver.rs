@@ -487,13 +487,14 @@ impl Driver {
 
     /// Lets go of the socket, then tells.
     fn end(&mut self) {
-        self.transport = Transport::Gone;
         {
             let mut link = lock(&self.ends.handle.0.link);
             link.end = Progress::Abort;
+            link.fd = None;
             link.socket = None;
             link.out.clear();
         }
+        self.transport = Transport::Gone;
         self.tell_closed();
     }
 }

@@ -136,6 +136,19 @@ impl Batch {
         self.records.push_back(Record { connection, delivery });
     }
 
+    /// Drops the connections that were accepted and have not been told.
+    pub(crate) fn drop_accepted(&mut self) {
+        self.records.retain(|record| !matches!(record.delivery, Delivery::Accepted(_)));
+    }
+
+    /// The connections that were accepted and have not been told.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = &Incoming> {
+        self.records.iter().filter_map(|record| match &record.delivery {
+            Delivery::Accepted(incoming) => Some(&**incoming),
+            _ => None,
+        })
+    }
+
     /// Appends bytes of a raw connection.
     pub(crate) fn push_bytes(&mut self, connection: u32, bytes: &[u8]) {
         let span = self.copy(bytes);
@@ -209,6 +222,15 @@ impl EventQueue {
     /// Wakes the owner although nothing new waits.
     pub fn wake(&self) {
         self.wakeup.set();
+    }
+
+    /// In a forked child: what the parent's queue had open.
+    pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
+        let mut fds = vec![self.as_raw_fd()];
+        if let Ok(batch) = self.batch.try_lock() {
+            fds.extend(batch.accepted().filter_map(|incoming| incoming.handle().inherited_fd()));
+        }
+        fds
     }
 
     /// Appends under the lock, and wakes the owner on the edge from empty to non-empty.

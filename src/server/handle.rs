@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
+    os::fd::RawFd,
     sync::{
         atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst},
         Arc, Mutex,
@@ -16,6 +17,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::{
     config::{ConnectionOptions, QueueLimits},
     outbound::Outbound,
+    runtime,
     tally::lock,
     tls::TlsSession,
 };
@@ -85,6 +87,7 @@ pub(crate) struct Shared {
     queue_limits: QueueLimits,
     peer: SocketAddr,
     local: SocketAddr,
+    generation: u32,
 }
 
 /// The part of it that needs a lock.
@@ -95,6 +98,8 @@ pub(crate) struct Link {
     pub(crate) limits: Limits,
     pub(crate) limits_changed: bool,
     pub(crate) end: Progress,
+    /// The socket's number, while it is open.
+    pub(crate) fd: Option<RawFd>,
     /// The socket, where it may be written directly: not with TLS.
     pub(crate) socket: Option<OwnedWriteHalf>,
     /// The socket takes no more at present; the driver goes on when it does.
@@ -112,7 +117,12 @@ pub(crate) struct Link {
 }
 
 impl Handle {
-    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, queue_limits: QueueLimits) -> Self {
+    pub(crate) fn new(
+        fd: RawFd,
+        peer: SocketAddr,
+        local: SocketAddr,
+        queue_limits: QueueLimits,
+    ) -> Self {
         let options = ConnectionOptions::default();
         Self(Arc::new(Shared {
             link: Mutex::new(Link {
@@ -121,6 +131,7 @@ impl Handle {
                 limits: options.limits,
                 limits_changed: false,
                 end: Progress::Stay,
+                fd: Some(fd),
                 socket: None,
                 blocked: false,
                 broken: false,
@@ -137,6 +148,7 @@ impl Handle {
             queue_limits,
             peer,
             local,
+            generation: runtime::generation(),
         }))
     }
 
@@ -335,6 +347,9 @@ impl Handle {
     /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended.
     pub fn closed(&self) -> CloseInfo {
         let mut link = lock(&self.0.link);
+        if self.is_foreign() {
+            return CloseInfo::abnormal();
+        }
         self.push_out(&mut link);
         link.released = true;
         link.socket = None;
@@ -370,7 +385,7 @@ impl Handle {
     /// Queues bytes, or writes them from where they stand if nothing is before them.
     fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
         let len = parts.iter().map(|part| part.len()).sum();
-        if link.is_gone() {
+        if link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
         }
         link.touch();
@@ -409,7 +424,25 @@ impl Handle {
         self.0.waker.wake();
     }
 
+    /// Whether the connection is the parent's, and this process a fork's child.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.0.generation != runtime::generation()
+    }
+
+    /// The socket is about to be closed.
+    pub(crate) fn gone(&self) {
+        lock(&self.0.link).fd = None;
+    }
+
+    /// In a forked child: the number of the socket, if it is certain that it is still open.
+    pub(crate) fn inherited_fd(&self) -> Option<RawFd> {
+        self.0.link.try_lock().ok()?.fd
+    }
+
     fn push_out(&self, link: &mut Link) {
+        if self.is_foreign() {
+            return;
+        }
         if !link.write_directly() {
             self.0.waker.wake();
         }

@@ -1,10 +1,10 @@
 //! Listening and accepting.
 
 use std::{
-    io,
+    io, mem,
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
-    process,
-    sync::{mpsc, Arc},
+    os::fd::{AsRawFd, RawFd},
+    sync::{mpsc, Arc, Mutex},
     time::Duration,
 };
 
@@ -17,8 +17,8 @@ use tokio::{
 
 use super::{
     config::{ConnectionOptions, QueueLimits},
-    driver,
-    events::{Delivery, EventQueue},
+    driver::{self, Ends},
+    events::{Batch, Delivery, EventQueue},
     handle::Handle,
     runtime as threads,
     tally::{lock, Tally},
@@ -56,12 +56,12 @@ pub struct Server {
     tally: Arc<Tally>,
     runtime: runtime::Handle,
     local: SocketAddr,
-    listening: std::sync::Mutex<Option<Listening>>,
-    pid: u32,
+    listening: Mutex<Option<Listening>>,
 }
 
 #[derive(Debug)]
 struct Listening {
+    fd: RawFd,
     task: JoinHandle<()>,
     /// Disconnected once the task and its socket are gone.
     gone: mpsc::Receiver<()>,
@@ -84,6 +84,7 @@ impl Server {
             let _inside = runtime.enter();
             TcpListener::from_std(listener).map_err(failed)?
         };
+        let fd = listener.as_raw_fd();
         let (alive, gone) = mpsc::sync_channel(0);
         let accept = Accept {
             queue: Arc::clone(&queue),
@@ -101,8 +102,7 @@ impl Server {
             tally,
             runtime,
             local,
-            listening: Some(Listening { task, gone }).into(),
-            pid: process::id(),
+            listening: Some(Listening { fd, task, gone }).into(),
         })
     }
 
@@ -123,13 +123,7 @@ impl Server {
 
     /// Stops accepting, and frees the port before it returns. Connections go on.
     pub fn stop_listening(&self) {
-        let Some(listening) = lock(&self.listening).take() else {
-            return;
-        };
-        if self.is_foreign() {
-            std::mem::forget(listening);
-            return;
-        }
+        let Some(listening) = lock(&self.listening).take() else { return };
         listening.task.abort();
         // An error is what is waited for: the task has dropped its end.
         let _ = listening.gone.recv_timeout(STOP);
@@ -138,17 +132,25 @@ impl Server {
     /// Stops accepting, aborts every connection, and returns when their sockets are closed.
     pub fn stop(&self) {
         self.stop_listening();
-        if self.is_foreign() {
-            return;
-        }
+        self.queue.append(Batch::drop_accepted);
         self.tally.abort_all();
         self.tally.wait_for_none(STOP);
     }
 
-    /// Whether this is the copy of a server that a fork left in the child: its threads are the
-    /// parent's, and so are its sockets.
-    fn is_foreign(&self) -> bool {
-        self.pid != process::id()
+    /// In a forked child, after [`forked`](super::forked): lets go of the parent's server without
+    /// touching what is shared with the parent.
+    ///
+    /// Everything is leaked, for dropping it would reach the parent's sockets through the epoll
+    /// instance that both have. What is returned are the descriptors that may be closed, so that
+    /// the child does not keep the parent's port and connections open.
+    pub fn abandon(self) -> Vec<RawFd> {
+        let mut fds = self.queue.inherited_fds();
+        fds.extend(self.tally.inherited_fds());
+        if let Ok(listening) = self.listening.try_lock() {
+            fds.extend(listening.as_ref().map(|listening| listening.fd));
+        }
+        mem::forget(self);
+        fds
     }
 
     /// The runtime whose threads drive the connections.
@@ -185,8 +187,8 @@ impl Accept {
         // Frames are written whole, so there is nothing for Nagle's algorithm to gather.
         let _ = stream.set_nodelay(true);
         let incoming = Box::new(Incoming {
-            stream,
-            handle: Handle::new(peer, local, self.queue_limits),
+            handle: Handle::new(stream.as_raw_fd(), peer, local, self.queue_limits),
+            stream: Some(stream),
             queue: Arc::clone(&self.queue),
             tally: Arc::clone(&self.tally),
             runtime: self.runtime.clone(),
@@ -208,7 +210,8 @@ fn is_the_clients(error: &io::Error) -> bool {
 /// A connection that was accepted; nothing of it has been read. Dropping it closes it.
 #[derive(Debug)]
 pub struct Incoming {
-    stream: TcpStream,
+    /// Until it is started.
+    stream: Option<TcpStream>,
     handle: Handle,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
@@ -223,15 +226,22 @@ impl Incoming {
 
     /// Begins to read. From now on the queue tells of it as `connection`; that number is free
     /// again after [`Delivery::Closed`].
-    pub fn start(self, connection: u32, options: &ConnectionOptions) {
+    pub fn start(mut self, connection: u32, options: &ConnectionOptions) {
+        let Some(stream) = self.stream.take() else { return };
         self.handle.configure(options);
         let counted = self.tally.count(&self.handle);
-        let driver = driver::drive(
-            self.stream,
-            driver::Ends { handle: self.handle, queue: self.queue, connection },
-            options,
-            counted,
-        );
-        self.runtime.spawn(driver);
+        let ends = Ends { handle: self.handle.clone(), queue: Arc::clone(&self.queue), connection };
+        self.runtime.spawn(driver::drive(stream, ends, options, counted));
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        if self.handle.is_foreign() {
+            mem::forget(stream);
+        } else {
+            self.handle.gone();
+        }
     }
 }

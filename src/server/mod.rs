@@ -23,4 +23,5 @@ pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server};
 pub use outbound::Outbound;
+pub use runtime::forked;
 pub use wakeup::Wakeup;

@@ -2,10 +2,28 @@
 
 use std::{
     io, mem, process,
-    sync::{Mutex, PoisonError},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        Mutex, PoisonError,
+    },
 };
 
 use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Counts the forks between the first process and this one.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Tells the core that this process is the child of a fork.
+///
+/// The threads, the sockets and what they wait on are the parent's: handles that were made before
+/// do nothing from now on, and servers are to be [abandoned](super::Server::abandon).
+pub fn forked() {
+    GENERATION.fetch_add(1, Relaxed);
+}
+
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Relaxed)
+}
 
 static RUNTIME: Mutex<Option<Running>> = Mutex::new(None);
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    os::fd::RawFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +20,8 @@ pub(crate) struct Tally {
 struct Alive {
     handles: HashMap<u64, Handle>,
     next: u64,
+    /// The server has been stopped: what is counted from now on is aborted at once.
+    stopped: bool,
 }
 
 /// Counts as one, until dropped.
@@ -35,15 +38,28 @@ impl Tally {
         let number = alive.next;
         alive.next += 1;
         alive.handles.insert(number, handle.clone());
+        if alive.stopped {
+            handle.abort();
+        }
         Counted { tally: Arc::clone(self), number }
     }
 
-    /// Aborts every connection.
+    /// Aborts every connection, and every one that is counted later.
     pub(crate) fn abort_all(&self) {
-        let handles: Vec<_> = lock(&self.alive).handles.values().cloned().collect();
+        let handles: Vec<_> = {
+            let mut alive = lock(&self.alive);
+            alive.stopped = true;
+            alive.handles.values().cloned().collect()
+        };
         for handle in handles {
             handle.abort();
         }
+    }
+
+    /// In a forked child: what the parent's drivers had open.
+    pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
+        let Ok(alive) = self.alive.try_lock() else { return Vec::new() };
+        alive.handles.values().filter_map(Handle::inherited_fd).collect()
     }
 
     /// Waits until nothing is alive; `false` where that took longer than `patience`.

@@ -1,6 +1,6 @@
 //! `Native::Server`: a server, and the draining of its queue on the reactor's thread.
 
-use std::{cell::RefCell, net::SocketAddr, os::fd::AsRawFd};
+use std::{cell::RefCell, mem, net::SocketAddr, os::fd::AsRawFd};
 
 use em_websocket::{
     protocol::version::Profile,
@@ -132,6 +132,14 @@ impl Server {
         this.batch.take();
         this.slots.take();
         ruby.get_inner(this.objects).clear()
+    }
+
+    /// In a forked child: lets go of the parent's server. The descriptors that are returned are to
+    /// be closed.
+    fn abandon(&self) -> Vec<i32> {
+        mem::forget(self.batch.take());
+        mem::forget(self.slots.take());
+        self.core.take().map(em_websocket::server::Server::abandon).unwrap_or_default()
     }
 
     /// Whether something has happened that has not been told.
@@ -412,6 +420,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("stop_listening", method!(Server::stop_listening, 0))?;
     class.define_method("stop", method!(Server::stop, 0))?;
     class.define_method("release", method!(Server::release, 0))?;
+    class.define_method("abandon", method!(Server::abandon, 0))?;
+    native.define_module_function("forked", function!(em_websocket::server::forked, 0))?;
     class.define_method("waiting?", method!(Server::is_waiting, 0))?;
     class.define_method("connections", method!(Server::connections, 0))?;
     class.define_method("size", method!(Server::size, 0))?;

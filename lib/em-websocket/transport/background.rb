@@ -57,6 +57,14 @@ module EventMachine
           end
         end
 
+        # In a forked child: the servers are the parent's.
+        def forked
+          @lock = Mutex.new
+          Native.forked
+          @servers.each_value(&:abandon)
+          @servers = {}
+        end
+
         # The server has ended.
         def forget(signature)
           @lock.synchronize { @servers.delete(signature) }
@@ -140,6 +148,12 @@ module EventMachine
         raise failure if failure
       end
 
+      # In a forked child: lets go of what is the parent's.
+      def abandon
+        @ended = true
+        @native.abandon.each { |fd| IO.for_fd(fd).close }
+      end
+
       private
 
       # A server that does not listen any more ends with its last connection.
@@ -149,5 +163,17 @@ module EventMachine
         @reactor&.detach
       end
     end
+
+    # Notices forks, however they are made (Ruby 3.1's Process._fork).
+    #
+    # @api private
+    module Forks
+      # (see Process._fork)
+      def _fork
+        super.tap { |pid| Background.forked if pid.zero? }
+      end
+    end
+
+    Process.singleton_class.prepend(Forks)
   end
 end
