@@ -227,13 +227,14 @@ module EventMachine
       # @param size [Integer] bytes
       def max_frame_size=(size)
         @max_frame_size = size
-        @native.max_frame_size = size if @native
+        @native&.limit(size, max_message_size)
       end
 
       # @return [Integer] the longest message that is accepted, its fragments together, in bytes;
-      #   {WebSocket.max_message_size} unless set or given as an option
+      #   {WebSocket.max_message_size}, or {#max_frame_size} if that is larger, unless set or given
+      #   as an option
       def max_message_size
-        @max_message_size || WebSocket.max_message_size
+        @max_message_size || [WebSocket.max_message_size, max_frame_size].max
       end
 
       # Set in the block of {WebSocket.run} or in `onopen`, it holds for every message.
@@ -241,7 +242,7 @@ module EventMachine
       # @param size [Integer] bytes
       def max_message_size=(size)
         @max_message_size = size
-        @native.max_message_size = size if @native
+        @native&.limit(max_frame_size, size)
       end
 
       # @return [Boolean] whether frames must be masked and plain HTTP is answered: `:strict`

@@ -7,7 +7,7 @@ use std::{
 
 use em_websocket::{
     error::UsageError,
-    protocol::{close::CloseCode, State},
+    protocol::{close::CloseCode, Limits, State},
     server::{Cork, Handle, Incoming, Sent},
 };
 use magnus::{
@@ -144,16 +144,8 @@ impl Connection {
         self.handle.profile().map(|profile| profile.version)
     }
 
-    fn set_max_frame_size(&self, size: usize) {
-        let mut limits = self.handle.limits();
-        limits.frame = size;
-        self.handle.set_limits(limits);
-    }
-
-    fn set_max_message_size(&self, size: usize) {
-        let mut limits = self.handle.limits();
-        limits.message = size;
-        self.handle.set_limits(limits);
+    fn limit(&self, frame: usize, message: usize) {
+        self.handle.set_limits(Limits { frame, message, ..self.handle.limits() });
     }
 
     /// Seconds; 0 where there is no limit.
@@ -265,8 +257,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("pingable?", method!(Connection::is_pingable, 0))?;
     class.define_method("supports_close_codes?", method!(Connection::has_close_codes, 0))?;
     class.define_method("version", method!(Connection::version, 0))?;
-    class.define_method("max_frame_size=", method!(Connection::set_max_frame_size, 1))?;
-    class.define_method("max_message_size=", method!(Connection::set_max_message_size, 1))?;
+    class.define_method("limit", method!(Connection::limit, 2))?;
     class.define_method("inactivity_timeout", method!(Connection::inactivity_timeout, 0))?;
     class.define_method("inactivity_timeout=", method!(Connection::set_inactivity_timeout, 1))?;
     class.define_method("tls_session", method!(Connection::tls_session, 0))?;

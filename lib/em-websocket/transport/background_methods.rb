@@ -189,8 +189,7 @@ module EventMachine
           traits << :triggers if overrides.triggers
           traits << :strict if strict?
           traits << :announce_tls if @native_tls && (@native_verifies || overrides.tls)
-          @native.max_frame_size = max_frame_size
-          @native.max_message_size = max_message_size
+          @native.limit(max_frame_size, max_message_size)
           @native.close_timeout = close_timeout
           @native_started = true
           server.start(@native, @native_tls, @outbound_limit.to_i, traits)
