@@ -23,13 +23,5 @@ module EventMachine
 end
 
 require_relative "em-websocket/version"
-require_relative "em-websocket/errors"
-require_relative "em-websocket/native"
-require_relative "em-websocket/debugger"
-require_relative "em-websocket/handshake"
-require_relative "em-websocket/handler"
-require_relative "em-websocket/overrides"
-require_relative "em-websocket/connection"
-require_relative "em-websocket/reactor"
-require_relative "em-websocket/transport/background"
 require_relative "em-websocket/websocket"
+require_relative "em-websocket/framing"

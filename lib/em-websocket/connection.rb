@@ -1,5 +1,11 @@
 # frozen_string_literal: true
 
+require "socket"
+require_relative "debugger"
+require_relative "handler"
+require_relative "handshake"
+require_relative "limits"
+require_relative "overrides"
 require_relative "transport/background_methods"
 
 module EventMachine
@@ -365,7 +371,7 @@ module EventMachine
         nil
       end
 
-      def abort(reason)
+      def abort(reason = nil)
         debug [:aborting, reason]
         close_connection
       end

@@ -1,5 +1,9 @@
 # frozen_string_literal: true
 
+require_relative "handler"
+require_relative "masked_string"
+require_relative "native"
+
 module EventMachine
   module WebSocket
     # Frames by themselves, for a class that has no {Connection}: it includes one of the modules
@@ -12,22 +16,25 @@ module EventMachine
     #
     # A connection of this library does not use them.
     module Framing
-      # Takes the bytes in `@data`, however they are cut, and leaves it empty. After a close, nothing
-      # is read any more.
+      # Takes the bytes in `@data`, however they are cut, and leaves it empty. What comes after a
+      # close is not read.
       #
       # @return [nil]
       # @raise [WSProtocolError] if the peer has broken a rule, after the messages before that; from
       #   then on, each time
       def process_data
-        @undelivered.concat(@frames.receive(@data, @connection.max_frame_size))
+        limit = @connection.max_frame_size
+        @framing_undelivered.concat(
+          @framing_codec.receive(@data, limit, [WebSocket.max_message_size, limit].max)
+        )
         # A String takes the encoding of what is appended to it while it is empty, and then counts
         # characters.
         @data.clear.force_encoding(Encoding::BINARY)
-        until @undelivered.empty?
-          type, body = @undelivered.first
+        until @framing_undelivered.empty?
+          type, body = @framing_undelivered.first
           raise body if type == :error
 
-          @undelivered.shift
+          @framing_undelivered.shift
           message(type, String.new, body)
         end
       end
@@ -36,8 +43,8 @@ module EventMachine
 
       def begin_frames(draft, data)
         @data = data
-        @frames = Native::Framing.new(draft)
-        @undelivered = []
+        @framing_codec = Native::Framing.new(draft)
+        @framing_undelivered = []
         nil
       end
     end
@@ -48,6 +55,9 @@ module EventMachine
 
       # The numbers of the opcodes.
       FRAME_TYPES = Native::Framing.frame_types(3).freeze
+
+      # The opcodes of the numbers.
+      FRAME_TYPES_INVERSE = FRAME_TYPES.invert.freeze
 
       # To be called before the first bytes.
       def initialize_framing
@@ -73,6 +83,9 @@ module EventMachine
       # (see Framing03::FRAME_TYPES)
       FRAME_TYPES = Native::Framing.frame_types(5).freeze
 
+      # (see Framing03::FRAME_TYPES_INVERSE)
+      FRAME_TYPES_INVERSE = FRAME_TYPES.invert.freeze
+
       # (see Framing03#initialize_framing)
       def initialize_framing
         begin_frames(5, MaskedString.new)
@@ -86,12 +99,18 @@ module EventMachine
       # (see Framing03::FRAME_TYPES)
       FRAME_TYPES = Native::Framing.frame_types(7).freeze
 
+      # (see Framing03::FRAME_TYPES_INVERSE)
+      FRAME_TYPES_INVERSE = FRAME_TYPES.invert.freeze
+
       # (see Framing03#initialize_framing)
       def initialize_framing
         begin_frames(7, MaskedString.new)
       end
     end
 
+    private_constant :Framing
+
+    # Draft 76.
     class Handler76
       # What ends a connection of the drafts 75 and 76, whoever sends it.
       TERMINATE_STRING = Native::TERMINATE

@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "debugger"
+require_relative "native"
+
 module EventMachine
   module WebSocket
     # A version of the protocol, for a connection whose bytes pass through Ruby: bytes in, callbacks
@@ -118,7 +121,7 @@ module EventMachine
         when :text then @connection.trigger_on_message(payload)
         when :binary then @connection.trigger_on_binary(payload)
         when :ping
-          put(@protocol.pong(payload))
+          put(@protocol.answer(payload))
           @connection.trigger_on_ping(payload)
         when :pong then @connection.trigger_on_pong(payload)
         when :close

@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "handler"
+require_relative "native"
+
 module EventMachine
   module WebSocket
     # The opening handshake: what the client asked for. `onopen` is given one; it may be kept for as

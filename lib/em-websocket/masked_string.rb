@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "native"
+
 module EventMachine
   module WebSocket
     # Bytes that begin with the four of their masking key (RFC 6455 section 5.3), and are read

@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require "eventmachine"
+require_relative "errors"
+
 # Beside this file in a working tree and in an installed gem; some versions of RubyGems keep it in
 # a directory of the load path that is for extensions alone.
 begin

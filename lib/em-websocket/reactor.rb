@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "eventmachine"
+
 module EventMachine
   module WebSocket
     # Where the background meets the reactor: EventMachine watches the descriptor that the

@@ -1,21 +1,12 @@
 # frozen_string_literal: true
 
+require_relative "limits"
+require_relative "transport/background"
+
 module EventMachine
   # (see em-websocket.rb)
   module WebSocket
     class << self
-      # @return [Integer] the longest frame that is accepted, in bytes; 10 MiB by default. Read for
-      #   each connection that has none of its own.
-      attr_accessor :max_frame_size
-
-      # @return [Integer] the longest message that is accepted, its fragments together, in bytes;
-      #   64 MiB by default. Read for each connection that has none of its own.
-      attr_accessor :max_message_size
-
-      # @return [Numeric] how long our close may stay without answer, in seconds; 60 by default.
-      #   Read for each connection that has none of its own.
-      attr_accessor :close_timeout
-
       # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
       # running reactor it returns at once.
       #
@@ -62,10 +53,6 @@ module EventMachine
         EventMachine.stop
       end
     end
-
-    self.max_frame_size = 10 * 1024 * 1024
-    self.max_message_size = 64 * 1024 * 1024
-    self.close_timeout = 60
 
     # EventMachine's functions that take a server's signature, or count.
     #

@@ -25,11 +25,20 @@ class Mailbox
     @mutex.synchronize do
       while @items.empty?
         left = deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC)
+        raise Empty, "nothing comes any more: #{@end.full_message}" if @end
         raise Empty, "nothing came within #{timeout} s" unless left.positive?
 
         @filled.wait(@mutex, left)
       end
       @items.shift
+    end
+  end
+
+  # Nothing more will come, because of this: who waits need wait no longer.
+  def end_with(error)
+    @mutex.synchronize do
+      @end = error
+      @filled.broadcast
     end
   end
 
@@ -44,14 +53,16 @@ class Reactor
 
   attr_reader :thread
 
-  # The block runs inside EM.run; what it returns is what `value` is.
-  def initialize(&block)
+  # The block runs inside EM.run; what it returns is what `value` is. The mailboxes are told of an
+  # exception that ends the reactor.
+  def initialize(*mailboxes, &block)
     started = Mailbox.new
     @thread = Thread.new do
       Thread.current.report_on_exception = false
       EM.run { started << attempt(&block) }
-    ensure
-      started << [:raised, $ERROR_INFO || RuntimeError.new("the reactor did not start")]
+    rescue Exception => e # rubocop:disable Lint/RescueException -- and raised again
+      [started, *mailboxes].each { |mailbox| mailbox.end_with(e) }
+      raise
     end
     @outcome = started.pop
     stop unless @outcome.first == :returned
@@ -72,10 +83,14 @@ class Reactor
     join
   end
 
-  # Waits for a reactor that ends by itself.
+  # Waits for a reactor that ends by itself; raises what it raised.
   def join
+    @joined = true
     thread.join(TIMEOUT) || abandon
   end
+
+  # Has an example seen to it that the reactor ended?
+  def joined? = @joined
 
   private
 
@@ -106,10 +121,10 @@ class Server
   attr_reader :signature, :port, :reactor, :connections
 
   # Attached: the connections are EventMachine's own, of this class.
-  def initialize(options = {}, attached = nil, &accept)
+  def initialize(options = {}, attached = nil, events = Mailbox.new, &accept)
     @attached = attached
     @connections = Mailbox.new
-    @reactor = Reactor.new { listen(options, &accept) }
+    @reactor = Reactor.new(@connections, events) { listen(options, &accept) }
     @signature, @port = reactor.value
   end
 
@@ -155,7 +170,9 @@ module Serving
   # tagged :attached get one on EventMachine's own sockets.
   def serve(options = {}, &accept)
     accept ||= method(:echo)
-    Server.new(options, attached_class, &accept).tap { |server| @server = started(server) }
+    server = Server.new(options, attached_class, events, &accept)
+    started(server.reactor)
+    @server = server
   end
 
   def attached_class
@@ -165,7 +182,7 @@ module Serving
   attr_reader :server
 
   # A bare reactor that is stopped after the example.
-  def run_reactor(&block) = started(Reactor.new(&block))
+  def run_reactor(&block) = started(Reactor.new(events, &block))
 
   # A client whose opening handshake is done, closed after the example.
   def connect(draft = Drafts::RFC, port: server.port, **request)
@@ -221,9 +238,9 @@ module Serving
   def started(reactor) = reactor.tap { (@reactors ||= []) << reactor }
   def opened(client) = client.tap { (@clients ||= []) << client }
 
-  # An exception that has left a reactor already is the affair of the example that joins it.
+  # What a reactor raised that no example has joined.
   def failure_of(reactor)
-    reactor.stop if reactor.thread.alive?
+    reactor.stop unless reactor.joined?
     nil
   rescue StandardError => e
     e

@@ -130,6 +130,15 @@ impl Connection {
         }
     }
 
+    /// The frame around the answer to a ping; `None` where the draft has none, or the connection is
+    /// gone.
+    ///
+    /// # Errors
+    /// [`UsageError::PongBeforeOpen`].
+    pub fn answer(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
+        Ok(self.sending(UsageError::PongBeforeOpen)?.and_then(|sender| sender.answer(len)))
+    }
+
     /// Our close. Before the opening handshake is done the TCP connection is aborted; where the
     /// closing handshake has begun already, nothing is added.
     pub fn close(

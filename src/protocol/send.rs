@@ -83,6 +83,13 @@ impl Sender {
         self.control(Opcode::Pong, payload_len)
     }
 
+    /// The frame around the answer to a ping, which is as long as the ping was; `None` in a draft
+    /// that has no pongs.
+    pub fn answer(&self, payload_len: usize) -> Option<FrameParts> {
+        let pong = || FrameParts::around(self.profile, Opcode::Pong, payload_len);
+        self.profile.pingable.then(pong)
+    }
+
     /// Begins the closing handshake (RFC 6455 section 7.1.2). A second call adds nothing.
     /// A reason longer than a control frame can carry is cut at a character's edge.
     pub fn close(

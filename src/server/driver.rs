@@ -242,18 +242,18 @@ impl Driver {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
         }
+        if link.end == Progress::Stay && !link.released {
+            return Step::On;
+        }
+        // A peer that does not read is not waited for longer than one that does not answer.
+        let patience = link.connection.close_timeout();
+        self.closing_deadline.get_or_insert_with(|| Instant::now() + patience);
+        if !written {
+            return Step::Wait;
+        }
         if link.released {
             // Its peer has stopped sending, and the application has been told: nothing more comes.
             return Step::End;
-        }
-        if link.end == Progress::Stay {
-            return Step::On;
-        }
-        if !written {
-            // A peer that does not read is not waited for longer than one that does not answer.
-            let patience = link.connection.close_timeout();
-            self.closing_deadline.get_or_insert_with(|| Instant::now() + patience);
-            return Step::Wait;
         }
         if let Transport::Open(Stream::Tls(stream)) = &mut self.transport {
             if Pin::new(stream).poll_shutdown(cx).is_pending() {

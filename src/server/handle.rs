@@ -344,7 +344,8 @@ impl Handle {
     }
 
     /// For the queue's owner: lets go of the connection after
-    /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended.
+    /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended. A peer that has only
+    /// stopped sending still gets what has been sent to it.
     pub fn closed(&self) -> CloseInfo {
         let mut link = lock(&self.0.link);
         if self.is_foreign() {
@@ -352,7 +353,6 @@ impl Handle {
         }
         self.push_out(&mut link);
         link.released = true;
-        link.socket = None;
         let info = link.connection.closed();
         drop(link);
         self.0.waker.wake();
@@ -385,7 +385,7 @@ impl Handle {
     /// Queues bytes, or writes them from where they stand if nothing is before them.
     fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
         let len = parts.iter().map(|part| part.len()).sum();
-        if link.is_gone() || self.is_foreign() {
+        if len == 0 || link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
         }
         link.touch();
@@ -479,9 +479,10 @@ impl Shared {
     pub(crate) fn answer_pings(self: &Arc<Self>, pings: Vec<Vec<u8>>) {
         let mut link = lock(&self.link);
         for ping in pings {
-            if link.blocked && link.out.len() >= PONGS_MERGE {
+            let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
+            if link.blocked && is_slow {
                 link.late_pong = Some(ping);
-            } else if let Ok(Some(parts)) = link.connection.pong(ping.len()) {
+            } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
                 Handle(Arc::clone(self)).put(&mut link, &[parts.head(), &ping], Cork::No);
             }
         }
@@ -531,7 +532,7 @@ impl Link {
     /// For the driver: everything is written, so a pong that waited for it may go.
     pub(crate) fn take_late_pong(&mut self) {
         if let Some(ping) = self.late_pong.take() {
-            if let Ok(Some(parts)) = self.connection.pong(ping.len()) {
+            if let Ok(Some(parts)) = self.connection.answer(ping.len()) {
                 self.out.extend_parts(&[parts.head(), &ping], 0);
             }
         }

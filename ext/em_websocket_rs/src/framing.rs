@@ -46,10 +46,15 @@ impl Framing {
         this: &Self,
         data: RString,
         max_frame_size: usize,
+        max_message_size: usize,
     ) -> Result<RArray, Error> {
         let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
         let mut receiver = this.0.borrow_mut();
-        receiver.set_limits(Limits { frame: max_frame_size, ..Limits::default() });
+        receiver.set_limits(Limits {
+            frame: max_frame_size,
+            message: max_message_size,
+            ..Limits::default()
+        });
         let messages = ruby.ary_new();
         let mut result = Ok(());
         receiver.receive(&mut data, &mut |event: Event<'_>| {
@@ -126,5 +131,5 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Framing", ruby.class_object())?;
     class.define_singleton_method("new", function!(Framing::new, 1))?;
     class.define_singleton_method("frame_types", function!(Framing::frame_types, 1))?;
-    class.define_method("receive", method!(Framing::receive, 2))
+    class.define_method("receive", method!(Framing::receive, 3))
 }

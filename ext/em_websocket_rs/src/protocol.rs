@@ -110,6 +110,11 @@ impl Protocol {
         this.frame(ruby, body, |connection, len| connection.pong(len))
     }
 
+    /// The pong that answers a ping.
+    fn answer(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.answer(len))
+    }
+
     fn frame(
         &self,
         ruby: &Ruby,
@@ -227,6 +232,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("binary", method!(Protocol::binary, 1))?;
     class.define_method("ping", method!(Protocol::ping, 1))?;
     class.define_method("pong", method!(Protocol::pong, 1))?;
+    class.define_method("answer", method!(Protocol::answer, 1))?;
     class.define_method("close", method!(Protocol::close, 2))?;
     class.define_method("peer_closed", method!(Protocol::peer_closed, 2))?;
     class.define_method("fail", method!(Protocol::fail, 0))?;

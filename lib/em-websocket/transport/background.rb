@@ -1,5 +1,9 @@
 # frozen_string_literal: true
 
+require "socket"
+require_relative "../connection"
+require_relative "../reactor"
+
 module EventMachine
   module WebSocket
     # A server whose sockets are the native core's: its threads accept, read, check and write, and

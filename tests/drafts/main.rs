@@ -1,0 +1,11 @@
+//! The same test bodies for every draft, after the opening handshake: what is received, what is
+//! sent, and where the connection stands.
+
+mod closing;
+mod control;
+mod failing;
+mod fragments;
+mod messages;
+mod sending;
+#[path = "../support/mod.rs"]
+mod support;

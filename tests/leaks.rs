@@ -1,0 +1,102 @@
+//! No file descriptor is left behind, however connections end. They are counted for the whole
+//! process, so this is one test in a process of its own.
+#![cfg(all(feature = "server", target_os = "linux"))]
+// clippy knows test functions, and not what they share.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/reactor.rs"]
+mod reactor;
+mod support;
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use client::Client;
+use em_websocket::protocol::close::CloseCode;
+use reactor::{Reactor, PATIENCE};
+use rustix::net::sockopt::set_socket_linger;
+use support::Kind;
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The ways one connection comes and goes.
+fn come_and_go(reactor: &Reactor, way: usize) {
+    match way {
+        0 => {
+            let mut client = Client::open(reactor.addr());
+            client.echo(b"hello");
+            client.send(Kind::Close, b"");
+            client.rest();
+        }
+        1 => {
+            let mut client = Client::open(reactor.addr());
+            client.send(Kind::Text, b"\xff");
+            client.rest();
+        }
+        2 => {
+            let mut client = Client::open(reactor.addr());
+            reactor.wait_for_open().close(Some(CloseCode(1000)), "");
+            client.next();
+            client.send(Kind::Close, b"");
+            client.rest();
+        }
+        3 => {
+            let client = Client::open(reactor.addr());
+            set_socket_linger(&client.stream, Some(Duration::ZERO)).unwrap();
+        }
+        4 => {
+            let mut client = Client::open(reactor.addr());
+            reactor.wait_for_open().abort();
+            client.rest();
+        }
+        5 => {
+            let mut client = Client::connect(reactor.addr());
+            client.write(b"GET / HTTP/1.1\r\n\r\n");
+            client.rest();
+        }
+        6 => Client::connect(reactor.addr()).write(b"GET"),
+        _ => drop(Client::open(reactor.addr())),
+    }
+    reactor.wait_for_closed();
+}
+
+#[test]
+fn no_file_is_left_open() {
+    let first = Reactor::echo();
+    // What starts with the first connection, and stays.
+    Client::open(first.addr()).echo(b"hello");
+    drop(first);
+    let without_server = open_files();
+
+    let reactor = Reactor::echo();
+    let with_server = open_files();
+    for cycle in 0..1_000 {
+        come_and_go(&reactor, cycle % 8);
+    }
+    // The last ones may have been told of before their sockets were let go of.
+    let deadline = Instant::now() + PATIENCE;
+    while open_files() > with_server {
+        assert!(Instant::now() < deadline, "{} for {with_server}", open_files());
+        thread::yield_now();
+    }
+
+    // A stop has closed everything by the time it returns: only our own ends are left.
+    let mut clients: Vec<Client> = (0..50).map(|_| Client::open(reactor.addr())).collect();
+    clients.extend((0..50).map(|_| Client::connect(reactor.addr())));
+    for client in &mut clients[..25] {
+        client.send(Kind::Close, b"");
+        client.rest();
+    }
+    reactor.server().stop();
+    // And the listener's is gone.
+    assert_eq!(open_files(), with_server - 1 + clients.len());
+    drop(clients);
+    drop(reactor);
+    assert_eq!(open_files(), without_server);
+}

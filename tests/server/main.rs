@@ -1,0 +1,19 @@
+//! The server on loopback, driven by clients that were written elsewhere, and by raw sockets.
+#![cfg(feature = "server")]
+// clippy knows test functions, and not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod closing;
+mod independent;
+mod opening;
+mod pressure;
+mod sending;
+mod stopping;
+mod tls;
+
+#[path = "../support/client.rs"]
+mod client;
+#[path = "../support/reactor.rs"]
+mod reactor;
+#[path = "../support/mod.rs"]
+mod support;

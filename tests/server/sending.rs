@@ -1,0 +1,208 @@
+//! What is sent, from whichever thread: whole frames, in order, at once or corked.
+
+use std::{
+    io::{ErrorKind, Read},
+    sync::{mpsc, Barrier},
+    thread,
+};
+
+use em_websocket::{
+    error::UsageError,
+    protocol::close::CloseCode,
+    server::{Cork, Handle, Sent},
+};
+
+use crate::{
+    client::Client,
+    reactor::{Reactor, Seen, Setup, PATIENCE},
+    support::{close_body, Kind},
+    tls,
+};
+
+const THREADS: usize = 6;
+const MESSAGES: usize = 120;
+
+/// Each thread's messages are of its own byte, numbered, and of all lengths.
+fn message(thread: usize, number: usize) -> Vec<u8> {
+    let len = [1, 100, 3_000, 20_000, 70_000][number % 5];
+    let mut bytes = vec![thread as u8; len];
+    bytes.push(number as u8);
+    bytes
+}
+
+fn send_from_many_threads(handle: &Handle, mut next: impl FnMut() -> (Kind, Vec<u8>)) {
+    let barrier = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                for number in 0..MESSAGES {
+                    let bytes = message(thread, number);
+                    let header = if bytes.len() > 65_535 {
+                        10
+                    } else if bytes.len() > 125 {
+                        4
+                    } else {
+                        2
+                    };
+                    // Some of them gather; the next one that does not takes them along.
+                    let cork = if number % 3 == 0 { Cork::Yes } else { Cork::No };
+                    match handle.send_binary(&bytes, cork).unwrap() {
+                        Sent::Bytes(len) | Sent::Corked(len) => {
+                            assert_eq!(len, header + bytes.len())
+                        }
+                        Sent::Nothing => panic!("nothing was sent"),
+                    }
+                }
+                handle.flush();
+            });
+        }
+        let mut numbers = [0; THREADS];
+        for _ in 0..THREADS * MESSAGES {
+            let (kind, bytes) = next();
+            assert_eq!(kind, Kind::Binary);
+            let thread = usize::from(bytes[0]);
+            assert!(bytes == message(thread, numbers[thread]), "thread {thread}, in its order");
+            numbers[thread] += 1;
+        }
+        assert_eq!(numbers, [MESSAGES; THREADS]);
+    });
+}
+
+#[test]
+fn frames_of_many_threads_do_not_mingle() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    send_from_many_threads(&handle, || client.next());
+}
+
+#[test]
+fn frames_of_many_threads_do_not_mingle_in_tls() {
+    let reactor = Reactor::with_options(tls::options());
+    let mut client = tls::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    send_from_many_threads(&handle, || client.next());
+}
+
+#[test]
+fn what_is_corked_waits_for_the_flush() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    assert_eq!(handle.send_text(b"one", Cork::Yes), Ok(Sent::Corked(5)));
+    assert_eq!(handle.send_text(b"two", Cork::Yes), Ok(Sent::Bytes(5)));
+    assert_eq!(handle.ping(b"?", Cork::Yes), Ok(Sent::Bytes(3)));
+    assert_eq!(handle.outbound_len(), 13);
+    client.stream.set_nonblocking(true).unwrap();
+    let nothing = client.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    client.stream.set_nonblocking(false).unwrap();
+    handle.flush();
+    client.expect(Kind::Text, b"one");
+    client.expect(Kind::Text, b"two");
+    client.expect(Kind::Ping, b"?");
+    assert_eq!(handle.outbound_len(), 0);
+}
+
+#[test]
+fn what_leaves_at_once_takes_along_what_is_corked() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    for (len, cork) in [(10, Cork::No), (20_000, Cork::Yes), (200_000, Cork::No)] {
+        assert_eq!(handle.send_text(b"corked", Cork::Yes), Ok(Sent::Corked(8)));
+        handle.send_binary(&vec![7; len], cork).unwrap();
+        client.expect(Kind::Text, b"corked");
+        client.expect(Kind::Binary, &vec![7; len]);
+    }
+    // A close does, too.
+    handle.send_text(b"corked", Cork::Yes).unwrap();
+    handle.close(Some(CloseCode(1000)), "");
+    client.expect(Kind::Text, b"corked");
+    client.expect(Kind::Close, &close_body(1000, ""));
+}
+
+#[test]
+fn before_the_opening_nothing_may_be_sent_but_raw_bytes() {
+    let (tell, told) = mpsc::channel();
+    let act = move |handle: &Handle, seen: &Seen| {
+        if *seen == Seen::Accepted {
+            let errors = [
+                handle.send_text(b"", Cork::No),
+                handle.send_binary(b"", Cork::No),
+                handle.ping(b"", Cork::No),
+                handle.pong(b"", Cork::No),
+            ];
+            tell.send(errors.map(Result::unwrap_err)).unwrap();
+        }
+        None
+    };
+    let reactor = Reactor::start(Setup { act: Box::new(act), ..Setup::default() });
+    let _client = Client::open(reactor.addr());
+    let expected = [
+        UsageError::SendBeforeOpen,
+        UsageError::SendBinaryBeforeOpen,
+        UsageError::PingBeforeOpen,
+        UsageError::PongBeforeOpen,
+    ];
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), expected);
+}
+
+#[test]
+fn while_closing_only_control_frames_may_be_sent() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    handle.close(Some(CloseCode(1000)), "");
+    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
+    assert_eq!(handle.send_binary(b"x", Cork::No), Err(UsageError::Closing));
+    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Bytes(3)));
+    client.expect(Kind::Close, &close_body(1000, ""));
+    client.expect(Kind::Ping, b"x");
+}
+
+#[test]
+fn raw_bytes_stand_between_frames() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    handle.send_text(b"one", Cork::Yes).unwrap();
+    assert_eq!(handle.send_raw(b"\x81\x03two", Cork::Yes), Sent::Bytes(5));
+    handle.send_text(b"three", Cork::No).unwrap();
+    for text in ["one", "two", "three"] {
+        client.expect(Kind::Text, text.as_bytes());
+    }
+}
+
+#[test]
+fn a_send_to_one_who_is_gone_goes_nowhere() {
+    let reactor = Reactor::echo();
+    let client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    drop(client);
+    // Before the end is known, when it is, and after.
+    for _ in 0..100 {
+        handle.send_binary(&[0; 50_000], Cork::No).unwrap();
+    }
+    reactor.wait_for_closed();
+    assert_eq!(handle.send_binary(b"x", Cork::No), Ok(Sent::Nothing));
+    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Nothing));
+    handle.flush();
+    assert_eq!(handle.outbound_len(), 0);
+}
+
+#[test]
+fn nothing_is_nothing_wrong() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    for cork in [Cork::No, Cork::Yes] {
+        handle.send_raw(b"", cork);
+        handle.flush();
+        handle.send_text(b"", cork).unwrap();
+        handle.flush();
+        client.expect(Kind::Text, b"");
+    }
+}

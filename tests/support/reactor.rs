@@ -1,0 +1,334 @@
+//! A reactor: the thread that owns a server's queue, as Ruby's does. It waits on the wakeup's file
+//! descriptor, does what an owner must with each delivery, echoes, and tells what it saw.
+
+// Every test binary takes its part.
+#![allow(dead_code)]
+
+use std::{
+    collections::HashMap,
+    io::ErrorKind,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    sync::{
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc, Arc, Mutex, MutexGuard, PoisonError,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use em_websocket::{
+    protocol::close::CloseInfo,
+    server::{
+        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, QueueLimits, Record,
+        Sent, Server,
+    },
+};
+use mio::{unix::SourceFd, Events, Interest, Poll, Token};
+
+/// Nothing here takes longer, unless it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A delivery that owns what it tells.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen {
+    Accepted,
+    Secured,
+    /// With the version.
+    Open(u16),
+    Refused(String),
+    Message(Kind, Vec<u8>),
+    Close(Option<u16>, Vec<u8>),
+    Error(String),
+    Bytes(Vec<u8>),
+    Closed(CloseInfo),
+}
+
+/// What a test wants otherwise than usual.
+pub(crate) struct Setup {
+    pub(crate) options: ConnectionOptions,
+    pub(crate) queue_limits: QueueLimits,
+    /// Called for what the application would be told of, before it is told on.
+    pub(crate) act: Act,
+    /// Takes what was accepted, instead of its being started.
+    pub(crate) accept: Option<mpsc::Sender<Box<Incoming>>>,
+}
+
+pub(crate) type Act = Box<dyn FnMut(&Handle, &Seen) -> Option<Sent> + Send>;
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: ConnectionOptions::default(),
+            queue_limits: QueueLimits::default(),
+            act: Box::new(echo),
+            accept: None,
+        }
+    }
+}
+
+/// Sends every message back, to leave with the others of its batch.
+pub(crate) fn echo(handle: &Handle, seen: &Seen) -> Option<Sent> {
+    let sent = match seen {
+        Seen::Message(Kind::Text, text) => handle.send_text(text, Cork::Yes),
+        Seen::Message(Kind::Binary, bytes) => handle.send_binary(bytes, Cork::Yes),
+        Seen::Bytes(bytes) => Ok(handle.send_raw(bytes, Cork::Yes)),
+        _ => return None,
+    };
+    sent.ok()
+}
+
+/// Only looks.
+pub(crate) fn ignore(_: &Handle, _: &Seen) -> Option<Sent> {
+    None
+}
+
+pub(crate) struct Reactor {
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    seen: mpsc::Receiver<(u32, Seen)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    over: AtomicBool,
+    /// Held while deliveries are made.
+    gate: Mutex<()>,
+    handles: Mutex<HashMap<u32, Handle>>,
+}
+
+impl Reactor {
+    pub(crate) fn echo() -> Self {
+        Self::start(Setup::default())
+    }
+
+    pub(crate) fn with_options(options: ConnectionOptions) -> Self {
+        Self::start(Setup { options, ..Setup::default() })
+    }
+
+    pub(crate) fn start(setup: Setup) -> Self {
+        let server = Server::bind("127.0.0.1", 0, setup.queue_limits).expect("a free port");
+        let server = Arc::new(server);
+        let shared = Arc::<Shared>::default();
+        let (tell, seen) = mpsc::channel();
+        let owner = Owner {
+            server: Arc::clone(&server),
+            shared: Arc::clone(&shared),
+            setup,
+            tell,
+            batch: Batch::default(),
+            connections: HashMap::new(),
+            corked: Vec::new(),
+            next: 0,
+        };
+        let (ready, is_ready) = mpsc::channel();
+        let thread = Some(thread::spawn(move || owner.run(&ready)));
+        is_ready.recv().expect("the reactor runs");
+        Self { server, shared, seen, thread }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Acts on a connection, by its number: they are counted from 0.
+    pub(crate) fn handle(&self, connection: u32) -> Handle {
+        lock(&self.shared.handles)[&connection].clone()
+    }
+
+    /// Nothing is delivered until what is returned is dropped.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+        lock(&self.shared.gate)
+    }
+
+    /// What happened next, on any connection.
+    #[track_caller]
+    pub(crate) fn next(&self) -> (u32, Seen) {
+        self.seen.recv_timeout(PATIENCE).expect("something happens")
+    }
+
+    /// Waits until it happens; what happens before is forgotten.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, wanted: impl Fn(&Seen) -> bool) -> (u32, Seen) {
+        loop {
+            let next = self.next();
+            if wanted(&next.1) {
+                return next;
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_open(&self) -> Handle {
+        let (connection, _) = self.wait_for(|seen| matches!(seen, Seen::Open(_)));
+        self.handle(connection)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_closed(&self) -> CloseInfo {
+        match self.wait_for(|seen| matches!(seen, Seen::Closed(_))) {
+            (_, Seen::Closed(info)) => info,
+            _ => unreachable!("only that is waited for"),
+        }
+    }
+
+    /// All that happened on a connection, up to its end, in order.
+    #[track_caller]
+    pub(crate) fn story(&self, connection: u32) -> Vec<Seen> {
+        let mut story = Vec::new();
+        while !matches!(story.last(), Some(Seen::Closed(_))) {
+            let (whose, seen) = self.next();
+            if whose == connection {
+                story.push(seen);
+            }
+        }
+        story
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.server.stop();
+        self.shared.over.store(true, SeqCst);
+        self.server.queue().wake();
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !thread::panicking() {
+            assert!(matches!(ended, Some(Ok(()))), "the reactor panicked");
+        }
+    }
+}
+
+struct Owner {
+    server: Arc<Server>,
+    shared: Arc<Shared>,
+    setup: Setup,
+    tell: mpsc::Sender<(u32, Seen)>,
+    batch: Batch,
+    connections: HashMap<u32, Handle>,
+    corked: Vec<Handle>,
+    next: u32,
+}
+
+impl Owner {
+    fn run(mut self, ready: &mpsc::Sender<()>) {
+        let mut poll = Poll::new().expect("a reactor");
+        let mut events = Events::with_capacity(1);
+        let fd = self.server.queue().as_raw_fd();
+        let registered = poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE);
+        registered.expect("a file descriptor");
+        let shared = Arc::clone(&self.shared);
+        ready.send(()).expect("the test waits for it");
+        loop {
+            if let Err(error) = poll.poll(&mut events, None) {
+                assert_eq!(error.kind(), ErrorKind::Interrupted);
+            }
+            let _gate = lock(&shared.gate);
+            if shared.over.load(SeqCst) {
+                return;
+            }
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.server.queue().take(&mut self.batch);
+        while let Some(record) = self.batch.pop() {
+            self.deliver(record);
+        }
+        for handle in self.corked.drain(..) {
+            handle.flush();
+        }
+    }
+
+    fn deliver(&mut self, record: Record) {
+        let Record { connection, delivery } = record;
+        if let Delivery::Accepted(incoming) = delivery {
+            self.accept(incoming);
+            return;
+        }
+        // Those that a test has started itself are its own.
+        let Some(handle) = self.connections.get(&connection).cloned() else {
+            return;
+        };
+        match delivery {
+            Delivery::Accepted(_) => {}
+            Delivery::Secured => {
+                self.tell(connection, &handle, Seen::Secured);
+                handle.secured();
+            }
+            Delivery::Open(opened) => {
+                handle.open(opened.profile);
+                self.tell(connection, &handle, Seen::Open(opened.profile.version));
+                handle.opened();
+            }
+            Delivery::Refused(refused) => {
+                self.tell(connection, &handle, Seen::Refused(refused.error.to_string()));
+                handle.refuse(refused.response.as_deref());
+            }
+            Delivery::Message(kind, span) => {
+                let bytes = self.batch.bytes(span).to_vec();
+                self.message(connection, &handle, kind, bytes);
+            }
+            Delivery::Large(kind, bytes) => self.message(connection, &handle, kind, bytes),
+            Delivery::Close(code, span) => {
+                let body = self.batch.bytes(span).to_vec();
+                handle.peer_closed(code, &body);
+                self.tell(connection, &handle, Seen::Close(code.map(|code| code.0), body));
+            }
+            Delivery::Error(error) => {
+                let progress = handle.fail(&error);
+                self.tell(connection, &handle, Seen::Error(error.to_string()));
+                handle.finish(progress);
+            }
+            Delivery::Bytes(span) => {
+                let bytes = self.batch.bytes(span).to_vec();
+                let len = bytes.len();
+                self.tell(connection, &handle, Seen::Bytes(bytes));
+                handle.delivered(len, 1);
+            }
+            Delivery::Closed => {
+                let info = handle.closed();
+                self.connections.remove(&connection);
+                lock(&self.shared.handles).remove(&connection);
+                self.tell(connection, &handle, Seen::Closed(info));
+            }
+        }
+    }
+
+    fn accept(&mut self, incoming: Box<Incoming>) {
+        let connection = self.next;
+        self.next += 1;
+        let handle = incoming.handle().clone();
+        self.tell(connection, &handle, Seen::Accepted);
+        if let Some(accept) = &self.setup.accept {
+            accept.send(incoming).expect("somebody takes it");
+            return;
+        }
+        self.connections.insert(connection, handle.clone());
+        lock(&self.shared.handles).insert(connection, handle);
+        incoming.start(connection, &self.setup.options);
+    }
+
+    fn message(&mut self, connection: u32, handle: &Handle, kind: Kind, bytes: Vec<u8>) {
+        let len = bytes.len();
+        self.tell(connection, handle, Seen::Message(kind, bytes));
+        handle.delivered(len, 1);
+    }
+
+    fn tell(&mut self, connection: u32, handle: &Handle, seen: Seen) {
+        if let Some(Sent::Corked(_)) = (self.setup.act)(handle, &seen) {
+            self.corked.push(handle.clone());
+        }
+        // Nobody may be listening any more.
+        let _ = self.tell.send((connection, seen));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
