@@ -15,6 +15,7 @@ if defined?(EventMachine::WebSocket::Connection) && !EventMachine::WebSocket.con
                    "require \"em-websocket-rs\" before \"em-websocket\""
 end
 
+# EventMachine itself, whose reactor runs the blocks.
 module EventMachine
   # A WebSocket server for EventMachine, native: em-websocket's interface, kept, over a core that
   # reads, checks and writes every frame on its own threads. Blocks run on the reactor's thread.

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module EventMachine
-  # (see em-websocket.rb)
+  # See em-websocket.rb.
   module WebSocket
     class << self
       # @return [Integer] the longest frame that is accepted, in bytes; 10 MiB by default. Read for

@@ -20,7 +20,7 @@ module EventMachine
 
       # Extends {Connection}: notices when it is reopened.
       module Watch
-        # (see Module#prepend)
+        # Whatever was found for the class may not be true any more.
         def prepend(*)
           Overrides.forget
           super

@@ -4,7 +4,7 @@ require_relative "limits"
 require_relative "transport/background"
 
 module EventMachine
-  # (see em-websocket.rb)
+  # See em-websocket.rb.
   module WebSocket
     class << self
       # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
@@ -58,19 +58,22 @@ module EventMachine
     #
     # @api private
     module Signatures
-      # (see EventMachine.stop_server)
+      # Stops accepting. Connections go on.
+      #
+      # @param signature [Integer]
       def stop_server(signature)
         server = Background[signature]
         server ? server.stop_listening : super
       end
 
-      # (see EventMachine.get_sockname)
+      # @param signature [Integer]
+      # @return [String, nil] the address that is listened on, packed
       def get_sockname(signature)
         server = Background[signature]
         server ? server.sockname : super
       end
 
-      # (see EventMachine.connection_count)
+      # @return [Integer] EventMachine's own connections and servers, and those in the background
       def connection_count
         super + Background.connection_count
       end

@@ -5,14 +5,14 @@
 
 require "em-websocket"
 
-KEY, CERTIFICATE = ARGV
+TLS = { private_key_file: ARGV[0], cert_chain_file: ARGV[1] }.freeze
 
 def echo(ws)
   ws.onopen { |handshake| ws.send "#{handshake.path} #{handshake.headers.size}" }
   ws.onmessage { |text| text == "raise" ? raise("mine") : ws.send(text) }
   ws.onbinary { |bytes| ws.send_binary(bytes) }
   ws.onping { |body| ws.send "ping #{body}" }
-  ws.onerror { |error| ws.send_data("") && @errors << error.message }
+  ws.onerror { |error| @errors << error.message }
   ws.onclose { |event| @closed << event }
 end
 
@@ -26,7 +26,7 @@ end
 SERVERS = {
   background: -> { serve },
   raw: -> { serve { |ws| ws.define_singleton_method(:receive_data) { |data| super(data) } } },
-  tls: -> { serve(secure: true, tls_options: { private_key_file: KEY, cert_chain_file: CERTIFICATE }) },
+  tls: -> { serve(secure: true, tls_options: TLS) },
   attached: lambda {
     EM.start_server("127.0.0.1", 0, EM::WebSocket::Connection, {}) { |ws| echo(ws) }
   }

@@ -172,7 +172,7 @@ module EventMachine
     #
     # @api private
     module Forks
-      # (see Process._fork)
+      # @return [Integer] 0 in the child
       def _fork
         super.tap { |pid| Background.forked if pid.zero? }
       end

@@ -2,6 +2,7 @@
 
 module EventMachine
   module WebSocket
+    # How the bytes of a connection come.
     module Transport
       # EventMachine::Connection's own methods, for a connection whose socket is not EventMachine's.
       #
@@ -25,7 +26,9 @@ module EventMachine
           end
         end
 
-        # (see EventMachine::Connection#close_connection)
+        # Ends the TCP connection.
+        #
+        # @param after_writing [Boolean] once everything that was sent has been written
         def close_connection(after_writing = false)
           return super unless @native
 
@@ -33,7 +36,7 @@ module EventMachine
           nil
         end
 
-        # (see EventMachine::Connection#close_connection_after_writing)
+        # Ends the TCP connection once everything that was sent has been written.
         def close_connection_after_writing
           close_connection(true)
         end
@@ -123,12 +126,16 @@ module EventMachine
           @native ? 0 : super
         end
 
-        # @return [nil] there is no process at the other end
+        # There is no process at the other end.
+        #
+        # @return [nil]
         def get_pid
           @native ? nil : super
         end
 
-        # @return [nil] (see #get_pid)
+        # There is no process at the other end.
+        #
+        # @return [nil]
         def get_status
           @native ? nil : super
         end
@@ -174,12 +181,16 @@ module EventMachine
           @native ? tls_session[4]&.first : super
         end
 
+        # Becomes the object of a connection that was accepted.
+        #
         # @api private
         def background_accepted(native, signature)
           @native = native
           @signature = signature
         end
 
+        # The accept block has returned: reading begins.
+        #
         # @api private
         def background_start(server)
           overrides = Overrides.of(self)
@@ -195,6 +206,8 @@ module EventMachine
           server.start(@native, @native_tls, @outbound_limit.to_i, traits)
         end
 
+        # TLS is established.
+        #
         # @api private
         def background_secured
           # EventMachine shows the certificates from the authority's down to the client's own.
@@ -207,6 +220,8 @@ module EventMachine
           application_error(e)
         end
 
+        # The opening handshake has been answered.
+        #
         # @api private
         def background_opened(request)
           handshake = Handshake.answered(request)
@@ -216,6 +231,8 @@ module EventMachine
           application_error(e)
         end
 
+        # The opening handshake was refused, or a rule was broken.
+        #
         # @api private
         def background_failed(error)
           trigger_on_error(error)
@@ -223,6 +240,8 @@ module EventMachine
           application_error(e)
         end
 
+        # The connection is gone.
+        #
         # @api private
         def background_unbind
           # As EventMachine does: whoever has a parameter for the reason gets one.
