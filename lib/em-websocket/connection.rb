@@ -155,8 +155,8 @@ module EventMachine
       #
       # @param data [String] of any encoding
       # @return [Integer] the bytes queued, header included; -1 where the connection is gone
-      # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft that has
-      #   no binary messages (75, 76)
+      # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft that
+      #   has no binary messages (75, 76)
       def send_binary(data)
         before_open("Cannot send binary before onopen callback") unless @handler
         @handler.send_binary_frame(data)

@@ -11,4 +11,8 @@ rescue LoadError
   require "em-websocket/em_websocket_rs"
 end
 
-EventMachine::WebSocket.private_constant :Native
+module EventMachine
+  module WebSocket
+    private_constant :Native
+  end
+end

@@ -193,17 +193,10 @@ module EventMachine
         #
         # @api private
         def background_start(server)
-          overrides = Overrides.of(self)
-          traits = []
-          traits << :secure if @secure || @secure_proxy
-          traits << :raw if overrides.raw || @debug
-          traits << :triggers if overrides.triggers
-          traits << :strict if strict?
-          traits << :announce_tls if @native_tls && (@native_verifies || overrides.tls)
           @native.limit(max_frame_size, max_message_size)
           @native.close_timeout = close_timeout
           @native_started = true
-          server.start(@native, @native_tls, @outbound_limit.to_i, traits)
+          server.start(@native, @native_tls, @outbound_limit.to_i, background_traits)
         end
 
         # TLS is established.
@@ -249,6 +242,20 @@ module EventMachine
         end
 
         private
+
+        def background_traits
+          traits = []
+          traits << :secure if @secure || @secure_proxy
+          traits << :raw if @debug || Overrides.any?(self, Overrides::RAW)
+          traits << :triggers if Overrides.any?(self, Overrides::TRIGGERS)
+          traits << :strict if strict?
+          traits << :announce_tls if announce_tls?
+          traits
+        end
+
+        def announce_tls?
+          @native_tls && (@native_verifies || Overrides.any?(self, Overrides::TLS))
+        end
 
         def tls_session
           @native.tls_session || []
