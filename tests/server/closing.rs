@@ -76,10 +76,11 @@ fn replies_precede_the_reply_to_a_close_in_the_same_segment() {
     frames.extend(RFC_6455.frame(Kind::Ping, b"?"));
     frames.extend(RFC_6455.frame(Kind::Close, &close_body(1000, "done")));
     client.write(&frames);
-    // A pong need not wait for the application.
+    // A pong need not wait for the application; and where a close has come already, it need not be
+    // (RFC 6455 section 5.5.2).
     let (pongs, others): (Vec<_>, Vec<_>) =
         client.frames().into_iter().partition(|(kind, _)| *kind == Kind::Pong);
-    assert_eq!(pongs, [(Kind::Pong, b"?".to_vec())]);
+    assert!(pongs.is_empty() || pongs == [(Kind::Pong, b"?".to_vec())], "{pongs:?}");
     let echoes = (0..50u8).map(|i| (Kind::Text, vec![b'0' + i]));
     let expected: Vec<_> = echoes.chain([(Kind::Close, close_body(1000, ""))]).collect();
     assert_eq!(others, expected);

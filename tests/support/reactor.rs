@@ -46,6 +46,7 @@ pub(crate) enum Seen {
 
 /// What a test wants otherwise than usual.
 pub(crate) struct Setup {
+    pub(crate) host: &'static str,
     pub(crate) options: ConnectionOptions,
     pub(crate) queue_limits: QueueLimits,
     /// Called for what the application would be told of, before it is told on.
@@ -59,6 +60,7 @@ pub(crate) type Act = Box<dyn FnMut(&Handle, &Seen) -> Option<Sent> + Send>;
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            host: "127.0.0.1",
             options: ConnectionOptions::default(),
             queue_limits: QueueLimits::default(),
             act: Box::new(echo),
@@ -108,7 +110,7 @@ impl Reactor {
     }
 
     pub(crate) fn start(setup: Setup) -> Self {
-        let server = Server::bind("127.0.0.1", 0, setup.queue_limits).expect("a free port");
+        let server = Server::bind(setup.host, 0, setup.queue_limits).expect("a free port");
         let server = Arc::new(server);
         let shared = Arc::<Shared>::default();
         let (tell, seen) = mpsc::channel();
