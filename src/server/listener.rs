@@ -87,16 +87,15 @@ impl Server {
         let fd = listener.as_raw_fd();
         let (alive, gone) = mpsc::sync_channel(0);
         let accept = Accept {
+            listener,
             queue: Arc::clone(&queue),
             tally: Arc::default(),
             runtime: runtime.clone(),
             queue_limits,
+            _alive: alive,
         };
         let tally = Arc::clone(&accept.tally);
-        let task = runtime.spawn(async move {
-            let _alive = alive;
-            accept.run(listener).await;
-        });
+        let task = runtime.spawn(accept.run());
         Ok(Self {
             queue,
             tally,
@@ -162,16 +161,19 @@ impl Server {
 /// What the accepting task needs.
 #[derive(Debug)]
 struct Accept {
+    listener: TcpListener,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
     runtime: runtime::Handle,
     queue_limits: QueueLimits,
+    /// Dropped last, so that whoever waits for it finds the port free.
+    _alive: mpsc::SyncSender<()>,
 }
 
 impl Accept {
-    async fn run(self, listener: TcpListener) {
+    async fn run(self) {
         loop {
-            match listener.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, peer)) => self.announce(stream, peer),
                 Err(error) if is_the_clients(&error) => {}
                 Err(_) => sleep(EXHAUSTED).await,

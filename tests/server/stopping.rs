@@ -4,7 +4,6 @@
 //! been freed.
 
 use std::{
-    io::{ErrorKind, Read},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc,
     time::{Duration, Instant},
@@ -157,7 +156,7 @@ fn stop_listening_leaves_what_is_open() {
 
 #[test]
 fn two_servers_are_two() {
-    let (first, second) = (echo_on("127.0.2.9"), echo_on("127.0.2.10"));
+    let (first, second) = (echo_on("127.0.2.9"), echo_on("127.0.2.9"));
     assert_ne!(first.addr(), second.addr());
     let mut of_first = Client::open(first.addr());
     let mut of_second = Client::open(second.addr());
@@ -180,6 +179,17 @@ fn a_port_is_used_again_and_again() {
         let client = connect(server.local_addr());
         server.stop();
         expect_end(&client);
+    }
+}
+
+/// Its task may not even have begun to run.
+#[test]
+fn a_stop_right_after_the_start_frees_the_port() {
+    for _ in 0..2_000 {
+        let server = Server::bind("127.0.2.20", 0, Default::default()).unwrap();
+        let addr = server.local_addr();
+        server.stop();
+        assert!(is_free(addr));
     }
 }
 
