@@ -9,12 +9,11 @@ Gem::Specification.new do |spec|
   spec.license = "MIT"
   spec.summary = "A WebSocket server for EventMachine, in Rust: em-websocket, only faster"
   spec.description = <<~TEXT
-    A replacement for the gem em-websocket with the same Ruby API. Sockets, TLS, framing and
-    compression are Rust's, on threads of their own; your blocks run on EventMachine's reactor as
-    they always did. Serves RFC 6455 and every draft that em-websocket does.
+    A replacement for the gem em-websocket with the same Ruby API. Sockets, TLS and frames are
+    Rust's, on a thread of their own; your blocks run on EventMachine's reactor as they always did. Serves RFC 6455 and every draft that em-websocket does.
   TEXT
 
-  spec.required_ruby_version = ">= 3.0"
+  spec.required_ruby_version = ">= 3.1"
   spec.files = Dir.chdir(__dir__) do
     Dir["Cargo.{toml,lock}", "src/**/*.rs", "ext/em_websocket_rs/{Cargo.toml,*.rb,src/**/*.rs}",
         "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]

@@ -15,7 +15,7 @@ Gem::Specification.new do |spec|
   spec.summary = "em-websocket-rs under the name em-websocket"
   spec.description = "Stands in for em-websocket 0.5 and depends on em-websocket-rs, which is all."
 
-  spec.required_ruby_version = ">= 3.0"
+  spec.required_ruby_version = ">= 3.1"
   spec.files = []
 
   spec.add_dependency "em-websocket-rs", EventMachine::Websocket::VERSION

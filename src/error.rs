@@ -158,6 +158,9 @@ pub enum ProtocolError {
     /// Text, or a close reason, that is not UTF-8.
     #[error("Invalid UTF8 data")]
     InvalidUtf8,
+    /// A compressed message that is not what DEFLATE makes (RFC 7692 section 7.2.2).
+    #[error("Invalid compressed data")]
+    InvalidDeflate,
     /// A close frame with one byte of payload.
     #[error("Close frames with a body must contain a 2 byte status code")]
     ShortClose,
@@ -177,7 +180,9 @@ impl ProtocolError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             Self::FrameTooLong(_) | Self::MessageTooLong(_) => CloseCode::TOO_BIG,
-            Self::InvalidUtf8 => CloseCode::INVALID_DATA,
+            // RFC 7692 names no code. 1007 is for a message whose bytes are not what its type says
+            // (RFC 6455 section 7.4.1), and RSV1 is part of a message's type; the frames are sound.
+            Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_DATA,
             Self::Internal(_) => CloseCode::INTERNAL,
             _ => CloseCode::PROTOCOL,
         }

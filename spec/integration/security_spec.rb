@@ -65,6 +65,24 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     expect(client).to be_eof
   end
 
+  it "goes on with the certificate it has while another is being put in its place", :ours do
+    Dir.mktmpdir do |directory|
+      key, chain = %w[key chain].map { |name| File.join(directory, "#{name}.pem") }
+      File.write(key, Certificate.key_text)
+      File.write(chain, Certificate.chain_text)
+      serve(secure: true, tls_options: { private_key_file: key, cert_chain_file: chain })
+      connect(tls: true)
+      File.write(key, OpenSSL::PKey::RSA.new(2048).to_pem)
+      File.utime(0, 0, key)
+
+      expect { connect(tls: true) }.to output(/does not match/).to_stderr
+      File.write(key, Certificate.key_text)
+      client = connect(tls: true)
+      client.text("renewed")
+      expect(client.read_text).to eq("renewed")
+    end
+  end
+
   it "knows both ends and the cipher" do
     serve_securely { |ws| record(ws) }
     client = connect(tls: true)

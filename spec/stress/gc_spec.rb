@@ -39,7 +39,10 @@ RSpec.describe EventMachine::WebSocket, "under GC.stress", :ours, timeout: 120 d
   end
 
   kinds.each do |kind|
-    Drafts::ALL.each do |draft|
+    # The drafts differ in the core, which knows no Ruby object: one of each framing will do, but
+    # for the way that most go.
+    drafts = kind == :background ? Drafts::ALL : Drafts::ALL.values_at(1, -1)
+    drafts.each do |draft|
       it "serves #{draft} (#{kind})" do
         client = connect(draft, port: @ports[kind], tls: kind == :tls)
         converse(client, draft)

@@ -10,11 +10,24 @@ use crate::error::ProtocolError;
 /// The longest header: leading key, two bytes, 64-bit length, key.
 pub(crate) const MAX_HEADER: usize = 14;
 
+/// The first reserved bit: this begins a compressed message (RFC 7692 section 6).
+const RSV1: u8 = 0x40;
+
+/// What headers are judged by, beside their draft.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) require_masked: bool,
+    /// Whether messages may be compressed.
+    pub(crate) compression: bool,
+}
+
 /// A frame's header, read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
     pub(crate) opcode: Opcode,
     pub(crate) is_final: bool,
+    /// Whether it begins a compressed message.
+    pub(crate) compressed: bool,
     pub(crate) mask: Option<Mask>,
     pub(crate) payload_len: u64,
     /// Bytes of the header itself, keys included.
@@ -48,7 +61,7 @@ impl Mask {
 pub(crate) fn parse(
     profile: &Profile,
     bytes: &[u8],
-    require_masked: bool,
+    rules: Rules,
 ) -> Result<Option<Header>, ProtocolError> {
     match profile.masking {
         Masking::Leading => {
@@ -59,30 +72,34 @@ pub(crate) fn parse(
             let len = masked.len().min(plain.len());
             plain[..len].copy_from_slice(&masked[..len]);
             apply_mask(&mut plain[..len], *key, 0);
-            let header = parse_plain(profile, &plain[..len], false)?;
+            let header = parse_plain(profile, &plain[..len], rules)?;
             Ok(header.map(|header| Header {
                 mask: Some(Mask { key: *key, offset: header.len % 4 }),
                 len: header.len + 4,
                 ..header
             }))
         }
-        Masking::Never | Masking::Flagged => parse_plain(profile, bytes, require_masked),
+        Masking::Never | Masking::Flagged => parse_plain(profile, bytes, rules),
     }
 }
 
 fn parse_plain(
     profile: &Profile,
     bytes: &[u8],
-    require_masked: bool,
+    rules: Rules,
 ) -> Result<Option<Header>, ProtocolError> {
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
     let nibble = first & 0x0f;
-    if profile.strict_frames && first & 0x70 != 0 {
+    let opcode = profile.opcodes.decode(nibble);
+    let begins_data = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+    let compressed = rules.compression && begins_data && first & RSV1 != 0;
+    let reserved = first & if compressed { 0x30 } else { 0x70 };
+    if profile.strict_frames && reserved != 0 {
         return Err(ProtocolError::ReservedBits);
     }
-    let opcode = profile.opcodes.decode(nibble).ok_or(ProtocolError::UnknownOpcode(nibble))?;
+    let opcode = opcode.ok_or(ProtocolError::UnknownOpcode(nibble))?;
     let is_final = match profile.top_bit {
         TopBit::Fin => first & 0x80 != 0,
         TopBit::More => first & 0x80 == 0,
@@ -97,7 +114,7 @@ fn parse_plain(
     };
     let flagged = profile.masking == Masking::Flagged;
     let masked = flagged && second & 0x80 != 0;
-    if flagged && require_masked && !masked {
+    if flagged && rules.require_masked && !masked {
         return Err(ProtocolError::Unmasked);
     }
     let short = second & 0x7f;
@@ -137,7 +154,7 @@ fn parse_plain(
         mask = Some(Mask { key: *key, offset: 0 });
         len += 4;
     }
-    Ok(Some(Header { opcode, is_final, mask, payload_len, len }))
+    Ok(Some(Header { opcode, is_final, compressed, mask, payload_len, len }))
 }
 
 /// What stands before and behind a payload on its way out.
@@ -176,6 +193,12 @@ impl FrameParts {
             }
         };
         Self { head, head_len, tail: &[] }
+    }
+
+    /// Says that the message is compressed.
+    pub(crate) fn compressed(mut self) -> Self {
+        self.head[0] |= RSV1;
+        self
     }
 
     /// The bytes before the payload.

@@ -7,6 +7,7 @@
 
 pub mod close;
 mod connection;
+pub mod deflate;
 mod event;
 mod frame;
 pub mod handshake;

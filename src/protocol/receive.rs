@@ -2,8 +2,9 @@
 
 use super::{
     close::{self, CloseCode},
+    deflate::{Agreed, Inflater},
     event::{Event, Payload, PeerClose, Sink},
-    frame::{self, Header, MAX_HEADER},
+    frame::{self, Header, Rules, MAX_HEADER},
     message::Message,
     opcode::Opcode,
     sentinel::Sentinel,
@@ -41,6 +42,8 @@ pub struct Receiver {
     reading: Reading,
     /// The fragments of a message that is not complete yet.
     fragments: Option<Box<Message>>,
+    /// Where compression was agreed to.
+    inflater: Option<Box<Inflater>>,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,13 @@ impl Receiver {
             Framing::Sentinel => Reading::Sentinel(Sentinel::default()),
             Framing::Length => Reading::HEADER,
         };
-        Self { profile, limits, reading, fragments: None }
+        Self { profile, limits, reading, fragments: None, inflater: None }
+    }
+
+    /// Takes compressed messages, too, as the opening handshake agreed.
+    pub fn with_deflate(mut self, agreed: &Agreed) -> Self {
+        self.inflater = self.profile.extensions.then(|| Box::new(Inflater::new(agreed)));
+        self
     }
 
     /// What the peer may not exceed, from the next frame on.
@@ -85,7 +94,8 @@ impl Receiver {
     }
 
     /// Where the next bytes may be read to without a detour, and how many at most: inside a
-    /// payload that has its own buffer. [`received`](Self::received) must follow.
+    /// payload that has its own buffer, and is not compressed. [`received`](Self::received) must
+    /// follow.
     pub fn buffer(&mut self) -> Option<(&mut Vec<u8>, usize)> {
         let Reading::Payload { header, left, own } = &mut self.reading else {
             return None;
@@ -94,6 +104,9 @@ impl Receiver {
             return None;
         }
         let message = target(header, own, &mut self.fragments, self.profile);
+        if message.compressed {
+            return None;
+        }
         message.reserve(*left);
         let room = message.bytes.capacity() - message.bytes.len();
         Some((&mut message.bytes, (*left).min(room)))
@@ -110,9 +123,14 @@ impl Receiver {
     fn finish(&mut self) {
         self.reading = Reading::Done;
         self.fragments = None;
+        self.inflater = None;
     }
 
     fn advance(&mut self, mut input: &mut [u8], sink: &mut impl Sink) -> Result<(), ProtocolError> {
+        let rules = Rules {
+            require_masked: self.limits.require_masked,
+            compression: self.inflater.is_some(),
+        };
         loop {
             input = match &mut self.reading {
                 Reading::Done => return Ok(()),
@@ -125,12 +143,12 @@ impl Receiver {
                 Reading::Header { bytes, len } => {
                     let stashed = usize::from(*len);
                     let header = if stashed == 0 {
-                        frame::parse(self.profile, input, self.limits.require_masked)?
+                        frame::parse(self.profile, input, rules)?
                     } else {
                         let more = input.len().min(MAX_HEADER - stashed);
                         bytes[stashed..stashed + more].copy_from_slice(&input[..more]);
                         let known = &bytes[..stashed + more];
-                        frame::parse(self.profile, known, self.limits.require_masked)?
+                        frame::parse(self.profile, known, rules)?
                     };
                     let Some(header) = header else {
                         if stashed == 0 {
@@ -170,14 +188,12 @@ impl Receiver {
             _ => {}
         }
         let left = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
-        if !header.stands_alone() {
-            let before = self.fragments.as_ref().map_or(0, |message| message.bytes.len());
-            let together = before.saturating_add(left);
-            if together > self.limits.message {
-                return Err(ProtocolError::MessageTooLong(together));
-            }
-        } else if left > self.limits.message {
-            return Err(ProtocolError::MessageTooLong(left));
+        let begun = self.fragments.as_ref().filter(|_| !header.stands_alone());
+        let compressed = begun.map_or(header.compressed, |message| message.compressed);
+        let together = begun.map_or(0, |message| message.bytes.len()).saturating_add(left);
+        // Of a compressed message only that counts what it inflates to.
+        if !compressed && together > self.limits.message {
+            return Err(ProtocolError::MessageTooLong(together));
         }
         self.reading = Reading::Payload { header: *header, left, own: None };
         Ok(())
@@ -192,7 +208,8 @@ impl Receiver {
         let Reading::Payload { header, left, own } = &mut self.reading else {
             return Ok(None);
         };
-        if header.stands_alone() && own.is_none() && input.len() >= *left {
+        let is_whole = header.stands_alone() && own.is_none() && input.len() >= *left;
+        if is_whole && !header.compressed {
             let (payload, rest) = input.split_at_mut(*left);
             if let Some(mask) = &mut header.mask {
                 mask.apply(payload);
@@ -210,15 +227,25 @@ impl Receiver {
         }
         let message = target(header, own, &mut self.fragments, self.profile);
         let (piece, rest) = input.split_at_mut(input.len().min(*left));
-        message.reserve(*left);
-        message.bytes.extend_from_slice(piece);
-        self.appended(piece.len(), sink)?;
+        if message.compressed {
+            if let Some(mask) = &mut header.mask {
+                mask.apply(piece);
+            }
+            if let Some(inflater) = &mut self.inflater {
+                inflater.inflate(piece, message, self.limits.message)?;
+            }
+            self.taken(piece.len(), sink)?;
+        } else {
+            message.reserve(*left);
+            message.bytes.extend_from_slice(piece);
+            self.appended(piece.len(), sink)?;
+        }
         Ok(Some(rest))
     }
 
     /// `len` bytes of the payload stand at the end of their message's buffer, still masked.
     fn appended(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
-        let Reading::Payload { header, left, own } = &mut self.reading else {
+        let Reading::Payload { header, own, .. } = &mut self.reading else {
             return Ok(());
         };
         let message = target(header, own, &mut self.fragments, self.profile);
@@ -227,6 +254,14 @@ impl Receiver {
             mask.apply(&mut message.bytes[start..]);
         }
         message.judge()?;
+        self.taken(len, sink)
+    }
+
+    /// `len` more bytes of the payload are in their message.
+    fn taken(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
+        let Reading::Payload { header, left, own } = &mut self.reading else {
+            return Ok(());
+        };
         *left -= len;
         if *left > 0 {
             return Ok(());
@@ -238,7 +273,10 @@ impl Receiver {
         };
         self.reading = Reading::HEADER;
         match message {
-            Some(message) => {
+            Some(mut message) => {
+                if let Some(inflater) = self.inflater.as_mut().filter(|_| message.compressed) {
+                    inflater.finish(&mut message)?;
+                }
                 let opcode = message.opcode;
                 let bytes = message.finish()?;
                 self.complete(opcode, Payload::Owned(bytes), sink)
@@ -291,5 +329,5 @@ fn target<'a>(
     profile: &Profile,
 ) -> &'a mut Message {
     let message = if header.stands_alone() { own } else { fragments };
-    message.get_or_insert_with(|| Message::new(header.opcode, profile.checks_text))
+    message.get_or_insert_with(|| Message::new(header, profile))
 }

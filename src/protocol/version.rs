@@ -35,6 +35,8 @@ pub struct Profile {
     pub binary: bool,
     /// Whether close frames carry a code.
     pub close_codes: bool,
+    /// Whether extensions are negotiated, and the first reserved bit may mean compression.
+    pub extensions: bool,
 }
 
 /// How the opening handshake is answered.
@@ -172,6 +174,7 @@ const BASE_75: Profile = Profile {
     pingable: false,
     binary: false,
     close_codes: false,
+    extensions: false,
 };
 
 const BASE_76: Profile = Profile { version: 76, opening: Opening::Challenge, ..BASE_75 };
@@ -212,5 +215,6 @@ const BASE_07: Profile = Profile {
     masking: Masking::Flagged,
     size_limit: SizeLimit::Frame,
     strict_frames: true,
+    extensions: true,
     ..BASE_06
 };

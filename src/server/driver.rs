@@ -537,18 +537,21 @@ fn poll_frames(
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings.
 fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) {
-    let pings = ends.queue.append(|batch| {
+    let shared = &ends.handle.0;
+    let (pings, link) = ends.queue.append(|batch| {
         let mut burst =
             Burst { batch, connection: ends.connection, bytes: 0, messages: 0, pings: Vec::new() };
         receive(&mut burst);
         if burst.messages > 0 {
             // Before the queue is let go: then it may all be delivered at any moment.
-            ends.handle.0.queued(burst.bytes, burst.messages);
+            shared.queued(burst.bytes, burst.messages);
         }
-        burst.pings
+        // Nothing that is sent in answer to what came behind a ping may overtake its pong.
+        let link = (!burst.pings.is_empty()).then(|| lock(&shared.link));
+        (burst.pings, link)
     });
-    if !pings.is_empty() {
-        ends.handle.0.answer_pings(pings);
+    if let Some(mut link) = link {
+        ends.handle.answer_pings(&mut link, pings);
     }
 }
 

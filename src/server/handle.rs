@@ -424,6 +424,18 @@ impl Handle {
         self.0.waker.wake();
     }
 
+    /// For the driver: answers pings, in order; while the peer does not read, the last one only.
+    pub(crate) fn answer_pings(&self, link: &mut Link, pings: Vec<Vec<u8>>) {
+        for ping in pings {
+            let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
+            if link.blocked && is_slow {
+                link.late_pong = Some(ping);
+            } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
+                self.put(link, &[parts.head(), &ping], Cork::No);
+            }
+        }
+    }
+
     /// Whether the connection is the parent's, and this process a fork's child.
     pub(crate) fn is_foreign(&self) -> bool {
         self.0.generation != runtime::generation()
@@ -472,19 +484,6 @@ impl Shared {
     fn let_go(&self, reason: u8) {
         if self.hold.fetch_and(!reason, SeqCst) & reason != 0 {
             self.waker.wake();
-        }
-    }
-
-    /// For the driver: answers pings, in order; while the peer does not read, the last one only.
-    pub(crate) fn answer_pings(self: &Arc<Self>, pings: Vec<Vec<u8>>) {
-        let mut link = lock(&self.link);
-        for ping in pings {
-            let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
-            if link.blocked && is_slow {
-                link.late_pong = Some(ping);
-            } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
-                Handle(Arc::clone(self)).put(&mut link, &[parts.head(), &ping], Cork::No);
-            }
         }
     }
 }

@@ -19,6 +19,19 @@ fn pings_are_answered_with_their_own_body() {
     }
 }
 
+/// Those before draft 07 do not insist that a control frame is short.
+#[test]
+fn long_pings_are_answered_where_they_are_allowed() {
+    for draft in Draft::with_opcodes().filter(|draft| !draft.strict) {
+        let mut machine = Machine::open(draft);
+        for len in [126, 70_000] {
+            let body = vec![b'.'; len];
+            machine.hear(&draft.frame(Kind::Ping, &body));
+            assert!(machine.said() == [(Kind::Pong, body)], "draft {}: {len}", draft.version);
+        }
+    }
+}
+
 #[test]
 fn pongs_are_reported_and_not_answered() {
     for draft in Draft::with_opcodes() {

@@ -100,6 +100,19 @@ fn limits_set_while_opening_hold_for_the_first_frame() {
 }
 
 #[test]
+fn limits_set_later_hold_from_then_on() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    client.echo(&[b'x'; 100]);
+    handle.set_limits(Limits { message: 50, ..handle.limits() });
+    client.echo(&[b'x'; 50]);
+    client.send(Kind::Text, &[b'x'; 51]);
+    let reason = "Message length too long (51 bytes)";
+    client.expect(Kind::Close, &crate::support::close_body(1009, reason));
+}
+
+#[test]
 fn a_slow_handshake_times_out_however_busily_it_trickles() {
     let reactor = Reactor::with_options(ConnectionOptions {
         handshake_timeout: Duration::from_millis(200),

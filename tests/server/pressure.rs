@@ -38,6 +38,8 @@ struct ByHand {
     batch: Batch,
     connections: Vec<Handle>,
     opened: usize,
+    /// Whether the application is done with its opening, as soon as it is told.
+    opens: bool,
     /// Whether what is taken is told to be delivered.
     delivers: bool,
     /// What was taken, and from which connection.
@@ -51,6 +53,7 @@ impl ByHand {
             batch: Batch::default(),
             connections: Vec::new(),
             opened: 0,
+            opens: true,
             delivers: true,
             messages: VecDeque::new(),
         }
@@ -70,7 +73,9 @@ impl ByHand {
                 Delivery::Open(opened) => {
                     let handle = &self.connections[record.connection as usize];
                     handle.open(opened.profile);
-                    handle.opened();
+                    if self.opens {
+                        handle.opened();
+                    }
                     self.opened += 1;
                     continue;
                 }
@@ -96,10 +101,11 @@ impl ByHand {
         self.take();
     }
 
-    /// A client whose opening handshake is done.
-    fn open(&mut self) -> Client {
+    /// A client whose opening handshake is done, and which sends these bytes behind it.
+    fn open(&mut self, bytes: &[u8]) -> Client {
         let addr = self.server.local_addr();
-        let client = thread::spawn(move || Client::open(addr));
+        let bytes = bytes.to_vec();
+        let client = thread::spawn(move || Client::open_with(addr, &bytes));
         let before = self.opened;
         while self.opened == before {
             self.wait_and_take();
@@ -153,8 +159,8 @@ fn flood(queue_limits: QueueLimits, len: usize) {
     // More than the sockets hold.
     const TOTAL: usize = 40_000_000;
     let mut server = ByHand::new(queue_limits);
-    let mut bystander = server.open();
-    let client = server.open();
+    let mut bystander = server.open(b"");
+    let client = server.open(b"");
     set_socket_send_buffer_size(&client.stream, 65_536).unwrap();
     server.delivers = false;
 
@@ -209,6 +215,25 @@ fn a_flood_of_messages_waits_at_the_sender() {
 #[test]
 fn a_flood_of_large_messages_waits_at_the_sender() {
     flood(QueueLimits { bytes: 1_000_000, messages: 4_096 }, 1_500_000);
+}
+
+#[test]
+fn frames_wait_until_the_application_is_done_with_its_opening() {
+    let mut server = ByHand::new(QueueLimits::default());
+    server.opens = false;
+    let mut early = server.open(&RFC_6455.frame(Kind::Text, b"early"));
+    early.send(Kind::Text, b"and");
+    server.opens = true;
+    // Whoever comes later is heard meanwhile.
+    let _later = server.open(&RFC_6455.frame(Kind::Text, b"later"));
+    server.wait_and_take();
+    assert_eq!(server.messages, [(1, b"later".to_vec())]);
+    server.connections[0].opened();
+    while server.messages.len() < 3 {
+        server.wait_and_take();
+    }
+    let heard: Vec<_> = server.messages.drain(1..).collect();
+    assert_eq!(heard, [(0, b"early".to_vec()), (0, b"and".to_vec())]);
 }
 
 #[test]

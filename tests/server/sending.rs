@@ -15,7 +15,7 @@ use em_websocket::{
 use crate::{
     client::Client,
     reactor::{Reactor, Seen, Setup, PATIENCE},
-    support::{close_body, Kind},
+    support::{close_body, Kind, RFC_6455},
     tls,
 };
 
@@ -212,5 +212,21 @@ fn nothing_is_nothing_wrong() {
         handle.send_text(b"", cork).unwrap();
         handle.flush();
         client.expect(Kind::Text, b"");
+    }
+}
+
+#[test]
+fn a_pong_precedes_the_reply_to_what_came_behind_its_ping() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    let frames = [
+        RFC_6455.fragment(Kind::Text, false, b"one "),
+        RFC_6455.frame(Kind::Ping, b"?"),
+        RFC_6455.fragment(Kind::Continuation, true, b"message"),
+    ];
+    for _ in 0..1_000 {
+        client.write(&frames.concat());
+        client.expect(Kind::Pong, b"?");
+        client.expect(Kind::Text, b"one message");
     }
 }

@@ -88,7 +88,7 @@ impl Machine {
         receiver.receive(&mut bytes.to_vec(), &mut |event: Event<'_>| {
             match &event {
                 Event::Ping(payload) => {
-                    let pong = connection.pong(payload.len()).expect("a pong may be sent");
+                    let pong = connection.answer(payload.len()).expect("a pong may be sent");
                     if let Some(parts) = pong {
                         out.extend([parts.head(), payload, parts.tail()].concat());
                     }

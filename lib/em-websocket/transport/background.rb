@@ -50,15 +50,20 @@ module EventMachine
           @lock.synchronize { @signature += 1 }
         end
 
-        # The certificate of a set of options, read once; and again when its files have changed.
+        # The certificate of a set of options, read once; and again when its files have changed. A
+        # certificate that is being replaced may be there without its key for a while: until both
+        # are, the one before goes on.
         #
         # @param options [Hash] EventMachine's keys
+        # @return [Native::TlsConfig]
         def tls_config(options)
           files = options.values_at(:private_key_file, :cert_chain_file).compact
-          key = [options, files.map { |file| File.exist?(file.to_s) && File.mtime(file.to_s) }]
-          @tls[key] ||= Native::TlsConfig.new(options).tap do |config|
-            config.warnings.each { |warning| warn("em-websocket: #{warning}") }
-          end
+          times = files.map { |file| File.mtime(file.to_s) if File.exist?(file.to_s) }
+          read, config = @tls[options]
+          return config if config && read == times
+
+          @tls[options] = [times, read_tls_config(options, config)]
+          @tls[options].last
         end
 
         # In a forked child: the servers are the parent's.
@@ -72,6 +77,19 @@ module EventMachine
         # The server has ended.
         def forget(signature)
           @lock.synchronize { @servers.delete(signature) }
+        end
+
+        private
+
+        def read_tls_config(options, before)
+          config = Native::TlsConfig.new(options)
+          config.warnings.each { |warning| warn("em-websocket: #{warning}") }
+          config
+        rescue ArgumentError, EventMachine::FileNotFoundException => e
+          raise unless before
+
+          warn("em-websocket: the certificate that was read before goes on: #{e.message}")
+          before
         end
       end
 

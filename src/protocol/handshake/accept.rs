@@ -9,7 +9,10 @@ use super::request::Request;
 use super::response::Response;
 use super::text;
 use crate::error::HandshakeError;
-use crate::protocol::version::Profile;
+use crate::protocol::{
+    deflate::{self, Agreed},
+    version::Profile,
+};
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -20,15 +23,23 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// Answers. A profile with strict frames has a strict handshake too: drafts 05 and 06 were spoken
-/// by clients that were still finding out.
-pub(super) fn respond(request: &Request, profile: &Profile) -> Result<Vec<u8>, HandshakeError> {
+/// Answers, and says what was agreed of compression. A profile with strict frames has a strict
+/// handshake too: drafts 05 and 06 were spoken by clients that were still finding out.
+pub(super) fn respond(
+    request: &Request,
+    profile: &Profile,
+    compression: Option<&deflate::Config>,
+) -> Result<(Vec<u8>, Option<Agreed>), HandshakeError> {
     let key = if profile.strict_frames {
         strict_key(request)?
     } else {
         request.header("sec-websocket-key").ok_or(HandshakeError::KeyRequired)?
     };
     let subprotocol = request.subprotocol()?;
+    let offers = request.header_all("sec-websocket-extensions");
+    let agreed = compression
+        .filter(|_| profile.extensions)
+        .and_then(|config| deflate::negotiate(offers, config));
 
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let response = Response::new("101 Switching Protocols")
@@ -39,7 +50,11 @@ pub(super) fn respond(request: &Request, profile: &Profile) -> Result<Vec<u8>, H
         Some(subprotocol) => response.field("Sec-WebSocket-Protocol", subprotocol),
         None => response,
     };
-    Ok(response.end(b""))
+    let response = match &agreed {
+        Some(agreed) => response.field("Sec-WebSocket-Extensions", agreed.to_string().as_bytes()),
+        None => response,
+    };
+    Ok((response.end(b""), agreed))
 }
 
 /// The key of a request that RFC 6455 section 4.2.1 finds nothing wrong with.

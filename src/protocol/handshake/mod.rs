@@ -20,6 +20,7 @@ pub use plain::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
 pub use request::Request;
 
 use crate::error::HandshakeError;
+use crate::protocol::deflate;
 use crate::protocol::version::{profile, Opening, Profile};
 use scan::{Found, Scan};
 
@@ -44,6 +45,7 @@ impl Default for Limits {
 pub struct Handshake {
     secure: bool,
     answers_plain: bool,
+    compression: Option<deflate::Config>,
     limits: Limits,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
@@ -82,6 +84,8 @@ pub struct Accepted {
     pub profile: &'static Profile,
     /// What to send.
     pub response: Vec<u8>,
+    /// How messages may be compressed, where that was offered and wanted.
+    pub deflate: Option<deflate::Agreed>,
     /// What the client sent behind its handshake: its first frames.
     pub rest: Vec<u8>,
 }
@@ -106,6 +110,7 @@ impl Handshake {
             secure,
             limits: Limits { header_bytes, ..limits },
             answers_plain: false,
+            compression: None,
             received: Vec::new(),
             phase: Phase::Header(Scan::default()),
         }
@@ -115,6 +120,13 @@ impl Handshake {
     /// closed without a word.
     pub fn answer_plain_http(mut self, answers_plain: bool) -> Self {
         self.answers_plain = answers_plain;
+        self
+    }
+
+    /// Agrees to permessage-deflate where a client offers it (RFC 7692); by default no extension is
+    /// looked at.
+    pub fn compression(mut self, compression: Option<deflate::Config>) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -185,14 +197,16 @@ impl Handshake {
         match profile.opening {
             Opening::Echo if behind.is_empty() => {
                 let response = echo::respond(&request);
-                accept(request, profile, response, behind)
+                accept(request, profile, (response, None), behind)
             }
             Opening::Echo => refuse(HandshakeError::ExtraBytesAfterHeader, Some(request)),
             Opening::Challenge => self.receive_third_key(request, profile, behind),
-            Opening::Accept => match accept::respond(&request, profile) {
-                Ok(response) => accept(request, profile, response, behind),
-                Err(error) => refuse(error, Some(request)),
-            },
+            Opening::Accept => {
+                match accept::respond(&request, profile, self.compression.as_ref()) {
+                    Ok(answer) => accept(request, profile, answer, behind),
+                    Err(error) => refuse(error, Some(request)),
+                }
+            }
         }
     }
 
@@ -210,7 +224,7 @@ impl Handshake {
             return Progress::Incomplete;
         }
         match challenge::respond(&request, &mem::take(&mut self.received)) {
-            Ok(response) => accept(request, profile, response, b""),
+            Ok(response) => accept(request, profile, (response, None), b""),
             Err(error) => refuse(error, Some(request)),
         }
     }
@@ -244,8 +258,14 @@ fn asks_for_upgrade(request: &Request) -> bool {
     request.header_all("upgrade").any(|value| !value.is_empty())
 }
 
-fn accept(request: Request, profile: &'static Profile, response: Vec<u8>, rest: &[u8]) -> Progress {
-    Progress::Accepted(Box::new(Accepted { request, profile, response, rest: rest.to_vec() }))
+fn accept(
+    request: Request,
+    profile: &'static Profile,
+    (response, deflate): (Vec<u8>, Option<deflate::Agreed>),
+    rest: &[u8],
+) -> Progress {
+    let rest = rest.to_vec();
+    Progress::Accepted(Box::new(Accepted { request, profile, response, deflate, rest }))
 }
 
 fn refuse(error: HandshakeError, request: Option<Request>) -> Progress {
