@@ -20,7 +20,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use super::{
     config::ConnectionOptions,
     events::{Batch, Delivery, EventQueue, Opened},
-    handle::{hold, Cork, Handle, Link},
+    handle::{hold, write_slices, Cork, Handle, Link},
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
     tls::TlsSession,
@@ -82,6 +82,10 @@ pub(crate) fn drive(
         closing_deadline: None,
         sleep: None,
         told: false,
+        peer_closed: false,
+        is_busy: false,
+        unanswered: None,
+        inactive: None,
         announces_tls: options.announces_tls,
         ends,
         _counted: counted,
@@ -100,6 +104,15 @@ struct Driver {
     /// Whether [`Delivery::Closed`] is queued.
     told: bool,
     announces_tls: bool,
+    /// Whether the peer's close frame has come: it sends no more.
+    peer_closed: bool,
+    /// Whether the link wants looking at although nobody asks for it: something waits to be
+    /// written, or the connection is being ended.
+    is_busy: bool,
+    /// What the link said when it was last looked at: when our close will have been unanswered too
+    /// long, and when too long nothing will have been read nor written.
+    unanswered: Option<Instant>,
+    inactive: Option<Instant>,
     ends: Ends,
     _counted: Counted,
 }
@@ -217,6 +230,11 @@ impl Driver {
 
     /// Writes what is ours to write, and follows what has been ordered.
     fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
+        let is_wanted = self.ends.handle.0.attention.swap(false, SeqCst);
+        let is_tls = matches!(self.transport, Transport::Open(Stream::Tls(_)));
+        if !(is_wanted || self.is_busy || has_read && (is_tls || self.inactive.is_some())) {
+            return Step::On;
+        }
         if matches!(self.stage, Stage::Linger(_)) {
             return if lock(&self.ends.handle.0.link).end == Progress::Abort {
                 Step::End
@@ -242,6 +260,9 @@ impl Driver {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
         }
+        self.unanswered = link.connection.poll_timeout();
+        self.inactive = link.inactive_at();
+        self.is_busy = !written || link.released || link.end != Progress::Stay;
         if link.end == Progress::Stay && !link.released {
             return Step::On;
         }
@@ -263,6 +284,9 @@ impl Driver {
         // Dropping the writing half shuts the direction down.
         link.socket = None;
         drop(link);
+        if self.peer_closed {
+            return Step::End;
+        }
         self.tell_closed();
         self.stage = Stage::Linger(LINGER.1);
         self.closing_deadline = Some(Instant::now() + LINGER.0);
@@ -288,7 +312,7 @@ impl Driver {
                         Poll::Ready(Err(error)) => break Err(error),
                         Poll::Ready(Ok(())) => {}
                     }
-                    match link.out.flush(|slices| socket.try_write_vectored(slices)) {
+                    match link.out.flush(|slices| write_slices(socket, slices)) {
                         Ok(false) => {}
                         result => break result,
                     }
@@ -351,6 +375,11 @@ impl Driver {
         };
         match polled {
             Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(Read::Close)) => {
+                self.peer_closed = true;
+                self.stage = Stage::Over;
+                Step::On
+            }
             Poll::Ready(Ok(Read::Some)) => match &self.stage {
                 Stage::Frames(receiver) if receiver.is_done() => {
                     self.stage = Stage::Over;
@@ -414,7 +443,7 @@ impl Driver {
             return;
         };
         receiver.set_limits(self.ends.handle.limits());
-        feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
+        self.peer_closed = feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
         if !receiver.is_done() {
             self.stage = Stage::Frames(receiver);
         }
@@ -422,11 +451,8 @@ impl Driver {
 
     /// Sleeps until the next deadline, or does what one wants that has passed.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
-        let (unanswered, inactive) = {
-            let link = lock(&self.ends.handle.0.link);
-            (link.connection.poll_timeout(), link.inactive_at())
-        };
-        let deadlines = [self.opening_deadline, self.closing_deadline, unanswered, inactive];
+        let deadlines =
+            [self.opening_deadline, self.closing_deadline, self.unanswered, self.inactive];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             self.sleep = None;
             return Step::Wait;
@@ -442,9 +468,16 @@ impl Driver {
         self.sleep = None;
         let now = Instant::now();
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if passed(self.closing_deadline) || passed(lock(&self.ends.handle.0.link).inactive_at()) {
-            return Step::End;
-        }
+        let error = {
+            let mut link = lock(&self.ends.handle.0.link);
+            let error = link.connection.handle_timeout(now);
+            self.unanswered = link.connection.poll_timeout();
+            self.inactive = link.inactive_at();
+            if passed(self.closing_deadline) || passed(self.inactive) {
+                return Step::End;
+            }
+            error
+        };
         if passed(self.opening_deadline) {
             self.opening_deadline = None;
             if matches!(self.transport, Transport::Accepting(_)) {
@@ -454,7 +487,6 @@ impl Driver {
             let refused = Refused { error, response: None, request: None };
             self.answer(Opening::Refused(Box::new(refused)));
         }
-        let error = lock(&self.ends.handle.0.link).connection.handle_timeout(now);
         if let Some(error) = error {
             self.tell_error(error);
             self.stage = Stage::Over;
@@ -502,6 +534,8 @@ impl Driver {
 /// What one read brought.
 enum Read {
     Some,
+    /// Bytes, and the peer's close among them.
+    Close,
     Opening(Opening),
     End,
 }
@@ -528,19 +562,30 @@ fn poll_frames(
         if len == 0 {
             return Poll::Ready(Ok(Read::End));
         }
-        feed(ends, |sink| receiver.received(len, sink));
-        return Poll::Ready(Ok(Read::Some));
+        let is_close = feed(ends, |sink| receiver.received(len, sink));
+        return Poll::Ready(Ok(if is_close { Read::Close } else { Read::Some }));
     }
     let read = stream.poll_read(cx, |bytes| feed(ends, |sink| receiver.receive(bytes, sink)));
-    read.map_ok(|read| if read.is_some() { Read::Some } else { Read::End })
+    read.map_ok(|read| match read {
+        None => Read::End,
+        Some(true) => Read::Close,
+        Some(false) => Read::Some,
+    })
 }
 
-/// Lets a receiver put its events into the queue, counts them, and answers pings.
-fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) {
+/// Lets a receiver put its events into the queue, counts them, and answers pings. Whether the
+/// peer's close was among them.
+fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) -> bool {
     let shared = &ends.handle.0;
-    let (pings, link) = ends.queue.append(|batch| {
-        let mut burst =
-            Burst { batch, connection: ends.connection, bytes: 0, messages: 0, pings: Vec::new() };
+    let (is_close, pings, link) = ends.queue.append(|batch| {
+        let mut burst = Burst {
+            batch,
+            connection: ends.connection,
+            bytes: 0,
+            messages: 0,
+            pings: Vec::new(),
+            is_close: false,
+        };
         receive(&mut burst);
         if burst.messages > 0 {
             // Before the queue is let go: then it may all be delivered at any moment.
@@ -548,11 +593,12 @@ fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) {
         }
         // Nothing that is sent in answer to what came behind a ping may overtake its pong.
         let link = (!burst.pings.is_empty()).then(|| lock(&shared.link));
-        (burst.pings, link)
+        (burst.is_close, burst.pings, link)
     });
     if let Some(mut link) = link {
         ends.handle.answer_pings(&mut link, pings);
     }
+    is_close
 }
 
 /// What one read completes.
@@ -562,6 +608,7 @@ struct Burst<'a> {
     bytes: usize,
     messages: usize,
     pings: Vec<Vec<u8>>,
+    is_close: bool,
 }
 
 impl Sink for Burst<'_> {
@@ -574,7 +621,8 @@ impl Sink for Burst<'_> {
             Event::Text(payload) | Event::Binary(payload) | Event::Pong(payload) => {
                 self.count(payload);
             }
-            Event::Close(_) | Event::Error(_) => {}
+            Event::Close(_) => self.is_close = true,
+            Event::Error(_) => {}
         }
         self.batch.push_event(self.connection, event);
     }

@@ -5,6 +5,8 @@
 //! other in the batch's own buffer, so that a message costs no allocation here.
 
 use std::{
+    collections::VecDeque,
+    mem::size_of,
     os::fd::{AsRawFd, RawFd},
     sync::Mutex,
 };
@@ -100,13 +102,14 @@ impl Span {
 /// A message at least this long keeps its own buffer.
 const LARGE: usize = 16 * 1024;
 
-/// A batch that has been read keeps at most this much memory.
-const KEPT: usize = 256 * 1024;
+/// A batch that has been read keeps at most this much memory. Giving back less would be asked for
+/// again under load, at a page fault for every 4 KiB.
+const KEPT: usize = 4 * 1024 * 1024;
 
 /// Many records, and the bytes they speak of.
 #[derive(Debug, Default)]
 pub struct Batch {
-    records: std::collections::VecDeque<Record>,
+    records: VecDeque<Record>,
     bytes: Vec<u8>,
 }
 
@@ -182,10 +185,11 @@ impl Batch {
         Span { start, len: bytes.len() as u32 }
     }
 
-    fn clear(&mut self) {
+    /// Forgets what has been read.
+    pub fn clear(&mut self) {
         self.records.clear();
         self.bytes.clear();
-        self.records.shrink_to(KEPT / std::mem::size_of::<Record>());
+        self.records.shrink_to(KEPT / size_of::<Record>());
         self.bytes.shrink_to(KEPT);
     }
 }
@@ -257,5 +261,5 @@ const _: () = {
     const fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<EventQueue>();
     // Millions of these pass through the queue.
-    assert!(std::mem::size_of::<Record>() <= 40);
+    assert!(size_of::<Record>() <= 40);
 };

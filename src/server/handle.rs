@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::fd::RawFd,
     sync::{
-        atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst},
         Arc, Mutex,
     },
     time::{Duration, Instant},
@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) link: Mutex<Link>,
     /// Wakes the driver.
     pub(crate) waker: AtomicWaker,
+    /// Whether anything in the link wants the driver, which does not lock it otherwise.
+    pub(crate) attention: AtomicBool,
     /// The reasons for not reading, as bits of [`hold`].
     pub(crate) hold: AtomicU8,
     waiting_bytes: AtomicUsize,
@@ -142,6 +144,7 @@ impl Handle {
                 outbound_limit: None,
             }),
             waker: AtomicWaker::new(),
+            attention: AtomicBool::new(true),
             hold: AtomicU8::new(0),
             waiting_bytes: AtomicUsize::new(0),
             waiting_messages: AtomicUsize::new(0),
@@ -190,6 +193,7 @@ impl Handle {
         let mut link = lock(&self.0.link);
         link.limits = limits;
         link.limits_changed = true;
+        self.0.attention.store(true, SeqCst);
     }
 
     /// How long nothing may be read nor written before the connection is aborted.
@@ -200,7 +204,7 @@ impl Handle {
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
         lock(&self.0.link).inactivity = timeout.map(|timeout| (timeout, Instant::now()));
-        self.0.waker.wake();
+        self.0.attend();
     }
 
     /// What TLS has agreed on; `None` without TLS, and before it has.
@@ -355,7 +359,7 @@ impl Handle {
         link.released = true;
         let info = link.connection.closed();
         drop(link);
-        self.0.waker.wake();
+        self.0.attend();
         info
     }
 
@@ -405,7 +409,7 @@ impl Handle {
         }
         if link.outbound_limit.is_some_and(|limit| link.out.len() > limit) {
             link.end = Progress::Abort;
-            self.0.waker.wake();
+            self.0.attend();
         } else if gather && is_first {
             return Sent::Corked(len);
         } else if !gather {
@@ -421,7 +425,7 @@ impl Handle {
         link.end = link.end.max(progress);
         self.push_out(&mut link);
         drop(link);
-        self.0.waker.wake();
+        self.0.attend();
     }
 
     /// For the driver: answers pings, in order; while the peer does not read, the last one only.
@@ -456,12 +460,18 @@ impl Handle {
             return;
         }
         if !link.write_directly() {
-            self.0.waker.wake();
+            self.0.attend();
         }
     }
 }
 
 impl Shared {
+    /// Something in the link wants the driver.
+    fn attend(&self) {
+        self.attention.store(true, SeqCst);
+        self.waker.wake();
+    }
+
     /// For the driver: so much has been queued for the application. Past the limits, the
     /// connection is not read any more.
     pub(crate) fn queued(&self, bytes: usize, messages: usize) {
@@ -514,7 +524,7 @@ impl Link {
         let Some(socket) = &self.socket else {
             return false;
         };
-        match self.out.flush(|slices| socket.try_write_vectored(slices)) {
+        match self.out.flush(|slices| write_slices(socket, slices)) {
             Ok(true) => true,
             Ok(false) => {
                 self.blocked = true;
@@ -535,6 +545,14 @@ impl Link {
                 self.out.extend_parts(&[parts.head(), &ping], 0);
             }
         }
+    }
+}
+
+/// Writes without waiting: a single slice by `write`, for the kernel makes more of `writev`.
+pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [slice] => socket.try_write(slice),
+        slices => socket.try_write_vectored(slices),
     }
 }
 

@@ -5,29 +5,34 @@ use em_websocket::{
     server::Kind,
 };
 use magnus::{
+    symbol::IntoSymbol,
     value::{LazyId, OpaqueId},
     Error, RHash, Ruby, Symbol,
 };
 
 /// `{code:, reason:, was_clean:}`, without `:reason` where there was no closing handshake.
 pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> {
+    static CODE: LazyId = LazyId::new("code");
+    static REASON: LazyId = LazyId::new("reason");
+    static WAS_CLEAN: LazyId = LazyId::new("was_clean");
     let hash = ruby.hash_new();
-    hash.aset(ruby.to_symbol("code"), info.code.0)?;
+    hash.aset(*CODE, info.code.0)?;
     if let Some(reason) = &info.reason {
-        hash.aset(ruby.to_symbol("reason"), reason.as_str())?;
+        hash.aset(*REASON, reason.as_str())?;
     }
-    hash.aset(ruby.to_symbol("was_clean"), info.was_clean)?;
+    hash.aset(*WAS_CLEAN, info.was_clean)?;
     Ok(hash)
 }
 
 /// What `state` answers.
 pub(crate) fn state(ruby: &Ruby, state: State) -> Symbol {
-    ruby.to_symbol(match state {
-        State::Handshake => "handshake",
-        State::Connected => "connected",
-        State::Closing => "closing",
-        State::Closed => "closed",
-    })
+    static STATES: [LazyId; 4] = [
+        LazyId::new("handshake"),
+        LazyId::new("connected"),
+        LazyId::new("closing"),
+        LazyId::new("closed"),
+    ];
+    (*STATES[state as usize]).into_symbol_with(ruby)
 }
 
 /// The ivar that holds the block for a kind of message.

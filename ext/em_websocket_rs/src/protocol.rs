@@ -13,7 +13,8 @@ use em_websocket::{
     },
 };
 use magnus::{
-    function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, Value,
+    function, method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RString, Ruby,
+    Symbol, Value,
 };
 
 use crate::{bytes, error, event, handle};
@@ -65,21 +66,21 @@ impl Protocol {
         receiver.receive(&mut data, &mut |event: Event<'_>| {
             let entry = match event {
                 Event::Text(text) => ruby.ary_new_from_values(&[
-                    symbol(ruby, "text"),
+                    symbol(ruby, &TEXT),
                     bytes::text(ruby, &text, profile).as_value(),
                 ]),
-                Event::Binary(body) => tagged(ruby, "binary", &body),
-                Event::Ping(body) => tagged(ruby, "ping", &body),
-                Event::Pong(body) => tagged(ruby, "pong", &body),
+                Event::Binary(body) => tagged(ruby, &BINARY, &body),
+                Event::Ping(body) => tagged(ruby, &PING, &body),
+                Event::Pong(body) => tagged(ruby, &PONG, &body),
                 Event::Close(close) => {
                     let code = ruby.into_value(close.code.map(|code| code.0));
                     let body = bytes::binary(ruby, close.body).as_value();
-                    ruby.ary_new_from_values(&[symbol(ruby, "close"), code, body])
+                    ruby.ary_new_from_values(&[symbol(ruby, &CLOSE), code, body])
                 }
                 Event::Error(error) => match error::protocol(ruby, &error) {
                     Ok(exception) => {
                         *this.error.borrow_mut() = Some(error);
-                        ruby.ary_new_from_values(&[symbol(ruby, "error"), exception.as_value()])
+                        ruby.ary_new_from_values(&[symbol(ruby, &ERROR), exception.as_value()])
                     }
                     Err(error) => return result = Err(error),
                 },
@@ -200,20 +201,30 @@ impl Protocol {
     }
 }
 
-fn symbol(ruby: &Ruby, name: &str) -> Value {
-    ruby.to_symbol(name).as_value()
+static TEXT: LazyId = LazyId::new("text");
+static BINARY: LazyId = LazyId::new("binary");
+static PING: LazyId = LazyId::new("ping");
+static PONG: LazyId = LazyId::new("pong");
+static CLOSE: LazyId = LazyId::new("close");
+static ERROR: LazyId = LazyId::new("error");
+static STAY: LazyId = LazyId::new("stay");
+static CLOSE_AFTER_WRITING: LazyId = LazyId::new("close_after_writing");
+static ABORT: LazyId = LazyId::new("abort");
+
+fn symbol(ruby: &Ruby, name: &LazyId) -> Value {
+    ruby.into_value(**name)
 }
 
-fn tagged(ruby: &Ruby, name: &str, body: &[u8]) -> RArray {
+fn tagged(ruby: &Ruby, name: &LazyId, body: &[u8]) -> RArray {
     ruby.ary_new_from_values(&[symbol(ruby, name), bytes::binary(ruby, body).as_value()])
 }
 
 fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RArray, Error> {
     let mut out = Vec::new();
     let progress = match end(&mut out) {
-        Progress::Stay => "stay",
-        Progress::CloseAfterWriting => "close_after_writing",
-        Progress::Abort => "abort",
+        Progress::Stay => &STAY,
+        Progress::CloseAfterWriting => &CLOSE_AFTER_WRITING,
+        Progress::Abort => &ABORT,
     };
     Ok(ruby.ary_new_from_values(&[bytes::binary(ruby, &out).as_value(), symbol(ruby, progress)]))
 }

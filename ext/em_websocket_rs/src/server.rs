@@ -7,7 +7,6 @@ use em_websocket::{
     server::{Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, QueueLimits, Record},
 };
 use magnus::{
-    block::Proc,
     function, gc, method,
     prelude::*,
     typed_data::Obj,
@@ -210,7 +209,7 @@ impl Server {
         }
         let mut result = Ok(());
         for _ in 0..BATCH {
-            let Some(record) = this.batch.borrow_mut().pop() else {
+            let Some(record) = this.next() else {
                 return Ok(());
             };
             result = this.deliver(ruby, owner, record, &mut tally);
@@ -220,6 +219,16 @@ impl Server {
         }
         this.with(|core| core.queue().wake());
         result
+    }
+
+    /// The next record of the batch that is being drained.
+    fn next(&self) -> Option<Record> {
+        let mut batch = self.batch.borrow_mut();
+        let record = batch.pop();
+        if record.is_none() {
+            batch.clear();
+        }
+        record
     }
 
     fn deliver(
@@ -250,12 +259,12 @@ impl Server {
             object.funcall::<_, _, Value>(event::trigger(kind), (string,))
         } else {
             let block: Value = object.ivar_get(event::ivar(kind))?;
-            match Proc::from_value(block) {
-                Some(block) => block.call::<_, Value>((string,)),
-                None if !block.to_bool() => return Ok(()),
-                // A Method, or whatever else can be called.
-                None => block.funcall("call", (string,)),
+            if !block.to_bool() {
+                return Ok(());
             }
+            // As a method, for Proc::call would make an Array of the argument each time. It may be
+            // a Method, too, or whatever else can be called.
+            block.funcall::<_, _, Value>(*CALL, (string,))
         };
         rescue(ruby, object.as_value(), result.map(drop))
     }
@@ -355,6 +364,7 @@ impl Server {
     }
 }
 
+static CALL: LazyId = LazyId::new("call");
 static ACCEPT: LazyId = LazyId::new("accept");
 static SECURED: LazyId = LazyId::new("background_secured");
 static OPENED: LazyId = LazyId::new("background_opened");
