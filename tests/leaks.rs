@@ -1,5 +1,7 @@
 //! No file descriptor is left behind, however connections end. They are counted for the whole
 //! process, so this is one test in a process of its own.
+
+#![allow(clippy::disallowed_methods, reason = "tests have clocks")]
 #![cfg(all(feature = "server", target_os = "linux"))]
 // clippy knows test functions, and not what they share.
 #![allow(clippy::unwrap_used)]

@@ -159,6 +159,21 @@ pub fn profile(version: i64) -> Option<&'static Profile> {
     }
 }
 
+/// What frames look like by themselves, to a caller who judges for himself what a text says and
+/// which code a close frame bears: as em-websocket's framing modules 03, 04, 05 and 07. (Draft 04 is
+/// framed there, although the version is not spoken.)
+pub fn frames(draft: i64) -> Option<&'static Profile> {
+    static FRAMES_04: Profile = Profile { version: 4, masking: Masking::Never, ..BASE_05 };
+    static FRAMES_07: Profile = Profile { checks_text: false, close_codes: false, ..BASE_07 };
+    match draft {
+        3 => Some(&DRAFT_03),
+        4 => Some(&FRAMES_04),
+        5 => Some(&DRAFT_05),
+        7 => Some(&FRAMES_07),
+        _ => None,
+    }
+}
+
 const BASE_75: Profile = Profile {
     version: 75,
     opening: Opening::Echo,

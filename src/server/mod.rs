@@ -6,6 +6,8 @@
 //! [`Delivery::Closed`]. The queue's owner is one thread, woken through a file descriptor; what is
 //! sent through a [`Handle`] may come from any thread.
 
+#![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
+
 mod config;
 mod driver;
 mod events;

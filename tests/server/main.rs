@@ -1,4 +1,6 @@
 //! The server on loopback, driven by clients that were written elsewhere, and by raw sockets.
+
+#![allow(clippy::disallowed_methods, reason = "tests have clocks")]
 #![cfg(feature = "server")]
 // clippy knows test functions, and not what they share.
 #![allow(clippy::unwrap_used)]

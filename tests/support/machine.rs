@@ -1,6 +1,8 @@
 //! The sans-IO machine of one connection: [`Receiver`] and [`Connection`], put together as a
 //! transport puts them.
 
+#![allow(clippy::disallowed_methods, reason = "tests have clocks")]
+
 use std::time::{Duration, Instant};
 
 use em_websocket::{

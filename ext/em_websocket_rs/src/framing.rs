@@ -7,7 +7,7 @@ use em_websocket::{
     error::ProtocolError,
     protocol::{
         apply_mask,
-        version::{Masking, Profile, DRAFT_03, DRAFT_05, DRAFT_76, RFC_6455},
+        version::{self, Profile, DRAFT_76},
         Event, Limits, Opcode, PeerClose, Receiver, Sender,
     },
 };
@@ -15,20 +15,10 @@ use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RStrin
 
 use crate::{bytes, error};
 
-/// Draft 04, as em-websocket frames it. The version itself is not spoken.
-static FRAMES_04: Profile = Profile { version: 4, masking: Masking::Never, ..DRAFT_05 };
-
-/// What a text says, and which code a close frame bears, is for whoever gets the message to judge.
-static FRAMES_07: Profile = Profile { checks_text: false, close_codes: false, ..RFC_6455 };
-
-fn frames(ruby: &Ruby, draft: u16) -> Result<&'static Profile, Error> {
-    match draft {
-        3 => Ok(&DRAFT_03),
-        4 => Ok(&FRAMES_04),
-        5 => Ok(&DRAFT_05),
-        7 => Ok(&FRAMES_07),
-        _ => Err(Error::new(ruby.exception_arg_error(), format!("no frames of draft {draft}"))),
-    }
+fn frames(ruby: &Ruby, draft: i64) -> Result<&'static Profile, Error> {
+    version::frames(draft).ok_or_else(|| {
+        Error::new(ruby.exception_arg_error(), format!("no frames of draft {draft}"))
+    })
 }
 
 /// `Native::Framing`.
@@ -36,7 +26,7 @@ fn frames(ruby: &Ruby, draft: u16) -> Result<&'static Profile, Error> {
 pub(crate) struct Framing(RefCell<Receiver>);
 
 impl Framing {
-    fn new(ruby: &Ruby, draft: u16) -> Result<Self, Error> {
+    fn new(ruby: &Ruby, draft: i64) -> Result<Self, Error> {
         Ok(Self(RefCell::new(Receiver::new(frames(ruby, draft)?, Limits::default()))))
     }
 
@@ -74,7 +64,7 @@ impl Framing {
     }
 
     /// `{type => number}`.
-    fn frame_types(ruby: &Ruby, draft: u16) -> Result<RHash, Error> {
+    fn frame_types(ruby: &Ruby, draft: i64) -> Result<RHash, Error> {
         let opcodes = frames(ruby, draft)?.opcodes;
         let types = ruby.hash_new();
         for number in 0..0x10 {

@@ -3,6 +3,8 @@
 //! Nothing in it calls back: `receive` returns what the bytes amount to, and every other method
 //! the bytes to be sent.
 
+#![allow(clippy::disallowed_methods, reason = "it is the protocol's clock")]
+
 use std::{cell::RefCell, time::Instant};
 
 use em_websocket::{
