@@ -31,6 +31,7 @@ module EventMachine
         @outbound_limit = options[:outbound_limit] || 0
         @max_message_size = options[:max_message_size] if options[:max_message_size]
         @strict = options[:strict] ? true : false
+        @compression = options[:compression] || false
         @handler = nil
         debug [:initialize]
       end
@@ -338,27 +339,31 @@ module EventMachine
       private
 
       def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy, strict: strict?)
-        handshake.callback do |response, handler_class|
-          debug [:accepting_ws_version, handshake.protocol_version]
-          debug [:upgrade_response, response]
-          send_data(response)
-          @handler = handler_class.new(self, @debug)
-          @handshake = nil
-          trigger_on_open(handshake)
-          # The first frames may have come with the request.
-          @handler.receive_data(handshake.rest) unless handshake.rest.empty?
-        end
-        handshake.errback do |error|
-          debug [:error, error]
-          begin
-            trigger_on_error(error)
-          ensure
-            send_data(handshake.refusal) if handshake.refusal
-            close_connection_after_writing
-          end
-        end
+        handshake = Handshake.new(@secure || @secure_proxy,
+                                  strict: strict?, compression: @compression)
+        handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
+        handshake.errback { |error| handshake_refused(handshake, error) }
         handshake
+      end
+
+      def handshake_accepted(handshake, response, handler_class)
+        debug [:accepting_ws_version, handshake.protocol_version]
+        debug [:upgrade_response, response]
+        send_data(response)
+        @handler = handler_class.new(self, @debug)
+        @handler.compress(handshake.deflate) if handshake.deflate
+        @handshake = nil
+        trigger_on_open(handshake)
+        # The first frames may have come with the request.
+        @handler.receive_data(handshake.rest) unless handshake.rest.empty?
+      end
+
+      def handshake_refused(handshake, error)
+        debug [:error, error]
+        trigger_on_error(error)
+      ensure
+        send_data(handshake.refusal) if handshake.refusal
+        close_connection_after_writing
       end
 
       def close_websocket_private(code, body)

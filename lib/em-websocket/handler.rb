@@ -29,6 +29,14 @@ module EventMachine
         @events = []
       end
 
+      # Messages are compressed from now on, as the opening handshake agreed.
+      #
+      # @api private
+      # @param deflate [Native::Deflate]
+      def compress(deflate)
+        @protocol.compress(deflate)
+      end
+
       # @return [Symbol] `:connected`, `:closing` or `:closed`
       def state
         @protocol.state

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "compression"
 require_relative "handler"
 require_relative "native"
 
@@ -26,9 +27,10 @@ module EventMachine
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
       # @param strict [Boolean] whether a plain HTTP request gets an answer (426)
-      def initialize(secure, strict: false)
+      # @param compression [Boolean, Hash] as the option of {WebSocket.run}
+      def initialize(secure, strict: false, compression: false)
         @secure = secure ? true : false
-        @native = Native::Handshake.new(@secure, strict)
+        @native = Native::Handshake.new(@secure, strict, Compression.of(compression))
       end
 
       # Takes the next bytes of the request, however they are cut.
@@ -88,6 +90,12 @@ module EventMachine
       # @return [String, nil]
       attr_reader :rest
 
+      # How messages are compressed, where that was agreed to.
+      #
+      # @api private
+      # @return [Native::Deflate, nil]
+      attr_reader :deflate
+
       # The HTTP answer to a refused request, where it gets one.
       #
       # @api private
@@ -107,7 +115,7 @@ module EventMachine
         @deferred_status = :succeeded
       end
 
-      def conclude(first, response, rest = nil)
+      def conclude(first, response, rest = nil, deflate = nil)
         if first.is_a?(HandshakeError)
           @refusal = response
           fail(first)
@@ -115,6 +123,7 @@ module EventMachine
           @request = first
           @protocol_version = first.protocol_version
           @rest = rest
+          @deflate = deflate
           succeed(response, Handler.klass_factory(@protocol_version))
         end
       end

@@ -34,6 +34,9 @@ module EventMachine
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit
       # @option options [Integer] :max_message_size ({.max_message_size}) bytes
+      # @option options [Boolean, Hash] :compression (false) permessage-deflate (RFC 7692), for
+      #   clients that offer it; a Hash has some of `:level` (0 to 9; 3), `:threshold` (bytes; 860),
+      #   `:context_takeover` (true), `:window_bits` (8 to 15; 15), `:memory_level` (1 to 9; 8)
       # @option options [Boolean] :strict (false) refuse frames without a mask (RFC 6455 section
       #   5.1), and answer plain HTTP requests with 426
       # @option options [Boolean] :debug (false) print what happens
@@ -42,14 +45,19 @@ module EventMachine
       # @return [Integer] what EM.stop_server and EM.get_sockname take
       # @raise [RuntimeError] if the reactor is not running, or the address cannot be listened on
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if no TLS server can be made of
-      #   the `:tls_options`
+      #   the `:tls_options`, or `:compression` asks for what there is not
       def run(options, &block)
         Background.start(options, block).signature
       end
 
       # Stops the reactor. Every open connection gets its `onclose`.
       def stop
-        puts "Terminating WebSocket Server"
+        begin
+          puts "Terminating WebSocket Server"
+        rescue ThreadError
+          # In a trap amid another write to the same stream: the line is lost, the stop is not.
+          nil
+        end
         EventMachine.stop
       end
     end
@@ -62,15 +70,14 @@ module EventMachine
       #
       # @param signature [Integer]
       def stop_server(signature)
-        server = Background[signature]
-        server ? server.stop_listening : super
+        # EventMachine ends the process over a signature that it does not know.
+        Background.signature?(signature) ? Background[signature]&.stop_listening : super
       end
 
       # @param signature [Integer]
       # @return [String, nil] the address that is listened on, packed
       def get_sockname(signature)
-        server = Background[signature]
-        server ? server.sockname : super
+        Background.signature?(signature) ? Background[signature]&.sockname : super
       end
 
       # @return [Integer] EventMachine's own connections and servers, and those in the background

@@ -7,7 +7,7 @@ require "socket"
 # A WebSocket client over a plain blocking socket, for any row of the drafts' table. It does what
 # it is told, right or wrong, and waits for nothing longer than TIMEOUT.
 class RawClient
-  Frame = Struct.new(:type, :payload, :last, keyword_init: true)
+  Frame = Struct.new(:type, :payload, :last, :reserved, keyword_init: true)
 
   TIMEOUT = 8
   MASKING_KEY = "\x37\xFA\x21\x3D".b.freeze
@@ -193,7 +193,8 @@ class RawClient
     raise "the server masked a frame" if second & 0x80 != 0
 
     type = draft.opcodes.key(first & 0x0F) || raise("unknown opcode in #{first.to_s(16)}")
-    Frame.new(type: type, payload: read_exactly(length), last: first >> 7 == draft.last_bit)
+    Frame.new(type: type, payload: read_exactly(length), last: first >> 7 == draft.last_bit,
+              reserved: first & 0x70)
   end
 
   def eof_now?

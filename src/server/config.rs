@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
 
-use crate::protocol::{handshake, Limits};
+use crate::protocol::{deflate, handshake, Limits};
 
 /// What one connection is told to be, once the application has seen it accepted.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct ConnectionOptions {
     /// Whether bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
     /// without any protocol.
     pub raw: bool,
+    /// Agrees to permessage-deflate where the client offers it; off by default.
+    pub compression: Option<deflate::Config>,
     /// Whether a plain HTTP request gets an answer (426); off by default.
     pub answers_plain_http: bool,
     /// Whether the application is told when TLS is established, and nothing is read until it has
@@ -40,6 +42,7 @@ impl Default for ConnectionOptions {
             tls: None,
             secure: false,
             raw: false,
+            compression: None,
             answers_plain_http: false,
             announces_tls: false,
             limits: Limits::default(),

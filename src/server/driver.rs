@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::AsyncWrite,
     net::TcpStream,
@@ -19,6 +20,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::{
     config::ConnectionOptions,
+    deferred::{compress, Deferred},
     events::{Batch, Delivery, EventQueue, Opened},
     handle::{hold, write_slices, Cork, Handle, Link},
     stream::{poll_flush_tls, Stream},
@@ -28,7 +30,9 @@ use super::{
 use crate::{
     error::{HandshakeError, ProtocolError},
     protocol::{
+        deflate::{self, Deflater},
         handshake::{self, Handshake, Progress as Opening, Refused},
+        version::Profile,
         Event, Progress, Receiver, Sink,
     },
 };
@@ -47,6 +51,8 @@ pub(crate) struct Ends {
     pub(crate) handle: Handle,
     pub(crate) queue: Arc<EventQueue>,
     pub(crate) connection: u32,
+    /// Whether reading may take long: then it is not done under the queue's lock.
+    pub(crate) inflates: bool,
 }
 
 /// The task of one connection.
@@ -60,6 +66,7 @@ pub(crate) fn drive(
         Stage::Raw
     } else {
         let handshake = Handshake::new(options.secure, options.handshake)
+            .compression(options.compression)
             .answer_plain_http(options.answers_plain_http);
         Stage::Handshake(Box::new(handshake))
     };
@@ -83,6 +90,8 @@ pub(crate) fn drive(
         sleep: None,
         told: false,
         peer_closed: false,
+        compression: options.compression,
+        deflater: None,
         is_busy: false,
         unanswered: None,
         inactive: None,
@@ -106,6 +115,9 @@ struct Driver {
     announces_tls: bool,
     /// Whether the peer's close frame has come: it sends no more.
     peer_closed: bool,
+    /// What was to be agreed to, and who compresses where it was.
+    compression: Option<deflate::Config>,
+    deflater: Option<Box<(Deflater, &'static Profile)>>,
     /// Whether the link wants looking at although nobody asks for it: something waits to be
     /// written, or the connection is being ended.
     is_busy: bool,
@@ -255,11 +267,24 @@ impl Driver {
                 receiver.set_limits(link.limits);
             }
         }
+        let pieces = link.deferred.as_mut().and_then(|deferred| deferred.take());
+        if let (Some(pieces), Some(deflater)) = (pieces, &mut self.deflater) {
+            drop(link);
+            let (deflater, profile) = &mut **deflater;
+            let bytes = compress(pieces, deflater, profile);
+            link = lock(&shared.link);
+            link.out.push(Bytes::from(bytes));
+            if let Some(deferred) = &mut link.deferred {
+                deferred.done();
+            }
+        }
         let mut written = self.flush(&mut link, cx);
         if written && link.late_pong.is_some() {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
         }
+        // What was sent meanwhile has woken this task again.
+        written &= !link.is_deferring();
         self.unanswered = link.connection.poll_timeout();
         self.inactive = link.inactive_at();
         self.is_busy = !written || link.released || link.end != Progress::Stay;
@@ -414,7 +439,15 @@ impl Driver {
                 let accepted = *accepted;
                 handle.0.hold.fetch_or(hold::OPENING, SeqCst);
                 handle.send_raw(&accepted.response, Cork::No);
-                let receiver = Receiver::new(accepted.profile, handle.limits());
+                let mut receiver = Receiver::new(accepted.profile, handle.limits());
+                if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
+                    receiver = receiver.with_deflate(&agreed);
+                    let deflater = Deflater::new(&agreed, &config);
+                    self.deflater = Some(Box::new((deflater, accepted.profile)));
+                    self.ends.inflates = true;
+                    let deferred = Box::new(Deferred::new(config.threshold));
+                    lock(&handle.0.link).deferred = Some(deferred);
+                }
                 let opened = Opened { request: accepted.request, profile: accepted.profile };
                 (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
             }
@@ -524,6 +557,7 @@ impl Driver {
             link.end = Progress::Abort;
             link.fd = None;
             link.socket = None;
+            link.deferred = None;
             link.out.clear();
         }
         self.transport = Transport::Gone;
@@ -577,60 +611,77 @@ fn poll_frames(
 /// peer's close was among them.
 fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) -> bool {
     let shared = &ends.handle.0;
-    let (is_close, pings, link) = ends.queue.append(|batch| {
-        let mut burst = Burst {
-            batch,
-            connection: ends.connection,
-            bytes: 0,
-            messages: 0,
-            pings: Vec::new(),
-            is_close: false,
-        };
-        receive(&mut burst);
-        if burst.messages > 0 {
-            // Before the queue is let go: then it may all be delivered at any moment.
-            shared.queued(burst.bytes, burst.messages);
+    // What is counted late may be delivered before it is counted, and nothing that is sent in answer
+    // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
+    let announce = |found: &Found| {
+        if found.messages > 0 {
+            shared.queued(found.bytes, found.messages);
         }
-        // Nothing that is sent in answer to what came behind a ping may overtake its pong.
-        let link = (!burst.pings.is_empty()).then(|| lock(&shared.link));
-        (burst.is_close, burst.pings, link)
-    });
+        (!found.pings.is_empty()).then(|| lock(&shared.link))
+    };
+    let (found, link) = if ends.inflates {
+        let mut apart = Batch::default();
+        let found = Burst::read(&mut apart, ends.connection, receive);
+        let link = ends.queue.append(|batch| {
+            batch.absorb(apart);
+            announce(&found)
+        });
+        (found, link)
+    } else {
+        ends.queue.append(|batch| {
+            let found = Burst::read(batch, ends.connection, receive);
+            let link = announce(&found);
+            (found, link)
+        })
+    };
     if let Some(mut link) = link {
-        ends.handle.answer_pings(&mut link, pings);
+        ends.handle.answer_pings(&mut link, found.pings);
     }
-    is_close
+    found.is_close
 }
 
 /// What one read completes.
 struct Burst<'a> {
     batch: &'a mut Batch,
     connection: u32,
+    found: Found,
+}
+
+/// What there is to know of it.
+#[derive(Default)]
+struct Found {
     bytes: usize,
     messages: usize,
     pings: Vec<Vec<u8>>,
     is_close: bool,
 }
 
+impl Burst<'_> {
+    fn read(batch: &mut Batch, connection: u32, receive: impl FnOnce(&mut Burst<'_>)) -> Found {
+        let mut burst = Burst { batch, connection, found: Found::default() };
+        receive(&mut burst);
+        burst.found
+    }
+
+    fn count(&mut self, payload: &[u8]) {
+        self.found.bytes += payload.len();
+        self.found.messages += 1;
+    }
+}
+
 impl Sink for Burst<'_> {
     fn event(&mut self, event: Event<'_>) {
         match &event {
             Event::Ping(payload) => {
-                self.pings.push(payload.to_vec());
+                self.found.pings.push(payload.to_vec());
                 self.count(payload);
             }
             Event::Text(payload) | Event::Binary(payload) | Event::Pong(payload) => {
                 self.count(payload);
             }
-            Event::Close(_) => self.is_close = true,
+            Event::Close(_) => self.found.is_close = true,
             Event::Error(_) => {}
         }
         self.batch.push_event(self.connection, event);
-    }
-}
-
-impl Burst<'_> {
-    fn count(&mut self, payload: &[u8]) {
-        self.bytes += payload.len();
-        self.messages += 1;
     }
 }

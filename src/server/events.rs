@@ -185,6 +185,20 @@ impl Batch {
         Span { start, len: bytes.len() as u32 }
     }
 
+    /// Appends another batch.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let offset = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.records.extend(other.records.into_iter().map(|mut record| {
+            if let Delivery::Message(_, span) | Delivery::Close(_, span) | Delivery::Bytes(span) =
+                &mut record.delivery
+            {
+                span.start += offset;
+            }
+            record
+        }));
+    }
+
     /// Forgets what has been read.
     pub fn clear(&mut self) {
         self.records.clear();

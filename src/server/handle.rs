@@ -12,10 +12,12 @@ use std::{
 };
 
 use atomic_waker::AtomicWaker;
+use bytes::Bytes;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
     config::{ConnectionOptions, QueueLimits},
+    deferred::{Deferred, Piece},
     outbound::Outbound,
     runtime,
     tally::lock,
@@ -26,7 +28,7 @@ use crate::{
     protocol::{
         close::{CloseCode, CloseInfo},
         version::Profile,
-        Connection, FrameParts, Limits, PeerClose, Progress, State,
+        Connection, FrameParts, Limits, Opcode, PeerClose, Progress, State,
     },
 };
 
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) out: Outbound,
+    /// What waits before it, on a connection that compresses.
+    pub(crate) deferred: Option<Box<Deferred>>,
     pub(crate) limits: Limits,
     pub(crate) limits_changed: bool,
     pub(crate) end: Progress,
@@ -130,6 +134,7 @@ impl Handle {
             link: Mutex::new(Link {
                 connection: Connection::new(options.close_timeout),
                 out: Outbound::default(),
+                deferred: None,
                 limits: options.limits,
                 limits_changed: false,
                 end: Progress::Stay,
@@ -224,7 +229,7 @@ impl Handle {
 
     /// How many bytes wait to be written.
     pub fn outbound_len(&self) -> usize {
-        lock(&self.0.link).out.len()
+        lock(&self.0.link).waiting_len()
     }
 
     /// Sends a text message. Its bytes must be UTF-8.
@@ -232,7 +237,7 @@ impl Handle {
     /// # Errors
     /// [`UsageError::SendBeforeOpen`], [`UsageError::Closing`].
     pub fn send_text(&self, text: &[u8], cork: Cork) -> Result<Sent, UsageError> {
-        self.send(text, cork, |connection| connection.text(text.len()))
+        self.send(text, cork, Some(Opcode::Text), |connection| connection.text(text.len()))
     }
 
     /// Sends a binary message.
@@ -240,7 +245,7 @@ impl Handle {
     /// # Errors
     /// [`UsageError::SendBinaryBeforeOpen`], [`UsageError::NoBinary`], [`UsageError::Closing`].
     pub fn send_binary(&self, bytes: &[u8], cork: Cork) -> Result<Sent, UsageError> {
-        self.send(bytes, cork, |connection| connection.binary(bytes.len()))
+        self.send(bytes, cork, Some(Opcode::Binary), |connection| connection.binary(bytes.len()))
     }
 
     /// Sends a ping.
@@ -248,7 +253,7 @@ impl Handle {
     /// # Errors
     /// [`UsageError::PingBeforeOpen`], [`UsageError::ControlTooLong`].
     pub fn ping(&self, body: &[u8], cork: Cork) -> Result<Sent, UsageError> {
-        self.send(body, cork, |connection| connection.ping(body.len()))
+        self.send(body, cork, None, |connection| connection.ping(body.len()))
     }
 
     /// Sends a pong.
@@ -256,7 +261,7 @@ impl Handle {
     /// # Errors
     /// [`UsageError::PongBeforeOpen`], [`UsageError::ControlTooLong`].
     pub fn pong(&self, body: &[u8], cork: Cork) -> Result<Sent, UsageError> {
-        self.send(body, cork, |connection| connection.pong(body.len()))
+        self.send(body, cork, None, |connection| connection.pong(body.len()))
     }
 
     /// Sends bytes as they are, beside the protocol.
@@ -273,8 +278,7 @@ impl Handle {
     /// Begins the closing handshake; before the opening one is done, aborts.
     pub fn close(&self, code: Option<CloseCode>, reason: &str) {
         self.change(|link| {
-            let connection = &mut link.connection;
-            link.out.append(|out| connection.close(code, reason, Instant::now(), out))
+            link.append(|connection, out| connection.close(code, reason, Instant::now(), out))
         });
     }
 
@@ -325,10 +329,7 @@ impl Handle {
     /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
     pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
         let close = PeerClose::new(code, body);
-        self.change(|link| {
-            let connection = &mut link.connection;
-            link.out.append(|out| connection.peer_closed(&close, out))
-        });
+        self.change(|link| link.append(|connection, out| connection.peer_closed(&close, out)));
     }
 
     /// For the queue's owner: answers [`Delivery::Error`](super::Delivery::Error) with the draft's
@@ -336,8 +337,7 @@ impl Handle {
     /// what is returned.
     pub fn fail(&self, error: &ProtocolError) -> Progress {
         let mut link = lock(&self.0.link);
-        let Link { connection, out, .. } = &mut *link;
-        let progress = out.append(|out| connection.fail(error, out));
+        let progress = link.append(|connection, out| connection.fail(error, out));
         self.push_out(&mut link);
         progress
     }
@@ -377,13 +377,48 @@ impl Handle {
         &self,
         payload: &[u8],
         cork: Cork,
+        message: Option<Opcode>,
         frame: impl FnOnce(&Connection) -> Result<Option<FrameParts>, UsageError>,
     ) -> Result<Sent, UsageError> {
         let mut link = lock(&self.0.link);
-        match frame(&link.connection)? {
-            Some(parts) => Ok(self.put(&mut link, &[parts.head(), payload, parts.tail()], cork)),
-            None => Ok(Sent::Nothing),
+        let Some(parts) = frame(&link.connection)? else { return Ok(Sent::Nothing) };
+        let Some(opcode) = message.filter(|_| link.compresses(payload.len())) else {
+            return Ok(self.put(&mut link, &[parts.head(), payload, parts.tail()], cork));
+        };
+        let piece = Piece::Message(opcode, Bytes::copy_from_slice(payload));
+        Ok(self.defer(&mut link, piece, parts.head().len() + payload.len(), cork))
+    }
+
+    /// Leaves a piece to the driver.
+    fn defer(&self, link: &mut Link, piece: Piece, len: usize, cork: Cork) -> Sent {
+        if link.is_gone() || self.is_foreign() {
+            return Sent::Bytes(len);
         }
+        link.touch();
+        let is_first = !link.is_deferring() && link.out.is_empty();
+        if let Some(deferred) = &mut link.deferred {
+            deferred.push(piece);
+        }
+        if self.is_over_limit(link) {
+            return Sent::Bytes(len);
+        }
+        if cork == Cork::Yes && is_first {
+            return Sent::Corked(len);
+        }
+        if cork == Cork::No {
+            self.0.attend();
+        }
+        Sent::Bytes(len)
+    }
+
+    /// Aborts a connection for which too much waits.
+    fn is_over_limit(&self, link: &mut Link) -> bool {
+        let is_over = link.outbound_limit.is_some_and(|limit| link.waiting_len() > limit);
+        if is_over {
+            link.end = Progress::Abort;
+            self.0.attend();
+        }
+        is_over
     }
 
     /// Queues bytes, or writes them from where they stand if nothing is before them.
@@ -391,6 +426,9 @@ impl Handle {
         let len = parts.iter().map(|part| part.len()).sum();
         if len == 0 || link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
+        }
+        if link.is_deferring() {
+            return self.defer(link, Piece::Bytes(Bytes::from(parts.concat())), len, cork);
         }
         link.touch();
         let is_first = link.out.is_empty() && !link.blocked;
@@ -407,10 +445,10 @@ impl Handle {
                 return Sent::Bytes(len);
             }
         }
-        if link.outbound_limit.is_some_and(|limit| link.out.len() > limit) {
-            link.end = Progress::Abort;
-            self.0.attend();
-        } else if gather && is_first {
+        if self.is_over_limit(link) {
+            return Sent::Bytes(len);
+        }
+        if gather && is_first {
             return Sent::Corked(len);
         } else if !gather {
             self.push_out(link);
@@ -516,8 +554,43 @@ impl Link {
         self.broken || self.released || self.end == Progress::Abort
     }
 
+    /// How many bytes wait to be written.
+    fn waiting_len(&self) -> usize {
+        self.out.len() + self.deferred.as_ref().map_or(0, |deferred| deferred.len())
+    }
+
+    /// Whether a message of this length is left to the driver, to compress it or to keep its place.
+    fn compresses(&self, len: usize) -> bool {
+        self.deferred.as_ref().is_some_and(|deferred| deferred.wants(len))
+    }
+
+    /// Whether what is sent now has to wait for what is being compressed.
+    pub(crate) fn is_deferring(&self) -> bool {
+        self.deferred.as_ref().is_some_and(|deferred| deferred.is_waiting())
+    }
+
+    /// Lets the connection add to what is sent.
+    fn append(
+        &mut self,
+        append: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Progress,
+    ) -> Progress {
+        let connection = &mut self.connection;
+        match &mut self.deferred {
+            Some(deferred) if deferred.is_waiting() => {
+                let mut bytes = Vec::new();
+                let progress = append(connection, &mut bytes);
+                deferred.push(Piece::Bytes(Bytes::from(bytes)));
+                progress
+            }
+            _ => self.out.append(|out| append(connection, out)),
+        }
+    }
+
     /// Writes what waits; `false` where the driver must see to the rest.
     fn write_directly(&mut self) -> bool {
+        if self.is_deferring() {
+            return false;
+        }
         if self.out.is_empty() || self.blocked {
             return true;
         }

@@ -232,7 +232,12 @@ impl Incoming {
         let Some(stream) = self.stream.take() else { return };
         self.handle.configure(options);
         let counted = self.tally.count(&self.handle);
-        let ends = Ends { handle: self.handle.clone(), queue: Arc::clone(&self.queue), connection };
+        let ends = Ends {
+            handle: self.handle.clone(),
+            queue: Arc::clone(&self.queue),
+            connection,
+            inflates: false,
+        };
         self.runtime.spawn(driver::drive(stream, ends, options, counted));
     }
 }

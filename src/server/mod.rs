@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
 
 mod config;
+mod deferred;
 mod driver;
 mod events;
 mod handle;

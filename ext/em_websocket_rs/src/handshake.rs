@@ -3,38 +3,50 @@
 
 use std::cell::RefCell;
 
-use em_websocket::protocol::handshake::{
-    Handshake, Limits, Progress, Request as Requested, FLASH_POLICY, HEALTHCHECK_RESPONSE,
+use em_websocket::protocol::{
+    deflate::{Agreed, Config},
+    handshake::{
+        Handshake, Limits, Progress, Request as Requested, FLASH_POLICY, HEALTHCHECK_RESPONSE,
+    },
 };
 use magnus::{
     function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RString, Ruby,
     Value,
 };
 
-use crate::{bytes, error};
+use crate::{bytes, error, options::Compression};
 
 /// `Native::Handshake`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Handshake", free_immediately, size)]
-pub(crate) struct NativeHandshake(RefCell<Handshake>);
+pub(crate) struct NativeHandshake {
+    handshake: RefCell<Handshake>,
+    compression: Option<Config>,
+}
 
 impl NativeHandshake {
-    fn new(secure: bool, strict: bool) -> Self {
-        let handshake = Handshake::new(secure, Limits::default()).answer_plain_http(strict);
-        Self(RefCell::new(handshake))
+    fn new(secure: bool, strict: bool, compression: Option<Obj<Compression>>) -> Self {
+        let compression = compression.map(|compression| compression.0);
+        let handshake = Handshake::new(secure, Limits::default())
+            .compression(compression)
+            .answer_plain_http(strict);
+        Self { handshake: RefCell::new(handshake), compression }
     }
 
-    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, response, rest]`; or
+    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, response, rest, Deflate or nil]`; or
     /// `[HandshakeError, response or nil]`.
     fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
-        match bytes::with_bytes(data, |data| this.0.borrow_mut().receive(data)) {
+        match bytes::with_bytes(data, |data| this.handshake.borrow_mut().receive(data)) {
             Progress::Incomplete => Ok(ruby.qnil().as_value()),
             Progress::Healthcheck => Ok(ruby.to_symbol("healthcheck").as_value()),
             Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
             Progress::Accepted(accepted) => {
-                let result = ruby.ary_new_capa(3);
+                let result = ruby.ary_new_capa(4);
                 result.push(Request(accepted.request))?;
                 result.push(bytes::binary(ruby, &accepted.response))?;
                 result.push(bytes::binary(ruby, &accepted.rest))?;
+                let deflate = accepted.deflate.zip(this.compression);
+                result
+                    .push(deflate.map(|(agreed, config)| ruby.obj_wrap(Deflate(agreed, config))))?;
                 Ok(result.as_value())
             }
             Progress::Refused(refused) => {
@@ -46,6 +58,10 @@ impl NativeHandshake {
         }
     }
 }
+
+/// `Native::Deflate`: that compression was agreed to, and how.
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Deflate", free_immediately, size)]
+pub(crate) struct Deflate(pub(crate) Agreed, pub(crate) Config);
 
 /// `Native::Request`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Request", free_immediately, size)]
@@ -106,8 +122,11 @@ fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Handshake", ruby.class_object())?;
-    class.define_singleton_method("new", function!(NativeHandshake::new, 2))?;
+    class.define_singleton_method("new", function!(NativeHandshake::new, 3))?;
     class.define_method("receive", method!(NativeHandshake::receive, 1))?;
+
+    let class = native.define_class("Deflate", ruby.class_object())?;
+    class.undef_default_alloc_func();
 
     let class = native.define_class("Request", ruby.class_object())?;
     class.undef_default_alloc_func();

@@ -1,10 +1,14 @@
-//! `:tls_options`, read once.
+//! `:tls_options` and `:compression`, read once.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf};
 
-use em_websocket::server::tls::{server_config, TlsOptions, TlsServer};
+use em_websocket::{
+    protocol::deflate::Config,
+    server::tls::{server_config, TlsOptions, TlsServer},
+};
 use magnus::{
-    function, method, prelude::*, Error, RArray, RHash, RModule, Ruby, TryConvert, Value,
+    function, method, prelude::*, value::ReprValue, Error, RArray, RHash, RModule, Ruby,
+    TryConvert, Value,
 };
 
 use crate::error;
@@ -70,9 +74,60 @@ fn names(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Vec<String>>, 
     values.into_iter().map(|name| name.funcall("to_s", ())).collect::<Result<_, _>>().map(Some)
 }
 
+/// `Native::Compression`: what `:compression` asks for.
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Compression", free_immediately, size)]
+pub(crate) struct Compression(pub(crate) Config);
+
+impl Compression {
+    /// Of `true`, or a Hash with some of the keys.
+    fn new(ruby: &Ruby, option: Value) -> Result<Self, Error> {
+        let mut config = Config::default();
+        let Some(options) = RHash::from_value(option) else { return Ok(Self(config)) };
+        let known = ["level", "threshold", "context_takeover", "window_bits", "memory_level"];
+        for key in options.funcall::<_, _, RArray>("keys", ())? {
+            let key: String = key.funcall("to_s", ())?;
+            if !known.contains(&key.as_str()) {
+                return Err(argument(ruby, format!("compression: unknown key {key:?}")));
+            }
+        }
+        config.level = number(ruby, options, "level", 0..=9)?.unwrap_or(config.level);
+        config.window_bits =
+            number(ruby, options, "window_bits", 8..=15)?.unwrap_or(config.window_bits);
+        config.memory_level =
+            number(ruby, options, "memory_level", 1..=9)?.unwrap_or(config.memory_level);
+        config.threshold = get(ruby, options, "threshold")?.unwrap_or(config.threshold);
+        let takeover: Option<Value> = options.get(ruby.to_symbol("context_takeover"));
+        config.context_takeover = takeover.map_or(config.context_takeover, ReprValue::to_bool);
+        Ok(Self(config))
+    }
+}
+
+fn number(
+    ruby: &Ruby,
+    options: RHash,
+    key: &str,
+    range: RangeInclusive<u8>,
+) -> Result<Option<u8>, Error> {
+    let Some(number) = get::<i64>(ruby, options, key)? else { return Ok(None) };
+    match u8::try_from(number) {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => Err(argument(
+            ruby,
+            format!("compression: {key} is {number}, not {} to {}", range.start(), range.end()),
+        )),
+    }
+}
+
+fn argument(ruby: &Ruby, text: String) -> Error {
+    Error::new(ruby.exception_arg_error(), text)
+}
+
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("TlsConfig", ruby.class_object())?;
     class.define_singleton_method("new", function!(TlsConfig::new, 1))?;
     class.define_method("warnings", method!(TlsConfig::warnings, 0))?;
+
+    let class = native.define_class("Compression", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Compression::new, 1))?;
     Ok(())
 }

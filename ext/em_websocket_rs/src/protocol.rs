@@ -10,8 +10,8 @@ use std::{cell::RefCell, time::Instant};
 use em_websocket::{
     error::{ProtocolError, UsageError},
     protocol::{
-        close::CloseCode, version, Connection, Event, FrameParts, Limits, PeerClose, Progress,
-        Receiver,
+        close::CloseCode, deflate::Deflater, version, Connection, Event, FrameParts, Limits,
+        Opcode, PeerClose, Progress, Receiver,
     },
 };
 use magnus::{
@@ -19,7 +19,7 @@ use magnus::{
     Symbol, Value,
 };
 
-use crate::{bytes, error, event, handle};
+use crate::{bytes, error, event, handle, handshake::Deflate};
 
 /// `Native::Protocol`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Protocol", free_immediately, size)]
@@ -27,6 +27,7 @@ pub(crate) struct Protocol {
     receiver: RefCell<Receiver>,
     connection: RefCell<Connection>,
     strict: bool,
+    deflater: RefCell<Option<Deflater>>,
     /// What [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
 }
@@ -41,9 +42,21 @@ impl Protocol {
         Ok(Self {
             receiver: RefCell::new(Receiver::new(profile, Limits::default())),
             strict,
+            deflater: RefCell::default(),
             connection: RefCell::new(connection),
             error: RefCell::default(),
         })
+    }
+
+    /// Compresses, and takes compressed messages, as the opening handshake agreed. Must come before
+    /// the first bytes.
+    fn compress(&self, deflate: &Deflate) {
+        let Deflate(agreed, config) = deflate;
+        if let Some(profile) = self.connection.borrow().profile() {
+            let receiver = Receiver::new(profile, Limits::default()).with_deflate(agreed);
+            *self.receiver.borrow_mut() = receiver;
+            *self.deflater.borrow_mut() = Some(Deflater::new(agreed, config));
+        }
     }
 
     /// What the bytes complete, in order: `[:text | :binary | :ping | :pong, String]`,
@@ -97,12 +110,12 @@ impl Protocol {
     /// The frame of a text message, or nil where nothing can be sent any more.
     fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
         let data = handle::text(ruby, data)?;
-        this.frame(ruby, data, |connection, len| connection.text(len))
+        this.message(ruby, data, Opcode::Text, |connection, len| connection.text(len))
     }
 
     fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
         let data = handle::binary(data)?;
-        this.frame(ruby, data, |connection, len| connection.binary(len))
+        this.message(ruby, data, Opcode::Binary, |connection, len| connection.binary(len))
     }
 
     fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
@@ -111,6 +124,30 @@ impl Protocol {
 
     fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
         this.frame(ruby, body, |connection, len| connection.pong(len))
+    }
+
+    /// The frame of a message, compressed where that was agreed to.
+    fn message(
+        &self,
+        ruby: &Ruby,
+        payload: RString,
+        opcode: Opcode,
+        parts: impl FnOnce(&Connection, usize) -> Result<Option<FrameParts>, UsageError>,
+    ) -> Result<Option<RString>, Error> {
+        let mut deflater = self.deflater.borrow_mut();
+        let (Some(deflater), Some(profile)) = (&mut *deflater, self.connection.borrow().profile())
+        else {
+            return self.frame(ruby, payload, parts);
+        };
+        let may_send = parts(&self.connection.borrow(), payload.len())
+            .map_err(|error| error::usage(ruby, &error))?;
+        Ok(may_send.map(|_| {
+            let mut frame = Vec::new();
+            bytes::with_bytes(payload, |payload| {
+                deflater.message(profile, opcode, payload, &mut frame);
+            });
+            bytes::binary(ruby, &frame)
+        }))
     }
 
     /// The pong that answers a ping.
@@ -240,6 +277,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("close_code?", function!(may_be_used, 1))?;
     let class = native.define_class("Protocol", ruby.class_object())?;
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
+    class.define_method("compress", method!(Protocol::compress, 1))?;
     class.define_method("receive", method!(Protocol::receive, 3))?;
     class.define_method("text", method!(Protocol::text, 1))?;
     class.define_method("binary", method!(Protocol::binary, 1))?;

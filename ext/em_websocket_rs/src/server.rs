@@ -18,7 +18,7 @@ use crate::{
     bytes, error, event,
     handle::{Connection, Corked},
     handshake::Request,
-    options::TlsConfig,
+    options::{Compression, TlsConfig},
 };
 
 /// Records in one drain; then EventMachine's timers and other sockets have their turn.
@@ -174,6 +174,7 @@ impl Server {
         this: &Self,
         connection: &Connection,
         tls: Option<Obj<TlsConfig>>,
+        compression: Option<Obj<Compression>>,
         outbound_limit: usize,
         traits: RArray,
     ) {
@@ -187,6 +188,7 @@ impl Server {
         limits.require_masked = is("strict");
         let options = ConnectionOptions {
             tls: tls.map(|tls| tls.server().config.clone()),
+            compression: compression.map(|compression| compression.0),
             secure: is("secure"),
             raw: is("raw"),
             answers_plain_http: is("strict"),
@@ -436,7 +438,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("connections", method!(Server::connections, 0))?;
     class.define_method("size", method!(Server::size, 0))?;
     class.define_method("adopt", method!(Server::adopt, 2))?;
-    class.define_method("start", method!(Server::start, 4))?;
+    class.define_method("start", method!(Server::start, 5))?;
     class.define_method("drain", method!(Server::drain, 1))?;
     Ok(())
 }

@@ -40,6 +40,11 @@ module EventMachine
           @servers[signature]
         end
 
+        # @return [Boolean] whether a signature is of this library, its server there or gone
+        def signature?(signature)
+          signature.is_a?(Integer) && signature > FIRST_SIGNATURE
+        end
+
         # @return [Integer] the connections of all servers
         def connection_count
           @servers.each_value.sum(&:connection_count)
@@ -101,6 +106,7 @@ module EventMachine
         @options = options
         @block = block
         self.class.tls_config(options[:tls_options] || {}) if options[:secure]
+        Compression.of(options[:compression])
         @native = Native::Server.bind(options[:host], Integer(options[:port]))
         @signature = self.class.next_signature
         @address = @native.local
@@ -183,6 +189,8 @@ module EventMachine
         return if @ended || @native.listening? || !@native.size.zero? || @native.waiting?
 
         @reactor&.detach
+        # EventMachine does not call unbind on what it had not begun to watch yet.
+        ended
       end
     end
 

@@ -67,6 +67,11 @@ module EventMachine
           @native ? @native.closed? : super
         end
 
+        # @return [Boolean] false: its bytes are read here
+        def watch_only?
+          @native ? false : super
+        end
+
         # Sends a file's bytes as they are.
         #
         # @param filename [String]
@@ -196,7 +201,8 @@ module EventMachine
           @native.limit(max_frame_size, max_message_size)
           @native.close_timeout = close_timeout
           @native_started = true
-          server.start(@native, @native_tls, @outbound_limit.to_i, background_traits)
+          server.start(@native, @native_tls, Compression.of(@compression), @outbound_limit.to_i,
+                       background_traits)
         end
 
         # TLS is established.
