@@ -394,26 +394,25 @@ impl Handle {
         if link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
         }
+        if self.is_over_limit(link, len) {
+            return Sent::Bytes(0);
+        }
         link.touch();
         let is_first = !link.is_deferring() && link.out.is_empty();
         if let Some(deferred) = &mut link.deferred {
             deferred.push(piece);
         }
-        if self.is_over_limit(link) {
-            return Sent::Bytes(len);
-        }
         if cork == Cork::Yes && is_first {
             return Sent::Corked(len);
         }
-        if cork == Cork::No {
-            self.0.attend();
-        }
+        // The driver may have taken what was before it already.
+        self.0.attend();
         Sent::Bytes(len)
     }
 
-    /// Aborts a connection for which too much waits.
-    fn is_over_limit(&self, link: &mut Link) -> bool {
-        let is_over = link.outbound_limit.is_some_and(|limit| link.waiting_len() > limit);
+    /// Aborts the connection where these bytes, with those that wait, are more than may wait.
+    fn is_over_limit(&self, link: &mut Link, len: usize) -> bool {
+        let is_over = link.outbound_limit.is_some_and(|limit| link.waiting_len() + len > limit);
         if is_over {
             link.end = Progress::Abort;
             self.0.attend();
@@ -430,6 +429,9 @@ impl Handle {
         if link.is_deferring() {
             return self.defer(link, Piece::Bytes(Bytes::from(parts.concat())), len, cork);
         }
+        if self.is_over_limit(link, len) {
+            return Sent::Bytes(0);
+        }
         link.touch();
         let is_first = link.out.is_empty() && !link.blocked;
         let gather = cork == Cork::Yes && len < LARGE;
@@ -444,9 +446,6 @@ impl Handle {
                 link.broken = true;
                 return Sent::Bytes(len);
             }
-        }
-        if self.is_over_limit(link) {
-            return Sent::Bytes(len);
         }
         if gather && is_first {
             return Sent::Corked(len);
