@@ -48,5 +48,7 @@ RSpec.configure do |config|
     leftover.reject! { |thread| thread.inspect.include?("timeout.rb") }
     raise "an example left threads: #{leftover.inspect}" if leftover.any?
     raise "an example left a running reactor" if EM.reactor_running?
+    # What follows would take the way of the raw bytes.
+    raise "an example left a hook of Connection's overridden" if overridden?
   end
 end

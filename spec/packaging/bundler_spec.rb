@@ -82,7 +82,8 @@ RSpec.describe "the gem em-websocket of this repository", :ours, timeout: 90 do
 
         expect(jekyll.stop).to be_success
         expect(client).to be_eof
-        expect(jekyll.errors).to be_empty
+        # Other gems may warn of what Ruby will leave out of its library some day.
+        expect(jekyll.errors.lines.grep(/em[-_]websocket/i)).to be_empty
       end
       expect(features).to be_of_this_library
     end

@@ -222,6 +222,15 @@ module Serving
 
   def event_names = events.drain.map(&:name)
 
+  # Whether a hook of the class of all connections is the application's.
+  def overridden?
+    return false if UPSTREAM
+
+    overrides = EM::WebSocket::Overrides
+    hooks = overrides::RAW + overrides::TRIGGERS
+    overrides.any?(EM::WebSocket::Connection.allocate, hooks)
+  end
+
   # The connection's object, once it is open.
   def open_connection = server.connection.tap { next_event(:open) }
 

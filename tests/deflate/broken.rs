@@ -1,8 +1,11 @@
 //! Messages that are no text, or no DEFLATE.
 
-use em_websocket::{error::ProtocolError, protocol::close::CloseCode};
+use em_websocket::{
+    error::ProtocolError,
+    protocol::{close::CloseCode, deflate::Agreed, Limits},
+};
 
-use super::{compressed, hear, hear_cut, receiver, support, text, Peer};
+use super::{compressed, hear, hear_cut, receiver, receiver_with, support, text, Peer};
 use support::{machine::Seen, Kind, RFC_6455};
 
 /// Texts that are bad at their last byte, and not before (the cases of Autobahn's 6.4, and more).
@@ -62,6 +65,23 @@ fn a_character_may_be_cut_by_fragments_and_blocks_but_not_by_the_end() {
     assert_eq!(hear(&mut receiver(), &text(&cut)), INVALID);
     let binary = [Seen::Binary(b"\xf0\x9f\x98".to_vec())];
     assert_eq!(hear(&mut receiver(), &compressed(Kind::Binary, true, &cut)), binary);
+}
+
+/// Which of two errors it is that ends a message depends on where they stand, not on the cuts.
+#[test]
+fn what_is_behind_the_limit_is_not_judged() {
+    let limits = Limits { message: 10, ..Limits::default() };
+    let too_long = Seen::Error(ProtocolError::MessageTooLong(11));
+    for (bad, expected) in [(5, &INVALID[0]), (9, &INVALID[0]), (11, &too_long), (15, &too_long)] {
+        let mut message = [b'a'; 20];
+        message[bad] = 0xff;
+        let frame = text(&Peer::new(true).message(&message));
+        for cuts in [&[frame.len()][..], &[1], &[8, 3]] {
+            let mut receiver = receiver_with(RFC_6455, &Agreed::default(), limits);
+            let seen = hear_cut(&mut receiver, &frame, cuts);
+            assert_eq!(seen, [expected.clone()], "{bad} {cuts:?}");
+        }
+    }
 }
 
 /// Payloads that cannot be inflated.

@@ -49,7 +49,8 @@ impl Inflater {
         let mut room = input.len().saturating_mul(4).clamp(256, MAX_STEP);
         loop {
             let before = message.bytes.len();
-            // One byte more than fits shows that there are too many.
+            // One byte more than fits shows that there are too many; a second would be judged
+            // before it is known to be.
             room = room.min(limit.saturating_sub(before).saturating_add(1));
             message.make_room(room, limit);
             message.bytes.resize(before + room, 0);
@@ -57,10 +58,8 @@ impl Inflater {
             input = &input[step.taken..];
             message.bytes.truncate(before + step.made);
 
-            let is_too_long = message.bytes.len() > limit;
-            message.bytes.truncate(limit.max(before));
             message.judge()?;
-            if is_too_long {
+            if message.bytes.len() > limit {
                 return Err(ProtocolError::MessageTooLong(limit.saturating_add(1)));
             }
             match step.result {
