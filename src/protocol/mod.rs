@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows a socket, a thread or a clock: bytes and a `now` come in, events and bytes
 //! go out. [`handshake`] is the opening; [`Receiver`] and [`Sender`] are the two halves after it;
-//! [`Connection`] is both together, for a caller who holds the bytes in one place. What the
-//! versions do differently stands in [`version`], nowhere else.
+//! [`Connection`] is both together, for a caller who holds the bytes in one place; [`deflate`]
+//! compresses. What the versions do differently stands in [`version`], nowhere else.
 
 pub mod close;
 mod connection;

@@ -63,14 +63,16 @@ impl Inflater {
                 return Err(ProtocolError::MessageTooLong(limit.saturating_add(1)));
             }
             match step.result {
-                Ok(Status::StreamEnd) => self.restart(),
+                Ok(Status::StreamEnd) => {
+                    self.restart();
+                    if input.is_empty() {
+                        return Ok(());
+                    }
+                }
                 // There was room left: nothing that the input makes is held back.
                 Ok(_) if step.made < room && input.is_empty() => return Ok(()),
                 Ok(_) if step.made > 0 || step.taken > 0 => room = (room * 2).min(MAX_STEP),
                 _ => return Err(ProtocolError::InvalidDeflate),
-            }
-            if self.is_between_blocks && input.is_empty() {
-                return Ok(());
             }
         }
     }
