@@ -13,6 +13,7 @@ mod deferred;
 mod driver;
 mod events;
 mod handle;
+mod link;
 mod listener;
 mod outbound;
 mod runtime;

@@ -79,7 +79,7 @@ fn what_is_behind_the_limit_is_not_judged() {
         for cuts in [&[frame.len()][..], &[1], &[8, 3]] {
             let mut receiver = receiver_with(RFC_6455, &Agreed::default(), limits);
             let seen = hear_cut(&mut receiver, &frame, cuts);
-            assert_eq!(seen, [expected.clone()], "{bad} {cuts:?}");
+            assert_eq!(seen, std::slice::from_ref(expected), "{bad} {cuts:?}");
         }
     }
 }

@@ -102,3 +102,9 @@ const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
 const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Deflater>();
+    is_send::<Inflater>();
+};

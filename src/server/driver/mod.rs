@@ -2,11 +2,11 @@
 
 use std::{
     future::Future,
-    io, mem,
+    mem,
     panic::{catch_unwind, AssertUnwindSafe},
     pin::Pin,
     sync::{atomic::Ordering::SeqCst, Arc},
-    task::{ready, Context, Poll},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -18,22 +18,26 @@ use tokio::{
 };
 use tokio_rustls::{Accept, TlsAcceptor};
 
+mod opening;
+mod reading;
+
+use self::reading::{poll_frames, Read};
 use super::{
     config::ConnectionOptions,
-    deferred::{compress, Deferred},
-    events::{Batch, Delivery, EventQueue, Opened},
-    handle::{hold, write_slices, Cork, Handle, Link},
+    deferred::compress,
+    events::{Delivery, EventQueue},
+    handle::Handle,
+    link::{hold, write_slices, Link},
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
-    tls::TlsSession,
 };
 use crate::{
     error::{HandshakeError, ProtocolError},
     protocol::{
         deflate::{self, Deflater},
-        handshake::{self, Handshake, Progress as Opening, Refused},
+        handshake::{Handshake, Progress as Opening, Refused},
         version::Profile,
-        Event, Progress, Receiver, Sink,
+        Event, Progress, Receiver,
     },
 };
 
@@ -210,33 +214,6 @@ impl Driver {
                     }
                 },
             }
-        }
-    }
-
-    fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
-        let Transport::Accepting(accept) = &mut self.transport else {
-            return Step::On;
-        };
-        if lock(&self.ends.handle.0.link).end != Progress::Stay {
-            return Step::End;
-        }
-        match Pin::new(accept).poll(cx) {
-            Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(stream)) => {
-                let session = TlsSession::of(stream.get_ref().1);
-                self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
-                lock(&self.ends.handle.0.link).tls = Some(Box::new(session));
-                if matches!(self.stage, Stage::Raw) {
-                    self.opening_deadline = None;
-                }
-                if self.announces_tls {
-                    self.ends.handle.0.hold.fetch_or(hold::SECURING, SeqCst);
-                    let connection = self.ends.connection;
-                    self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
-                }
-                Step::On
-            }
-            Poll::Ready(Err(_)) => Step::End,
         }
     }
 
@@ -430,58 +407,6 @@ impl Driver {
         }
     }
 
-    /// Answers an opening handshake, as far as it is known.
-    fn answer(&mut self, opening: Opening) {
-        let handle = &self.ends.handle;
-        let (stage, delivery) = match opening {
-            Opening::Incomplete => return,
-            Opening::Accepted(accepted) => {
-                let accepted = *accepted;
-                handle.0.hold.fetch_or(hold::OPENING, SeqCst);
-                handle.send_raw(&accepted.response, Cork::No);
-                let mut receiver = Receiver::new(accepted.profile, handle.limits());
-                if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
-                    receiver = receiver.with_deflate(&agreed);
-                    let deflater = Deflater::new(&agreed, &config);
-                    self.deflater = Some(Box::new((deflater, accepted.profile)));
-                    self.ends.inflates = true;
-                    let deferred = Box::new(Deferred::new(config.threshold));
-                    lock(&handle.0.link).deferred = Some(deferred);
-                }
-                let opened = Opened { request: accepted.request, profile: accepted.profile };
-                (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
-            }
-            Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
-            Opening::Healthcheck => {
-                handle.refuse(Some(handshake::HEALTHCHECK_RESPONSE));
-                self.stage = Stage::Over;
-                return;
-            }
-            Opening::FlashPolicy => {
-                handle.refuse(Some(handshake::FLASH_POLICY));
-                self.stage = Stage::Over;
-                return;
-            }
-        };
-        self.opening_deadline = None;
-        self.stage = stage;
-        let connection = self.ends.connection;
-        self.ends.queue.append(|batch| batch.push(connection, delivery));
-    }
-
-    /// The application has been told of the opening: what came behind it is read first.
-    fn begin_frames(&mut self) {
-        let Stage::Opening(mut receiver, mut rest) = mem::replace(&mut self.stage, Stage::Over)
-        else {
-            return;
-        };
-        receiver.set_limits(self.ends.handle.limits());
-        self.peer_closed = feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
-        if !receiver.is_done() {
-            self.stage = Stage::Frames(receiver);
-        }
-    }
-
     /// Sleeps until the next deadline, or does what one wants that has passed.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
         let deadlines =
@@ -562,126 +487,5 @@ impl Driver {
         }
         self.transport = Transport::Gone;
         self.tell_closed();
-    }
-}
-
-/// What one read brought.
-enum Read {
-    Some,
-    /// Bytes, and the peer's close among them.
-    Close,
-    Opening(Opening),
-    End,
-}
-
-impl From<Option<Option<Opening>>> for Read {
-    fn from(read: Option<Option<Opening>>) -> Self {
-        match read {
-            None => Self::End,
-            Some(None) => Self::Some,
-            Some(Some(opening)) => Self::Opening(opening),
-        }
-    }
-}
-
-/// Reads frames once: into their own buffer where a large payload is under way.
-fn poll_frames(
-    stream: &mut Stream,
-    receiver: &mut Receiver,
-    ends: &Ends,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<Read>> {
-    if let Some((buffer, limit)) = receiver.buffer() {
-        let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
-        if len == 0 {
-            return Poll::Ready(Ok(Read::End));
-        }
-        let is_close = feed(ends, |sink| receiver.received(len, sink));
-        return Poll::Ready(Ok(if is_close { Read::Close } else { Read::Some }));
-    }
-    let read = stream.poll_read(cx, |bytes| feed(ends, |sink| receiver.receive(bytes, sink)));
-    read.map_ok(|read| match read {
-        None => Read::End,
-        Some(true) => Read::Close,
-        Some(false) => Read::Some,
-    })
-}
-
-/// Lets a receiver put its events into the queue, counts them, and answers pings. Whether the
-/// peer's close was among them.
-fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) -> bool {
-    let shared = &ends.handle.0;
-    // What is counted late may be delivered before it is counted, and nothing that is sent in answer
-    // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
-    let announce = |found: &Found| {
-        if found.messages > 0 {
-            shared.queued(found.bytes, found.messages);
-        }
-        (!found.pings.is_empty()).then(|| lock(&shared.link))
-    };
-    let (found, link) = if ends.inflates {
-        let mut apart = Batch::default();
-        let found = Burst::read(&mut apart, ends.connection, receive);
-        let link = ends.queue.append(|batch| {
-            batch.absorb(apart);
-            announce(&found)
-        });
-        (found, link)
-    } else {
-        ends.queue.append(|batch| {
-            let found = Burst::read(batch, ends.connection, receive);
-            let link = announce(&found);
-            (found, link)
-        })
-    };
-    if let Some(mut link) = link {
-        ends.handle.answer_pings(&mut link, found.pings);
-    }
-    found.is_close
-}
-
-/// What one read completes.
-struct Burst<'a> {
-    batch: &'a mut Batch,
-    connection: u32,
-    found: Found,
-}
-
-/// What there is to know of it.
-#[derive(Default)]
-struct Found {
-    bytes: usize,
-    messages: usize,
-    pings: Vec<Vec<u8>>,
-    is_close: bool,
-}
-
-impl Burst<'_> {
-    fn read(batch: &mut Batch, connection: u32, receive: impl FnOnce(&mut Burst<'_>)) -> Found {
-        let mut burst = Burst { batch, connection, found: Found::default() };
-        receive(&mut burst);
-        burst.found
-    }
-
-    fn count(&mut self, payload: &[u8]) {
-        self.found.bytes += payload.len();
-        self.found.messages += 1;
-    }
-}
-
-impl Sink for Burst<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        match &event {
-            Event::Ping(payload) => {
-                self.found.pings.push(payload.to_vec());
-                self.count(payload);
-            }
-            Event::Text(payload) | Event::Binary(payload) | Event::Pong(payload) => {
-                self.count(payload);
-            }
-            Event::Close(_) => self.found.is_close = true,
-            Event::Error(_) => {}
-        }
-        self.batch.push_event(self.connection, event);
     }
 }

@@ -1,0 +1,108 @@
+//! A driver's beginning: TLS, the opening handshake, and the wait for the application.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::atomic::Ordering::SeqCst,
+    task::{Context, Poll},
+};
+
+use super::{reading::feed, Driver, Stage, Step, Transport};
+use crate::{
+    protocol::{
+        deflate::Deflater,
+        handshake::{self, Progress as Opening},
+        Progress, Receiver,
+    },
+    server::{
+        deferred::Deferred,
+        events::{Delivery, Opened},
+        handle::Cork,
+        link::hold,
+        stream::Stream,
+        tally::lock,
+        tls::TlsSession,
+    },
+};
+
+impl Driver {
+    pub(super) fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
+        let Transport::Accepting(accept) = &mut self.transport else {
+            return Step::On;
+        };
+        if lock(&self.ends.handle.0.link).end != Progress::Stay {
+            return Step::End;
+        }
+        match Pin::new(accept).poll(cx) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(stream)) => {
+                let session = TlsSession::of(stream.get_ref().1);
+                self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
+                lock(&self.ends.handle.0.link).tls = Some(Box::new(session));
+                if matches!(self.stage, Stage::Raw) {
+                    self.opening_deadline = None;
+                }
+                if self.announces_tls {
+                    self.ends.handle.0.hold.fetch_or(hold::SECURING, SeqCst);
+                    let connection = self.ends.connection;
+                    self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
+                }
+                Step::On
+            }
+            Poll::Ready(Err(_)) => Step::End,
+        }
+    }
+
+    /// Answers an opening handshake, as far as it is known.
+    pub(super) fn answer(&mut self, opening: Opening) {
+        let handle = &self.ends.handle;
+        let (stage, delivery) = match opening {
+            Opening::Incomplete => return,
+            Opening::Accepted(accepted) => {
+                let accepted = *accepted;
+                handle.0.hold.fetch_or(hold::OPENING, SeqCst);
+                handle.send_raw(&accepted.response, Cork::No);
+                let mut receiver = Receiver::new(accepted.profile, handle.limits());
+                if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
+                    receiver = receiver.with_deflate(&agreed);
+                    let deflater = Deflater::new(&agreed, &config);
+                    self.deflater = Some(Box::new((deflater, accepted.profile)));
+                    self.ends.inflates = true;
+                    let deferred = Box::new(Deferred::new(config.threshold));
+                    lock(&handle.0.link).deferred = Some(deferred);
+                }
+                let opened = Opened { request: accepted.request, profile: accepted.profile };
+                (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
+            }
+            Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
+            Opening::Healthcheck => {
+                handle.refuse(Some(handshake::HEALTHCHECK_RESPONSE));
+                self.stage = Stage::Over;
+                return;
+            }
+            Opening::FlashPolicy => {
+                handle.refuse(Some(handshake::FLASH_POLICY));
+                self.stage = Stage::Over;
+                return;
+            }
+        };
+        self.opening_deadline = None;
+        self.stage = stage;
+        let connection = self.ends.connection;
+        self.ends.queue.append(|batch| batch.push(connection, delivery));
+    }
+
+    /// The application has been told of the opening: what came behind it is read first.
+    pub(super) fn begin_frames(&mut self) {
+        let Stage::Opening(mut receiver, mut rest) = mem::replace(&mut self.stage, Stage::Over)
+        else {
+            return;
+        };
+        receiver.set_limits(self.ends.handle.limits());
+        self.peer_closed = feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
+        if !receiver.is_done() {
+            self.stage = Stage::Frames(receiver);
+        }
+    }
+}

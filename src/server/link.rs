@@ -1,0 +1,261 @@
+//! What the handles and the driver of one connection share.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    os::fd::RawFd,
+    sync::{
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst},
+        Mutex,
+    },
+    time::{Duration, Instant},
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{
+    config::{ConnectionOptions, QueueLimits},
+    deferred::{Deferred, Piece},
+    outbound::Outbound,
+    runtime,
+    tls::TlsSession,
+};
+use crate::protocol::{Connection, Limits, Progress};
+
+/// Why a connection is not read.
+pub(crate) mod hold {
+    /// The application has not seen `onopen` return.
+    pub(crate) const OPENING: u8 = 1;
+    /// The application paused it.
+    pub(crate) const PAUSED: u8 = 2;
+    /// Too much waits for the application already.
+    pub(crate) const FULL: u8 = 4;
+    /// The application has not agreed to the peer's certificate.
+    pub(crate) const SECURING: u8 = 8;
+}
+/// What the handles and the driver of one connection share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) link: Mutex<Link>,
+    /// Wakes the driver.
+    pub(crate) waker: AtomicWaker,
+    /// Whether anything in the link wants the driver, which does not lock it otherwise.
+    pub(crate) attention: AtomicBool,
+    /// The reasons for not reading, as bits of [`hold`].
+    pub(crate) hold: AtomicU8,
+    pub(crate) waiting_bytes: AtomicUsize,
+    pub(crate) waiting_messages: AtomicUsize,
+    pub(crate) queue_limits: QueueLimits,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) generation: u32,
+}
+
+/// The part of it that needs a lock.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    pub(crate) out: Outbound,
+    /// What waits before it, on a connection that compresses.
+    pub(crate) deferred: Option<Box<Deferred>>,
+    pub(crate) limits: Limits,
+    pub(crate) limits_changed: bool,
+    pub(crate) end: Progress,
+    /// The socket's number, while it is open.
+    pub(crate) fd: Option<RawFd>,
+    /// The socket, where it may be written directly: not with TLS.
+    pub(crate) socket: Option<OwnedWriteHalf>,
+    /// The socket takes no more at present; the driver goes on when it does.
+    pub(crate) blocked: bool,
+    /// A write failed: what is sent is dropped, until reading shows the end.
+    pub(crate) broken: bool,
+    /// The owner of the queue has seen the end.
+    pub(crate) released: bool,
+    pub(crate) late_pong: Option<Vec<u8>>,
+    /// What TLS has agreed on.
+    pub(crate) tls: Option<Box<TlsSession>>,
+    /// How long nothing may be read nor written, and since when nothing was.
+    pub(crate) inactivity: Option<(Duration, Instant)>,
+    pub(crate) outbound_limit: Option<usize>,
+}
+impl Shared {
+    /// Of a connection that has just been accepted.
+    pub(crate) fn new(
+        fd: RawFd,
+        peer: SocketAddr,
+        local: SocketAddr,
+        queue_limits: QueueLimits,
+    ) -> Self {
+        let options = ConnectionOptions::default();
+        Self {
+            link: Mutex::new(Link {
+                connection: Connection::new(options.close_timeout),
+                out: Outbound::default(),
+                deferred: None,
+                limits: options.limits,
+                limits_changed: false,
+                end: Progress::Stay,
+                fd: Some(fd),
+                socket: None,
+                blocked: false,
+                broken: false,
+                released: false,
+                late_pong: None,
+                tls: None,
+                inactivity: None,
+                outbound_limit: None,
+            }),
+            waker: AtomicWaker::new(),
+            attention: AtomicBool::new(true),
+            hold: AtomicU8::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            waiting_messages: AtomicUsize::new(0),
+            queue_limits,
+            peer,
+            local,
+            generation: runtime::generation(),
+        }
+    }
+
+    /// Something in the link wants the driver.
+    pub(crate) fn attend(&self) {
+        self.attention.store(true, SeqCst);
+        self.waker.wake();
+    }
+
+    /// For the driver: so much has been queued for the application. Past the limits, the
+    /// connection is not read any more.
+    pub(crate) fn queued(&self, bytes: usize, messages: usize) {
+        let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
+        let messages = self.waiting_messages.fetch_add(messages, SeqCst) + messages;
+        if bytes >= self.queue_limits.bytes || messages >= self.queue_limits.messages {
+            self.hold.fetch_or(hold::FULL, SeqCst);
+            // It may all have been delivered between the count and the hold.
+            if self.is_low() {
+                self.hold.fetch_and(!hold::FULL, SeqCst);
+            }
+        }
+    }
+
+    pub(crate) fn is_low(&self) -> bool {
+        self.waiting_bytes.load(SeqCst) <= self.queue_limits.bytes / 2
+            && self.waiting_messages.load(SeqCst) <= self.queue_limits.messages / 2
+    }
+
+    pub(crate) fn let_go(&self, reason: u8) {
+        if self.hold.fetch_and(!reason, SeqCst) & reason != 0 {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Link {
+    /// Something was read or written.
+    pub(crate) fn touch(&mut self) {
+        if let Some((_, since)) = &mut self.inactivity {
+            *since = Instant::now();
+        }
+    }
+
+    /// When too long nothing will have been read nor written.
+    pub(crate) fn inactive_at(&self) -> Option<Instant> {
+        self.inactivity.and_then(|(timeout, since)| since.checked_add(timeout))
+    }
+
+    /// Whether what is sent can reach nobody any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.broken || self.released || self.end == Progress::Abort
+    }
+
+    /// How many bytes wait to be written.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.out.len() + self.deferred.as_ref().map_or(0, |deferred| deferred.len())
+    }
+
+    /// Whether a message of this length is left to the driver, to compress it or to keep its place.
+    pub(crate) fn compresses(&self, len: usize) -> bool {
+        self.deferred.as_ref().is_some_and(|deferred| deferred.wants(len))
+    }
+
+    /// Whether what is sent now has to wait for what is being compressed.
+    pub(crate) fn is_deferring(&self) -> bool {
+        self.deferred.as_ref().is_some_and(|deferred| deferred.is_waiting())
+    }
+
+    /// Lets the connection add to what is sent.
+    pub(crate) fn append(
+        &mut self,
+        append: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Progress,
+    ) -> Progress {
+        let connection = &mut self.connection;
+        match &mut self.deferred {
+            Some(deferred) if deferred.is_waiting() => {
+                let mut bytes = Vec::new();
+                let progress = append(connection, &mut bytes);
+                deferred.push(Piece::Bytes(Bytes::from(bytes)));
+                progress
+            }
+            _ => self.out.append(|out| append(connection, out)),
+        }
+    }
+
+    /// Writes what waits; `false` where the driver must see to the rest.
+    pub(crate) fn write_directly(&mut self) -> bool {
+        if self.is_deferring() {
+            return false;
+        }
+        if self.out.is_empty() || self.blocked {
+            return true;
+        }
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        match self.out.flush(|slices| write_slices(socket, slices)) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.blocked = true;
+                false
+            }
+            Err(_) => {
+                self.broken = true;
+                self.out.clear();
+                true
+            }
+        }
+    }
+
+    /// For the driver: everything is written, so a pong that waited for it may go.
+    pub(crate) fn take_late_pong(&mut self) {
+        if let Some(ping) = self.late_pong.take() {
+            if let Ok(Some(parts)) = self.connection.answer(ping.len()) {
+                self.out.extend_parts(&[parts.head(), &ping], 0);
+            }
+        }
+    }
+}
+
+/// Writes without waiting: a single slice by `write`, for the kernel makes more of `writev`.
+pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [slice] => socket.try_write(slice),
+        slices => socket.try_write_vectored(slices),
+    }
+}
+
+/// Writes parts that make one frame from where they stand, without waiting.
+pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); 3];
+    for (slice, part) in slices.iter_mut().zip(parts) {
+        *slice = IoSlice::new(part);
+    }
+    loop {
+        match socket.try_write_vectored(&slices[..parts.len()]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
