@@ -135,6 +135,8 @@ fn noise_does_not_part_the_contexts() {
             (noise((1 << bits) - 1), true),
             (words.clone().into_bytes(), true),
             (noise(1 << bits), false),
+            // What the peer has not inflated is not referred to.
+            (noise(1 << bits)[(1 << bits) - 100..].to_vec(), true),
             (words.clone().into_bytes(), true),
             (words.clone().into_bytes(), true),
         ] {
