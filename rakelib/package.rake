@@ -7,8 +7,8 @@ require "tmpdir"
 
 # The gem as a stranger gets it: built, installed into an empty GEM_HOME and used from there.
 class PackageSmoke
-  # The library is 2.7 MiB, most of it TLS, and RubyGems keeps it twice: in the gem's lib/, and among
-  # its extensions.
+  # The library is 2.7 MiB, most of it TLS, and RubyGems keeps it twice: in the gem's lib/, and
+  # among its extensions.
   LIMIT = 7 * 1024 * 1024
   ECHO_WITHIN = 20
 
