@@ -19,7 +19,7 @@ module EventMachine
       end
     end
 
-    # The client sent text that is not UTF-8.
+    # The client sent text that is not UTF-8, or compressed data that is broken.
     class InvalidDataError < WSProtocolError
       # (see WSProtocolError#code)
       def code

@@ -106,6 +106,9 @@ RSpec.describe EventMachine::WebSocket, "with :compression", :ours do
 
         expect([broken, plain].map { |client| client.read(:close)[0, 2] })
           .to eq(["\x03\xEF".b, "\x03\xEA".b])
+        errors = Array.new(6) { next_event }.select { |event| event.name == :error }
+        expect(errors.map { |event| event.value.class })
+          .to contain_exactly(EM::WebSocket::InvalidDataError, EM::WebSocket::WSProtocolError)
       end
     end
   end

@@ -42,7 +42,7 @@ pub(crate) fn handshake(ruby: &Ruby, error: &HandshakeError) -> Result<Exception
 /// A broken rule, for `onerror`.
 pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, Error> {
     let class = match error {
-        ProtocolError::InvalidUtf8 => &INVALID_DATA,
+        ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => &INVALID_DATA,
         ProtocolError::FrameTooLong(_) | ProtocolError::MessageTooLong(_) => &TOO_BIG,
         ProtocolError::Internal(_) => &WEB_SOCKET_ERROR,
         _ => &PROTOCOL_ERROR,
