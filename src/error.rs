@@ -98,6 +98,15 @@ pub enum HandshakeError {
     /// No `Host` (RFC 6455 section 4.2.1), or more than one (RFC 9112 section 3.2).
     #[error("host header is required exactly once")]
     Host,
+    /// More than one `Origin` (RFC 6454 section 7.3).
+    #[error("origin header must not be repeated")]
+    RepeatedOrigin,
+    /// A request with a body, which an opening handshake has not.
+    #[error("The request must not have a body")]
+    Body,
+    /// None of the subprotocols that are required is offered.
+    #[error("None of the offered subprotocols is supported")]
+    NoSubprotocol,
     /// The opening handshake took longer than the limit.
     #[error("Opening handshake timed out")]
     TimedOut,
@@ -219,6 +228,12 @@ pub enum UsageError {
     /// A control frame over 125 bytes (RFC 6455 section 5.5).
     #[error("Control frames must not be longer than 125 bytes, but this one is {0}")]
     ControlTooLong(usize),
+    /// What is no header field of HTTP, or none that may be set; its name.
+    #[error("{0:?} cannot be added as an HTTP header field")]
+    HeaderField(String),
+    /// What is no status of an HTTP answer that refuses.
+    #[error("{0} is no HTTP status to refuse with (200 to 599)")]
+    Status(u16),
     /// A close code that applications may not use.
     #[error("Application code may only use codes from 1000, 3000-4999")]
     CloseCode(u16),

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "admission"
 require_relative "debugger"
 require_relative "handler"
 require_relative "handshake"
@@ -16,6 +17,7 @@ module EventMachine
     # Callbacks run on the reactor's thread. {#send}, {#send_binary}, {#ping}, {#pong} and {#close}
     # may be called from any thread; what one thread sends arrives in its order.
     class Connection < EventMachine::Connection
+      include Admission
       include Debugger
       include Transport::BackgroundMethods
 
@@ -314,6 +316,7 @@ module EventMachine
       # Called when the connection is gone.
       def unbind
         debug %i[unbind connection]
+        @response&.withdraw
         trigger_on_close(@handler.closed) if @handler
       rescue StandardError => e
         debug [:error, e]
@@ -337,34 +340,6 @@ module EventMachine
       end
 
       private
-
-      def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy,
-                                  strict: strict?, compression: @compression)
-        handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
-        handshake.errback { |error| handshake_refused(handshake, error) }
-        handshake
-      end
-
-      def handshake_accepted(handshake, response, handler_class)
-        debug [:accepting_ws_version, handshake.protocol_version]
-        debug [:upgrade_response, response]
-        send_data(response)
-        @handler = handler_class.new(self, @debug)
-        @handler.compress(handshake.deflate) if handshake.deflate
-        @handshake = nil
-        trigger_on_open(handshake)
-        # The first frames may have come with the request.
-        @handler.receive_data(handshake.rest) unless handshake.rest.empty?
-      end
-
-      def handshake_refused(handshake, error)
-        debug [:error, error]
-        trigger_on_error(error)
-      ensure
-        send_data(handshake.refusal) if handshake.refusal
-        close_connection_after_writing
-      end
 
       def close_websocket_private(code, body)
         if @handler

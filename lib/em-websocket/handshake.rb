@@ -3,6 +3,7 @@
 require_relative "compression"
 require_relative "handler"
 require_relative "native"
+require_relative "subprotocols"
 
 module EventMachine
   module WebSocket
@@ -21,16 +22,20 @@ module EventMachine
       # An opening handshake that has been answered already.
       #
       # @api private
-      def self.answered(request)
-        allocate.tap { |handshake| handshake.__send__(:answered_with, request) }
+      def self.answered(request, answer = nil)
+        allocate.tap { |handshake| handshake.__send__(:answered_with, request, answer) }
       end
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
       # @param strict [Boolean] whether a plain HTTP request gets an answer (426)
       # @param compression [Boolean, Hash] as the option of {WebSocket.run}
-      def initialize(secure, strict: false, compression: false)
+      # @param protocols [Array<String>, nil] as the option of {WebSocket.run}
+      # @param protocols_required [Boolean] as the option of {WebSocket.run}
+      def initialize(secure, strict: false, compression: false,
+                     protocols: nil, protocols_required: false)
         @secure = secure ? true : false
-        @native = Native::Handshake.new(@secure, strict, Compression.of(compression))
+        @native = Native::Handshake.new(@secure, strict, Compression.of(compression),
+                                        Subprotocols.of(protocols, protocols_required))
       end
 
       # Takes the next bytes of the request, however they are cut.
@@ -68,6 +73,16 @@ module EventMachine
         request.origin
       end
 
+      # @return [Array<String>] the subprotocols that the client offers, in its order
+      def protocols
+        request.protocols
+      end
+
+      # @return [String, nil] the subprotocol that is selected
+      def protocol
+        @answer ? @answer.protocol : request.protocol
+      end
+
       # @return [Hash{String => String, Array<String>}] the headers, spelled as the client spelled
       #   them; one that came more than once is an Array
       def headers
@@ -102,29 +117,48 @@ module EventMachine
       # @return [String, nil]
       attr_reader :refusal
 
+      # Whom to ask before the answer: the block must see to {#accept}.
+      #
+      # @api private
+      # @yieldparam answer [Native::Answer]
+      def before_answer(&block)
+        @before_answer = block
+      end
+
+      # What is sent is decided.
+      #
+      # @api private
+      # @param answer [Native::Answer]
+      def accept(answer)
+        @answer = answer
+        succeed(answer.to_s, Handler.klass_factory(@protocol_version))
+      end
+
       private
 
       def request
         @request || raise(WebSocketError, "The opening handshake is not complete")
       end
 
-      def answered_with(request)
+      def answered_with(request, answer)
         @request = request
+        @answer = answer
         @secure = request.secure?
         @protocol_version = request.protocol_version
         @deferred_status = :succeeded
       end
 
-      def conclude(first, response, rest = nil, deflate = nil)
+      def conclude(first, answer, rest = nil, deflate = nil)
         if first.is_a?(HandshakeError)
-          @refusal = response
+          @refusal = answer
           fail(first)
         else
           @request = first
           @protocol_version = first.protocol_version
           @rest = rest
           @deflate = deflate
-          succeed(response, Handler.klass_factory(@protocol_version))
+          @answer = answer
+          @before_answer ? @before_answer.call(answer) : accept(answer)
         end
       end
     end

@@ -14,6 +14,8 @@ module EventMachine
       RAW = %i[dispatch receive_data send_data].freeze
       # Who overrides one of these is called through it.
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
+      # Who overrides one of these is asked before an opening handshake is answered.
+      REQUEST = %i[trigger_on_request].freeze
       # Who overrides one of these is told of TLS.
       TLS = %i[ssl_handshake_completed].freeze
 
@@ -31,12 +33,13 @@ module EventMachine
       class << self
         # From now on, whatever defines a hook is the application.
         def seal(klass)
-          @owners = (RAW + TRIGGERS + TLS).to_h { |name| [name, klass.instance_method(name).owner] }
+          names = RAW + TRIGGERS + REQUEST + TLS
+          @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
           klass.extend(Watch)
         end
 
         # @param connection [Connection]
-        # @param names [Array<Symbol>] {RAW}, {TRIGGERS} or {TLS}
+        # @param names [Array<Symbol>] {RAW}, {TRIGGERS}, {REQUEST} or {TLS}
         # @return [Boolean] whether one of them is the application's
         def any?(connection, names)
           names.any? { |name| connection.method(name).owner != @owners[name] }

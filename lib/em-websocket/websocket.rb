@@ -37,6 +37,12 @@ module EventMachine
       # @option options [Boolean, Hash] :compression (false) permessage-deflate (RFC 7692), for
       #   clients that offer it; a Hash has some of `:level` (0 to 9; 3), `:threshold` (bytes; 860),
       #   `:context_takeover` (true), `:window_bits` (8 to 15; 15), `:memory_level` (1 to 9; 8)
+      # @option options [Array<String>, String, #call] :protocols the subprotocols that are spoken,
+      #   the preferred one first; or what is called with the {Handshake} and answers one that the
+      #   client offers, or nil. Without it, the client's first is selected
+      # @option options [Boolean] :protocols_required (false) refuse (400) a client without one
+      # @option options [Array<String, Regexp, nil>] :origins who else has an `Origin` is refused
+      #   (403); nil stands for clients that send none, which browsers always do
       # @option options [Boolean] :strict (false) refuse frames without a mask (RFC 6455 section
       #   5.1), and answer plain HTTP requests with 426
       # @option options [Boolean] :debug (false) print what happens
@@ -45,7 +51,7 @@ module EventMachine
       # @return [Integer] what EM.stop_server and EM.get_sockname take
       # @raise [RuntimeError] if the reactor is not running, or the address cannot be listened on
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if no TLS server can be made of
-      #   the `:tls_options`, or `:compression` asks for what there is not
+      #   the `:tls_options`, or another option cannot be what it is
       def run(options, &block)
         Background.start(options, block).signature
       end

@@ -16,6 +16,11 @@ pub struct ConnectionOptions {
     /// Whether bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
     /// without any protocol.
     pub raw: bool,
+    /// Which subprotocols are spoken; by default the client's first is taken.
+    pub subprotocols: handshake::Subprotocols,
+    /// Whether the application is asked before an opening handshake is accepted
+    /// ([`Opened::answer`](super::Opened::answer)); off by default.
+    pub asks: bool,
     /// Agrees to permessage-deflate where the client offers it; off by default.
     pub compression: Option<deflate::Config>,
     /// Whether a plain HTTP request gets an answer (426); off by default.
@@ -42,6 +47,8 @@ impl Default for ConnectionOptions {
             tls: None,
             secure: false,
             raw: false,
+            subprotocols: handshake::Subprotocols::default(),
+            asks: false,
             compression: None,
             answers_plain_http: false,
             announces_tls: false,

@@ -16,7 +16,7 @@ use crate::{
     error::ProtocolError,
     protocol::{
         close::CloseCode,
-        handshake::{Refused, Request},
+        handshake::{Answer, Refused, Request},
         version::Profile,
         Event, Payload,
     },
@@ -39,7 +39,7 @@ pub enum Delivery {
     Accepted(Box<Incoming>),
     /// TLS is established. Nothing is read until [`Handle::secured`](super::Handle::secured).
     Secured,
-    /// The opening handshake is answered. Nothing is read until [`Handle::opened`](super::Handle::opened).
+    /// The opening handshake is accepted. Nothing is read until [`Handle::opened`](super::Handle::opened).
     Open(Box<Opened>),
     /// The opening handshake was refused; [`Handle::refuse`](super::Handle::refuse) answers.
     Refused(Box<Refused>),
@@ -58,13 +58,18 @@ pub enum Delivery {
     Closed,
 }
 
-/// An opening handshake that was answered.
+/// An opening handshake that was accepted.
 #[derive(Debug)]
 pub struct Opened {
     /// What the client asked for.
     pub request: Request,
     /// What its version does.
     pub profile: &'static Profile,
+    /// The subprotocol that is selected, one of those that the client offers.
+    pub subprotocol: Option<Box<[u8]>>,
+    /// Where the application is asked first: what it may change, and must send before
+    /// [`Handle::open`](super::Handle::open); or it calls [`Handle::refuse`](super::Handle::refuse).
+    pub answer: Option<Box<Answer>>,
 }
 
 /// What a message is.

@@ -217,7 +217,7 @@ fn the_answer_has_it_last() {
     ];
     let accepted = accepted(&fields, Some(Config::default()));
     assert_eq!(
-        String::from_utf8(accepted.response).unwrap(),
+        String::from_utf8(accepted.answer.to_bytes()).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
@@ -236,7 +236,7 @@ fn only_drafts_with_extensions_answer() {
         let version = format!("Sec-WebSocket-Version: {version}");
         let accepted = accepted(&[&version, OFFER], Some(Config::default()));
         assert_eq!(accepted.deflate.is_some(), answers, "{version}");
-        let response = String::from_utf8(accepted.response).unwrap();
+        let response = String::from_utf8(accepted.answer.to_bytes()).unwrap();
         assert_eq!(response.contains("Extensions: permessage-deflate\r\n"), answers, "{version}");
         assert_eq!(response.contains("Extensions"), answers, "{version}");
     }
@@ -253,6 +253,6 @@ fn nothing_is_said_unless_it_is_wanted_and_offered() {
     ] {
         let accepted = accepted(fields, config);
         assert_eq!(accepted.deflate, None);
-        assert!(!String::from_utf8(accepted.response).unwrap().contains("Extensions"));
+        assert!(!String::from_utf8(accepted.answer.to_bytes()).unwrap().contains("Extensions"));
     }
 }

@@ -10,7 +10,7 @@ fn draft_75_echoes() {
     let accepted = accepted(handshake().receive(&upgrade(&["WebSocket-Protocol: sample"], b"")));
     assert_eq!(accepted.profile.version, 75);
     assert_eq!(
-        accepted.response,
+        accepted.answer.to_bytes(),
         b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -24,7 +24,7 @@ fn draft_75_echoes_what_there_is() {
     let fields = ["Connection: Upgrade", "Upgrade: WebSocket"];
     let accepted = accepted(handshake().receive(&get("/demo?a=b#c", &fields, b"")));
     assert_eq!(
-        accepted.response,
+        accepted.answer.to_bytes(),
         b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -47,7 +47,7 @@ fn drafts_76_and_03_answer_the_challenge() {
         let accepted = accepted(handshake().receive(&upgrade(&fields, KEY_3)));
         assert_eq!(accepted.profile.version, version, "{asked_by:?}");
         assert_eq!(
-            accepted.response,
+            accepted.answer.to_bytes(),
             b"HTTP/1.1 101 WebSocket Protocol Handshake\r\n\
               Upgrade: WebSocket\r\n\
               Connection: Upgrade\r\n\
@@ -65,7 +65,7 @@ fn secure_answers_name_wss() {
     let accepted = accepted(secure.receive(&upgrade(&fields, KEY_3)));
     assert!(accepted.request.secure());
     assert_eq!(
-        accepted.response,
+        accepted.answer.to_bytes(),
         b"HTTP/1.1 101 WebSocket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -84,7 +84,7 @@ fn drafts_05_to_13_accept_the_key() {
         assert_eq!(accepted.profile.version, version);
         assert_eq!(accepted.request.protocol_version(), Some(version.into()));
         assert_eq!(
-            accepted.response,
+            accepted.answer.to_bytes(),
             b"HTTP/1.1 101 Switching Protocols\r\n\
               Upgrade: websocket\r\n\
               Connection: Upgrade\r\n\
@@ -106,7 +106,7 @@ fn one_subprotocol_is_selected() {
             "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
              Sec-WebSocket-Protocol: {selected}\r\n\r\n"
         );
-        assert!(accepted.response.ends_with(expected.as_bytes()), "{offered:?}");
+        assert!(accepted.answer.to_bytes().ends_with(expected.as_bytes()), "{offered:?}");
     }
 }
 
@@ -131,7 +131,8 @@ fn requests_cannot_write_into_the_answer() {
         ["Host: a\tb", "Connection: Upgrade", "Upgrade: WebSocket", "Origin: c\td", KEY_1, KEY_2];
     let sub = ["Sec-WebSocket-Protocol: e\tf"];
     let accepted = accepted(handshake().receive(&get("/", &[&fields[..], &sub].concat(), KEY_3)));
-    let header = accepted.response.strip_suffix(b"8jKS'y:G*Co,Wxa-").unwrap();
+    let answer = accepted.answer.to_bytes();
+    let header = answer.strip_suffix(b"8jKS'y:G*Co,Wxa-").unwrap();
     let header = std::str::from_utf8(header).unwrap();
     assert!(header.lines().all(|line| !line.contains(char::is_control)), "{header}");
     assert_eq!(header.lines().count(), 7);
@@ -141,7 +142,7 @@ fn requests_cannot_write_into_the_answer() {
         let origin = format!("Origin: a{end}Set-Cookie: b");
         match handshake().receive(&upgrade(&[&origin], b"")) {
             Progress::Accepted(accepted) => {
-                assert!(!accepted.response.windows(10).any(|part| part == b"Set-Cookie"));
+                assert!(!accepted.answer.to_bytes().windows(10).any(|part| part == b"Set-Cookie"));
             }
             Progress::Refused(refused) => assert_eq!(refused.response, None),
             other => panic!("{other:?}"),

@@ -28,7 +28,7 @@ fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
             Progress::Accepted(accepted) => {
                 return Outcome::Accepted {
                     version: accepted.profile.version,
-                    response: accepted.response,
+                    response: accepted.answer.to_bytes(),
                     rest: [&accepted.rest, left].concat(),
                 };
             }

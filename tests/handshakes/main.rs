@@ -1,6 +1,7 @@
 //! The opening handshake of every draft, and what is refused.
 
 mod accepted;
+mod admission;
 mod cuts;
 mod limits;
 mod plain;

@@ -14,7 +14,7 @@ use magnus::{
     method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
 };
 
-use crate::{bytes, error, event};
+use crate::{answer::Answer, bytes, error, event};
 
 /// `Native::Connection`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
@@ -112,6 +112,22 @@ impl Connection {
             CORKED.with_borrow_mut(|corked| corked.push(self.handle.clone()));
         }
         Ok(sent)
+    }
+
+    /// Sends the answer that opens a WebSocket. [`opened`](Self::opened) must follow.
+    fn open(&self, answer: &Answer) {
+        self.handle.send_raw(&answer.to_bytes(), Cork::No);
+        self.handle.open(answer.profile());
+    }
+
+    /// The application has been told that the WebSocket is open: frames may be read.
+    fn opened(&self) {
+        self.handle.opened();
+    }
+
+    /// Sends an answer that opens no WebSocket, and ends the connection.
+    fn refuse(&self, response: RString) {
+        bytes::with_bytes(response, |response| self.handle.refuse(Some(response)));
     }
 
     fn close_websocket(&self, code: Option<u16>, body: Option<RString>) -> Result<(), Error> {
@@ -251,6 +267,9 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("ping", method!(Connection::ping, 1))?;
     class.define_method("pong", method!(Connection::pong, 1))?;
     class.define_method("send_data", method!(Connection::send_data, 1))?;
+    class.define_method("open", method!(Connection::open, 1))?;
+    class.define_method("opened", method!(Connection::opened, 0))?;
+    class.define_method("refuse", method!(Connection::refuse, 1))?;
     class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;
     class.define_method("close_connection", method!(Connection::close_connection, 1))?;
     class.define_method("state", method!(Connection::state, 0))?;

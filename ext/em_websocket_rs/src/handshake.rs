@@ -14,7 +14,11 @@ use magnus::{
     Value,
 };
 
-use crate::{bytes, error, options::Compression};
+use crate::{
+    answer::{Answer, Subprotocols},
+    bytes, error,
+    options::Compression,
+};
 
 /// `Native::Handshake`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Handshake", free_immediately, size)]
@@ -24,15 +28,22 @@ pub(crate) struct NativeHandshake {
 }
 
 impl NativeHandshake {
-    fn new(secure: bool, strict: bool, compression: Option<Obj<Compression>>) -> Self {
+    fn new(
+        secure: bool,
+        strict: bool,
+        compression: Option<Obj<Compression>>,
+        subprotocols: Option<Obj<Subprotocols>>,
+    ) -> Self {
         let compression = compression.map(|compression| compression.0);
+        let subprotocols = subprotocols.map(|subprotocols| subprotocols.0.clone());
         let handshake = Handshake::new(secure, Limits::default())
             .compression(compression)
+            .subprotocols(subprotocols.unwrap_or_default())
             .answer_plain_http(strict);
         Self { handshake: RefCell::new(handshake), compression }
     }
 
-    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, response, rest, Deflate or nil]`; or
+    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, Answer, rest, Deflate or nil]`; or
     /// `[HandshakeError, response or nil]`.
     fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
         match bytes::with_bytes(data, |data| this.handshake.borrow_mut().receive(data)) {
@@ -41,8 +52,9 @@ impl NativeHandshake {
             Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
             Progress::Accepted(accepted) => {
                 let result = ruby.ary_new_capa(4);
-                result.push(Request(accepted.request))?;
-                result.push(bytes::binary(ruby, &accepted.response))?;
+                let subprotocol = accepted.answer.subprotocol().map(Box::from);
+                result.push(Request::new(accepted.request, subprotocol))?;
+                result.push(Answer::new(accepted.answer, accepted.profile))?;
                 result.push(bytes::binary(ruby, &accepted.rest))?;
                 let deflate = accepted.deflate.zip(this.compression);
                 result
@@ -65,9 +77,14 @@ pub(crate) struct Deflate(pub(crate) Agreed, pub(crate) Config);
 
 /// `Native::Request`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Request", free_immediately, size)]
-pub(crate) struct Request(pub(crate) Requested);
+pub(crate) struct Request(Requested, Option<Box<[u8]>>);
 
 impl Request {
+    /// What was asked for, and the subprotocol that was selected.
+    pub(crate) fn new(request: Requested, subprotocol: Option<Box<[u8]>>) -> Self {
+        Self(request, subprotocol)
+    }
+
     fn path(&self) -> &str {
         self.0.path()
     }
@@ -101,6 +118,18 @@ impl Request {
         Ok(hash)
     }
 
+    fn protocol(ruby: &Ruby, this: &Self) -> Option<RString> {
+        this.1.as_deref().map(|name| bytes::text(ruby, name, None))
+    }
+
+    fn protocols(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
+        let names = ruby.ary_new();
+        for name in this.0.subprotocols() {
+            names.push(bytes::text(ruby, name, None))?;
+        }
+        Ok(names)
+    }
+
     fn origin(ruby: &Ruby, this: &Self) -> Option<RString> {
         this.0.origin().map(|origin| bytes::text(ruby, origin, None))
     }
@@ -122,7 +151,7 @@ fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Handshake", ruby.class_object())?;
-    class.define_singleton_method("new", function!(NativeHandshake::new, 3))?;
+    class.define_singleton_method("new", function!(NativeHandshake::new, 4))?;
     class.define_method("receive", method!(NativeHandshake::receive, 1))?;
 
     let class = native.define_class("Deflate", ruby.class_object())?;
@@ -134,6 +163,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("query_string", method!(Request::query_string, 0))?;
     class.define_method("query", method!(Request::query, 0))?;
     class.define_method("headers", method!(Request::headers, 0))?;
+    class.define_method("protocol", method!(Request::protocol, 0))?;
+    class.define_method("protocols", method!(Request::protocols, 0))?;
     class.define_method("origin", method!(Request::origin, 0))?;
     class.define_method("protocol_version", method!(Request::protocol_version, 0))?;
     class.define_method("secure?", method!(Request::is_secure, 0))?;

@@ -5,6 +5,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(missing_docs, reason = "there is no Rust interface here, only Ruby's")]
 
+mod answer;
 mod bytes;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let event_machine: RModule = ruby.class_object().const_get("EventMachine")?;
     let web_socket: RModule = event_machine.const_get("WebSocket")?;
     let native = web_socket.define_module("Native")?;
+    answer::init(ruby, native)?;
     framing::init(ruby, native)?;
     handle::init(ruby, native)?;
     handshake::init(ruby, native)?;

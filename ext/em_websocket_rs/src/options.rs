@@ -1,17 +1,20 @@
-//! `:tls_options` and `:compression`, read once.
+//! `:tls_options`, `:compression` and what else `run` takes, read once.
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use em_websocket::{
     protocol::deflate::Config,
-    server::tls::{server_config, TlsOptions, TlsServer},
+    server::{
+        tls::{server_config, TlsOptions, TlsServer},
+        ConnectionOptions,
+    },
 };
 use magnus::{
-    function, method, prelude::*, value::ReprValue, Error, RArray, RHash, RModule, Ruby,
-    TryConvert, Value,
+    function, method, prelude::*, typed_data::Obj, value::ReprValue, Error, RArray, RHash, RModule,
+    Ruby, TryConvert, Value,
 };
 
-use crate::error;
+use crate::{answer::Subprotocols, error};
 
 /// `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
@@ -102,6 +105,29 @@ impl Compression {
     }
 }
 
+/// `Native::Settings`: what a server's options say of each of its connections.
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::Settings", free_immediately, size)]
+pub(crate) struct Settings(pub(crate) ConnectionOptions);
+
+impl Settings {
+    fn new(
+        ruby: &Ruby,
+        compression: Option<Obj<Compression>>,
+        subprotocols: Option<Obj<Subprotocols>>,
+        options: RHash,
+    ) -> Result<Self, Error> {
+        let outbound_limit = get::<i64>(ruby, options, "outbound_limit")?;
+        Ok(Self(ConnectionOptions {
+            compression: compression.map(|compression| compression.0),
+            subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
+            outbound_limit: outbound_limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .filter(|limit| *limit > 0),
+            ..ConnectionOptions::default()
+        }))
+    }
+}
+
 fn number(
     ruby: &Ruby,
     options: RHash,
@@ -126,6 +152,9 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("TlsConfig", ruby.class_object())?;
     class.define_singleton_method("new", function!(TlsConfig::new, 1))?;
     class.define_method("warnings", method!(TlsConfig::warnings, 0))?;
+
+    let class = native.define_class("Settings", ruby.class_object())?;
+    class.define_singleton_method("new", function!(Settings::new, 3))?;
 
     let class = native.define_class("Compression", ruby.class_object())?;
     class.define_singleton_method("new", function!(Compression::new, 1))?;

@@ -4,7 +4,9 @@ use std::{cell::RefCell, mem, net::SocketAddr, os::fd::AsRawFd};
 
 use em_websocket::{
     protocol::version::Profile,
-    server::{Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, QueueLimits, Record},
+    server::{
+        Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, Opened, QueueLimits, Record,
+    },
 };
 use magnus::{
     function, gc, method,
@@ -15,10 +17,11 @@ use magnus::{
 };
 
 use crate::{
+    answer::Answer,
     bytes, error, event,
     handle::{Connection, Corked},
     handshake::Request,
-    options::{Compression, TlsConfig},
+    options::{Settings, TlsConfig},
 };
 
 /// Records in one drain; then EventMachine's timers and other sockets have their turn.
@@ -168,14 +171,13 @@ impl Server {
     }
 
     /// Begins to read a connection. `traits` are what its object has found to be true of it, among
-    /// `:secure`, `:raw`, `:triggers`, `:strict`, `:announce_tls`.
+    /// `:secure`, `:raw`, `:asks`, `:triggers`, `:strict`, `:announce_tls`.
     fn start(
         ruby: &Ruby,
         this: &Self,
         connection: &Connection,
         tls: Option<Obj<TlsConfig>>,
-        compression: Option<Obj<Compression>>,
-        outbound_limit: usize,
+        settings: &Settings,
         traits: RArray,
     ) {
         let Some(incoming) = connection.take_incoming() else { return };
@@ -188,15 +190,14 @@ impl Server {
         limits.require_masked = is("strict");
         let options = ConnectionOptions {
             tls: tls.map(|tls| tls.server().config.clone()),
-            compression: compression.map(|compression| compression.0),
+            asks: is("asks"),
             secure: is("secure"),
             raw: is("raw"),
             answers_plain_http: is("strict"),
             announces_tls: is("announce_tls"),
             limits,
             close_timeout: handle.close_timeout(),
-            outbound_limit: (outbound_limit > 0).then_some(outbound_limit),
-            ..ConnectionOptions::default()
+            ..settings.0.clone()
         };
         incoming.start(connection.number(), &options);
     }
@@ -323,11 +324,16 @@ impl Server {
                 result.map(drop)
             }
             Delivery::Open(opened) => {
+                let Opened { request, profile, subprotocol, answer } = *opened;
                 if let Some(slot) = self.slots.borrow_mut().get_mut(number) {
-                    slot.profile = Some(opened.profile);
+                    slot.profile = Some(profile);
                 }
-                handle.open(opened.profile);
-                let request = ruby.obj_wrap(Request(opened.request));
+                let request = ruby.obj_wrap(Request::new(request, subprotocol));
+                if let Some(answer) = answer {
+                    let answer = ruby.obj_wrap(Answer::new(*answer, profile));
+                    return object.funcall::<_, _, Value>(*REQUESTED, (request, answer)).map(drop);
+                }
+                handle.open(profile);
                 let result = object.funcall::<_, _, Value>(*OPENED, (request,));
                 handle.opened();
                 result.map(drop)
@@ -369,6 +375,7 @@ impl Server {
 static CALL: LazyId = LazyId::new("call");
 static ACCEPT: LazyId = LazyId::new("accept");
 static SECURED: LazyId = LazyId::new("background_secured");
+static REQUESTED: LazyId = LazyId::new("background_requested");
 static OPENED: LazyId = LazyId::new("background_opened");
 static REFUSED: LazyId = LazyId::new("background_failed");
 static FAILED: LazyId = LazyId::new("background_failed");
@@ -438,7 +445,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("connections", method!(Server::connections, 0))?;
     class.define_method("size", method!(Server::size, 0))?;
     class.define_method("adopt", method!(Server::adopt, 2))?;
-    class.define_method("start", method!(Server::start, 5))?;
+    class.define_method("start", method!(Server::start, 4))?;
     class.define_method("drain", method!(Server::drain, 1))?;
     Ok(())
 }

@@ -106,7 +106,11 @@ module EventMachine
         @options = options
         @block = block
         self.class.tls_config(options[:tls_options] || {}) if options[:secure]
-        Compression.of(options[:compression])
+        Admission.origins(options[:origins])
+        @settings = Native::Settings.new(
+          Compression.of(options[:compression]),
+          Subprotocols.of(options[:protocols], options[:protocols_required]), options
+        )
         @native = Native::Server.bind(options[:host], Integer(options[:port]))
         @signature = self.class.next_signature
         @address = @native.local
@@ -136,8 +140,17 @@ module EventMachine
         begin
           @block.call(connection)
         ensure
-          connection.background_start(@native)
+          connection.background_start(self)
         end
+      end
+
+      # Begins to read a connection.
+      #
+      # @param native [Native::Connection]
+      # @param tls [Native::TlsConfig, nil]
+      # @param traits [Array<Symbol>] what has been found to be true of it
+      def read(native, tls, traits)
+        @native.start(native, tls, @settings, traits)
       end
 
       # @return [String] the address that is listened on, packed

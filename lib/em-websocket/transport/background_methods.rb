@@ -201,8 +201,7 @@ module EventMachine
           @native.limit(max_frame_size, max_message_size)
           @native.close_timeout = close_timeout
           @native_started = true
-          server.start(@native, @native_tls, Compression.of(@compression), @outbound_limit.to_i,
-                       background_traits)
+          server.read(@native, @native_tls, background_traits)
         end
 
         # TLS is established.
@@ -223,17 +222,33 @@ module EventMachine
         #
         # @api private
         def background_opened(request)
-          handshake = Handshake.answered(request)
-          @handler = @native
-          trigger_on_open(handshake)
-        rescue StandardError => e
-          application_error(e)
+          open_background(Handshake.answered(request))
+        end
+
+        # The opening handshake is about to be answered, if the application has nothing against it.
+        #
+        # @api private
+        def background_requested(request, answer)
+          handshake = Handshake.answered(request, answer)
+          admit(handshake, answer) do |response|
+            if response.refusal
+              @native.refuse(response.refusal)
+            else
+              @native.open(answer)
+              begin
+                open_background(handshake)
+              ensure
+                @native.opened
+              end
+            end
+          end
         end
 
         # The opening handshake was refused, or a rule was broken.
         #
         # @api private
         def background_failed(error)
+          @response&.withdraw
           trigger_on_error(error)
         rescue StandardError => e
           application_error(e)
@@ -243,16 +258,25 @@ module EventMachine
         #
         # @api private
         def background_unbind
+          @response&.withdraw
           # As EventMachine does: whoever has a parameter for the reason gets one.
           method(:unbind).arity.zero? ? unbind : unbind(nil)
         end
 
         private
 
+        def open_background(handshake)
+          @handler = @native
+          trigger_on_open(handshake)
+        rescue StandardError => e
+          application_error(e)
+        end
+
         def background_traits
           traits = []
           traits << :secure if @secure || @secure_proxy
           traits << :raw if @debug || Overrides.any?(self, Overrides::RAW)
+          traits << :asks if asks?
           traits << :triggers if Overrides.any?(self, Overrides::TRIGGERS)
           traits << :strict if strict?
           traits << :announce_tls if announce_tls?

@@ -5,13 +5,15 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::Engine;
 use sha1::{Digest, Sha1};
 
+use super::answer::Answer;
 use super::request::Request;
 use super::response::Response;
+use super::subprotocol::Subprotocols;
 use super::text;
 use crate::error::HandshakeError;
 use crate::protocol::{
     deflate::{self, Agreed},
-    version::Profile,
+    version::{Opening, Profile},
 };
 
 /// RFC 6455 section 1.3.
@@ -29,32 +31,25 @@ pub(super) fn respond(
     request: &Request,
     profile: &Profile,
     compression: Option<&deflate::Config>,
-) -> Result<(Vec<u8>, Option<Agreed>), HandshakeError> {
+    subprotocols: &Subprotocols,
+) -> Result<(Answer, Option<Agreed>), HandshakeError> {
     let key = if profile.strict_frames {
         strict_key(request)?
     } else {
         request.header("sec-websocket-key").ok_or(HandshakeError::KeyRequired)?
     };
-    let subprotocol = request.subprotocol()?;
+    let subprotocol = subprotocols.select(request)?;
     let offers = request.header_all("sec-websocket-extensions");
     let agreed = compression
         .filter(|_| profile.extensions)
         .and_then(|config| deflate::negotiate(offers, config));
 
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    let response = Response::new("101 Switching Protocols")
+    let head = Response::new("101 Switching Protocols")
         .field("Upgrade", b"websocket")
         .field("Connection", b"Upgrade")
         .field("Sec-WebSocket-Accept", BASE64.encode(digest).as_bytes());
-    let response = match subprotocol {
-        Some(subprotocol) => response.field("Sec-WebSocket-Protocol", subprotocol),
-        None => response,
-    };
-    let response = match &agreed {
-        Some(agreed) => response.field("Sec-WebSocket-Extensions", agreed.to_string().as_bytes()),
-        None => response,
-    };
-    Ok((response.end(b""), agreed))
+    Ok((Answer::new(head, Opening::Accept, subprotocol, agreed.as_ref(), b""), agreed))
 }
 
 /// The key of a request that RFC 6455 section 4.2.1 finds nothing wrong with.
@@ -70,6 +65,18 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
     }
     if keys.len() > 1 || !is_nonce(key) {
         return Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys)));
+    }
+    // RFC 6454 section 7.3: a client must not send more than one.
+    if request.header_all("origin").count() > 1 {
+        return Err(HandshakeError::RepeatedOrigin);
+    }
+    // What a proxy would take for the body of this request (RFC 9112 section 11.2) would be taken
+    // for frames here.
+    let is_empty = |length: &[u8]| !length.is_empty() && length.iter().all(|digit| *digit == b'0');
+    if request.header("transfer-encoding").is_some()
+        || !request.header_all("content-length").all(is_empty)
+    {
+        return Err(HandshakeError::Body);
     }
     Ok(key)
 }

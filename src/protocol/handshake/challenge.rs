@@ -3,16 +3,23 @@
 
 use md5::{Digest, Md5};
 
+use super::answer::Answer;
 use super::request::Request;
 use super::response::Response;
+use super::subprotocol::Subprotocols;
 use super::text;
 use crate::error::HandshakeError;
+use crate::protocol::version::Opening;
 
 /// How many bytes follow the header: the third key.
 pub(super) const THIRD_KEY: usize = 8;
 
 /// Answers; `third_key` is everything that came behind the header.
-pub(super) fn respond(request: &Request, third_key: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+pub(super) fn respond(
+    request: &Request,
+    third_key: &[u8],
+    subprotocols: &Subprotocols,
+) -> Result<Answer, HandshakeError> {
     if third_key.len() > THIRD_KEY {
         return Err(HandshakeError::ExtraBytesAfterThirdKey);
     }
@@ -21,18 +28,14 @@ pub(super) fn respond(request: &Request, third_key: &[u8]) -> Result<Vec<u8>, Ha
         .chain_update(key(request, "sec-websocket-key2")?)
         .chain_update(third_key)
         .finalize();
-    let subprotocol = request.subprotocol()?;
+    let subprotocol = subprotocols.select(request)?;
 
-    let response = Response::new("101 WebSocket Protocol Handshake")
+    let head = Response::new("101 WebSocket Protocol Handshake")
         .field("Upgrade", b"WebSocket")
         .field("Connection", b"Upgrade")
         .field("Sec-WebSocket-Location", &request.location())
         .field("Sec-WebSocket-Origin", request.header("origin").unwrap_or_default());
-    let response = match subprotocol {
-        Some(subprotocol) => response.field("Sec-WebSocket-Protocol", subprotocol),
-        None => response,
-    };
-    Ok(response.end(&digest))
+    Ok(Answer::new(head, Opening::Challenge, subprotocol, None, &digest))
 }
 
 /// What a key contributes to the digest: the number in it, divided by its spaces.

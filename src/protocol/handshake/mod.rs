@@ -5,19 +5,24 @@
 //! checks is em-websocket's, since a request that fails several of them is told of the first.
 
 mod accept;
+mod answer;
 mod challenge;
 mod echo;
 mod plain;
 mod request;
 mod response;
 mod scan;
+mod subprotocol;
 mod target;
 mod text;
 
 use std::mem;
 
+pub use answer::Answer;
 pub use plain::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
 pub use request::Request;
+pub use response::Refusal;
+pub use subprotocol::Subprotocols;
 
 use crate::error::HandshakeError;
 use crate::protocol::deflate;
@@ -46,6 +51,7 @@ pub struct Handshake {
     secure: bool,
     answers_plain: bool,
     compression: Option<deflate::Config>,
+    subprotocols: Subprotocols,
     limits: Limits,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
@@ -83,7 +89,7 @@ pub struct Accepted {
     /// The draft to go on with.
     pub profile: &'static Profile,
     /// What to send.
-    pub response: Vec<u8>,
+    pub answer: Answer,
     /// How messages may be compressed, where that was offered and wanted.
     pub deflate: Option<deflate::Agreed>,
     /// What the client sent behind its handshake: its first frames.
@@ -111,6 +117,7 @@ impl Handshake {
             limits: Limits { header_bytes, ..limits },
             answers_plain: false,
             compression: None,
+            subprotocols: Subprotocols::default(),
             received: Vec::new(),
             phase: Phase::Header(Scan::default()),
         }
@@ -127,6 +134,12 @@ impl Handshake {
     /// looked at.
     pub fn compression(mut self, compression: Option<deflate::Config>) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Says which subprotocols are spoken; by default the client's first is taken.
+    pub fn subprotocols(mut self, subprotocols: Subprotocols) -> Self {
+        self.subprotocols = subprotocols;
         self
     }
 
@@ -196,13 +209,18 @@ impl Handshake {
         };
         match profile.opening {
             Opening::Echo if behind.is_empty() => {
-                let response = echo::respond(&request);
-                accept(request, profile, (response, None), behind)
+                let answer = echo::respond(&request);
+                accept(request, profile, (answer, None), behind)
             }
             Opening::Echo => refuse(HandshakeError::ExtraBytesAfterHeader, Some(request)),
             Opening::Challenge => self.receive_third_key(request, profile, behind),
             Opening::Accept => {
-                match accept::respond(&request, profile, self.compression.as_ref()) {
+                match accept::respond(
+                    &request,
+                    profile,
+                    self.compression.as_ref(),
+                    &self.subprotocols,
+                ) {
                     Ok(answer) => accept(request, profile, answer, behind),
                     Err(error) => refuse(error, Some(request)),
                 }
@@ -223,8 +241,8 @@ impl Handshake {
             self.phase = Phase::ThirdKey(request, profile);
             return Progress::Incomplete;
         }
-        match challenge::respond(&request, &mem::take(&mut self.received)) {
-            Ok(response) => accept(request, profile, (response, None), b""),
+        match challenge::respond(&request, &mem::take(&mut self.received), &self.subprotocols) {
+            Ok(answer) => accept(request, profile, (answer, None), b""),
             Err(error) => refuse(error, Some(request)),
         }
     }
@@ -261,11 +279,11 @@ fn asks_for_upgrade(request: &Request) -> bool {
 fn accept(
     request: Request,
     profile: &'static Profile,
-    (response, deflate): (Vec<u8>, Option<deflate::Agreed>),
+    (answer, deflate): (Answer, Option<deflate::Agreed>),
     rest: &[u8],
 ) -> Progress {
     let rest = rest.to_vec();
-    Progress::Accepted(Box::new(Accepted { request, profile, response, deflate, rest }))
+    Progress::Accepted(Box::new(Accepted { request, profile, answer, deflate, rest }))
 }
 
 fn refuse(error: HandshakeError, request: Option<Request>) -> Progress {

@@ -155,13 +155,13 @@ impl Request {
         }
     }
 
-    /// The subprotocol to answer with: the first of those offered.
-    pub(super) fn subprotocol(&self) -> Result<Option<&[u8]>, HandshakeError> {
-        if self.header("sec-websocket-protocol").is_none() {
-            return Ok(None);
-        }
-        let first = self.tokens("sec-websocket-protocol").next();
-        first.map(Some).ok_or(HandshakeError::EmptyProtocol)
+    /// The subprotocols that the client offers, in its order.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &[u8]> {
+        self.tokens("sec-websocket-protocol")
+    }
+
+    pub(super) fn offers_subprotocols(&self) -> bool {
+        self.header("sec-websocket-protocol").is_some()
     }
 
     /// Whether the list of this name has this token, whatever its case.
@@ -271,6 +271,7 @@ fn readable(header: &[u8], fields: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Subprotocols;
     use super::*;
 
     fn request(fields: &[&str]) -> Request {
@@ -336,8 +337,10 @@ mod tests {
 
     #[test]
     fn selects_the_first_subprotocol() {
-        let selected =
-            |fields: &[&str]| request(fields).subprotocol().map(|first| first.map(<[u8]>::to_vec));
+        let selected = |fields: &[&str]| {
+            let first = Subprotocols::default().select(&request(fields))?.map(<[u8]>::to_vec);
+            Ok(first)
+        };
         assert_eq!(selected(&["Host: x"]), Ok(None));
         assert_eq!(selected(&["Sec-WebSocket-Protocol: sample"]), Ok(Some(b"sample".to_vec())));
         assert_eq!(selected(&["Sec-WebSocket-Protocol: ,a, b"]), Ok(Some(b"a".to_vec())));

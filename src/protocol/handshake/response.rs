@@ -1,9 +1,13 @@
 //! Writing the answer's header.
 
-use crate::error::HandshakeError;
+use http::StatusCode;
+
+use super::answer::check_field;
+use crate::error::{HandshakeError, UsageError};
 use crate::protocol::version::RFC_6455;
 
 /// An answer's header while it is written.
+#[derive(Default)]
 pub(super) struct Response(Vec<u8>);
 
 impl Response {
@@ -25,6 +29,17 @@ impl Response {
         self
     }
 
+    /// Adds fields as they are written.
+    pub(super) fn raw(mut self, fields: &[u8]) -> Self {
+        self.0.extend_from_slice(fields);
+        self
+    }
+
+    /// What is written so far.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Ends the header, with the error's text as the body.
     fn say(self, error: &HandshakeError) -> Vec<u8> {
         let text = error.to_string();
@@ -38,6 +53,71 @@ impl Response {
         self.0.extend_from_slice(b"\r\n");
         self.0.extend_from_slice(body);
         self.0
+    }
+}
+
+impl From<Vec<u8>> for Response {
+    /// Goes on with what is written already.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// An application's own answer, which opens no WebSocket.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    fields: Vec<u8>,
+    has_type: bool,
+}
+
+impl Refusal {
+    /// An answer with this status: 200 to 599, for 101 alone opens a WebSocket (RFC 6455 section
+    /// 4.1).
+    ///
+    /// # Errors
+    /// [`UsageError::Status`].
+    pub fn new(status: u16) -> Result<Self, UsageError> {
+        let valid = StatusCode::from_u16(status).ok().filter(|_| (200..600).contains(&status));
+        let status = valid.ok_or(UsageError::Status(status))?;
+        Ok(Self { status, fields: Vec::new(), has_type: false })
+    }
+
+    /// Adds a header field.
+    ///
+    /// # Errors
+    /// [`UsageError::HeaderField`] if it is none (RFC 9110 section 5), or one that says where the
+    /// answer ends.
+    pub fn add_field(&mut self, name: &str, value: &[u8]) -> Result<(), UsageError> {
+        check_field(name, value)?;
+        let is_ours = ["connection", "content-length", "transfer-encoding"]
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours));
+        if is_ours {
+            return Err(UsageError::HeaderField(name.to_owned()));
+        }
+        self.has_type |= name.eq_ignore_ascii_case("content-type");
+        let fields = std::mem::take(&mut self.fields);
+        self.fields = Response::from(fields).field(name, value).into_bytes();
+        Ok(())
+    }
+
+    /// What to send before the connection is closed.
+    pub fn to_bytes(&self, body: &[u8]) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let response = Response::new(&format!("{} {reason}", self.status.as_u16()))
+            .field("Connection", b"close")
+            .raw(&self.fields);
+        let response = if self.has_type || body.is_empty() {
+            response
+        } else {
+            response.field("Content-Type", b"text/plain; charset=utf-8")
+        };
+        // A 204 or 304 has none (RFC 9110 section 8.6).
+        if matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return response.end(b"");
+        }
+        response.field("Content-Length", body.len().to_string().as_bytes()).end(body)
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn drive(
     } else {
         let handshake = Handshake::new(options.secure, options.handshake)
             .compression(options.compression)
+            .subprotocols(options.subprotocols.clone())
             .answer_plain_http(options.answers_plain_http);
         Stage::Handshake(Box::new(handshake))
     };
@@ -100,6 +101,7 @@ pub(crate) fn drive(
         unanswered: None,
         inactive: None,
         announces_tls: options.announces_tls,
+        asks: options.asks,
         ends,
         _counted: counted,
     }
@@ -117,6 +119,8 @@ struct Driver {
     /// Whether [`Delivery::Closed`] is queued.
     told: bool,
     announces_tls: bool,
+    /// Whether the application answers the opening handshake.
+    asks: bool,
     /// Whether the peer's close frame has come: it sends no more.
     peer_closed: bool,
     /// What was to be agreed to, and who compresses where it was.
@@ -440,6 +444,9 @@ impl Driver {
             self.opening_deadline = None;
             if matches!(self.transport, Transport::Accepting(_)) {
                 return Step::End;
+            }
+            if !matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..)) {
+                return Step::On;
             }
             let error = HandshakeError::TimedOut;
             let refused = Refused { error, response: None, request: None };

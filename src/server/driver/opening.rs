@@ -62,7 +62,9 @@ impl Driver {
             Opening::Accepted(accepted) => {
                 let accepted = *accepted;
                 handle.0.hold.fetch_or(hold::OPENING, SeqCst);
-                handle.send_raw(&accepted.response, Cork::No);
+                if !self.asks {
+                    handle.send_raw(&accepted.answer.to_bytes(), Cork::No);
+                }
                 let mut receiver = Receiver::new(accepted.profile, handle.limits());
                 if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
                     receiver = receiver.with_deflate(&agreed);
@@ -72,7 +74,12 @@ impl Driver {
                     let deferred = Box::new(Deferred::new(config.threshold));
                     lock(&handle.0.link).deferred = Some(deferred);
                 }
-                let opened = Opened { request: accepted.request, profile: accepted.profile };
+                let opened = Opened {
+                    request: accepted.request,
+                    profile: accepted.profile,
+                    subprotocol: accepted.answer.subprotocol().map(Box::from),
+                    answer: self.asks.then(|| Box::new(accepted.answer)),
+                };
                 (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
             }
             Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
@@ -87,7 +94,10 @@ impl Driver {
                 return;
             }
         };
-        self.opening_deadline = None;
+        // An application that is asked has what is left of the time.
+        if !(self.asks && matches!(stage, Stage::Opening(..))) {
+            self.opening_deadline = None;
+        }
         self.stage = stage;
         let connection = self.ends.connection;
         self.ends.queue.append(|batch| batch.push(connection, delivery));
@@ -99,6 +109,7 @@ impl Driver {
         else {
             return;
         };
+        self.opening_deadline = None;
         receiver.set_limits(self.ends.handle.limits());
         self.peer_closed = feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
         if !receiver.is_done() {

@@ -1,0 +1,142 @@
+# frozen_string_literal: true
+
+require_relative "overrides"
+require_relative "response"
+require_relative "subprotocols"
+
+module EventMachine
+  module WebSocket
+    # The opening handshake of a {Connection}: who may open a WebSocket, and with which subprotocol.
+    # Only where there is something to ask the application does it wait for the reactor's thread.
+    module Admission
+      # The option `:origins`.
+      #
+      # @api private
+      # @param option [Array<String, Regexp, nil>, String, Regexp, nil]
+      # @return [Array<String, Regexp, nil>, nil]
+      # @raise [ArgumentError] if it holds anything else
+      def self.origins(option)
+        return if option.nil?
+
+        (option.is_a?(Array) ? option : [option]).each do |origin|
+          next if origin.nil? || origin.is_a?(String) || origin.is_a?(Regexp)
+
+          raise ArgumentError, "origins: #{origin.inspect} is no String, Regexp or nil"
+        end
+      end
+
+      # Called with an opening handshake that is about to be accepted.
+      #
+      # @yieldparam handshake [Handshake] {Handshake#protocol} is what would be selected
+      # @yieldparam response [Response] refuses, selects the subprotocol, adds headers; or nothing
+      # @return [Proc] the block
+      def onrequest(&block)
+        @onrequest = block
+      end
+
+      # @param handshake [Handshake]
+      # @param response [Response]
+      def trigger_on_request(handshake, response)
+        @onrequest&.call(handshake, response)
+      end
+
+      private
+
+      # Whether an opening handshake has to be shown to the application first.
+      def asks?
+        @options[:origins] || @options[:protocols].respond_to?(:call) || @onrequest ||
+          Overrides.any?(self, Overrides::REQUEST)
+      end
+
+      # Finds out what the answer to a handshake is; the block is called with it, now or later.
+      def admit(handshake, answer, &conclude)
+        response = Response.new(answer, handshake.protocols) do
+          @response = nil
+          conclude.call(response)
+        end
+        @response = response
+        if (error = objection(handshake, response))
+          debug [:error, error]
+          return refuse_for(error, response)
+        end
+        trigger_on_request(handshake, response)
+        response.settle unless response.pending?
+      rescue StandardError => e
+        debug [:error, e]
+        begin
+          trigger_on_error(e) || raise
+        ensure
+          response&.fail
+        end
+      end
+
+      # What the options have against a handshake.
+      def objection(handshake, response)
+        # A String, a Regexp or nil.
+        if Admission.origins(@options[:origins])&.none? { |origin| origin === handshake.origin } # rubocop:disable Style/CaseEquality
+          response.refuse(403, "Origin not allowed")
+          return HandshakeError.new("Origin #{handshake.origin.inspect} not allowed")
+        end
+        return unless @options[:protocols].respond_to?(:call)
+
+        response.protocol = @options[:protocols].call(handshake)
+        return unless response.protocol.nil? && @options[:protocols_required]
+
+        error = HandshakeError.new("None of the offered subprotocols is supported")
+        response.refuse(400, error.message)
+        error
+      end
+
+      # The client is told once `onerror` has returned, as with every refusal.
+      def refuse_for(error, response)
+        trigger_on_error(error)
+      ensure
+        response.settle
+      end
+
+      def opening_handshake
+        handshake = Handshake.new(@secure || @secure_proxy,
+                                  strict: strict?, compression: @compression,
+                                  **@options.slice(:protocols, :protocols_required))
+        handshake.before_answer { |answer| handshake_requested(handshake, answer) } if asks?
+        handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
+        handshake.errback { |error| handshake_refused(handshake, error) }
+        handshake
+      end
+
+      # A client that sends more while the application decides has to wait.
+      def handshake_requested(handshake, answer)
+        admit(handshake, answer) do |response|
+          resume if @deciding
+          if response.refusal
+            send_data(response.refusal)
+            close_connection_after_writing
+          else
+            handshake.accept(answer)
+          end
+        end
+        pause if (@deciding = @response&.pending?)
+      end
+
+      def handshake_accepted(handshake, response, handler_class)
+        debug [:accepting_ws_version, handshake.protocol_version]
+        debug [:upgrade_response, response]
+        send_data(response)
+        @handler = handler_class.new(self, @debug)
+        @handler.compress(handshake.deflate) if handshake.deflate
+        @handshake = nil
+        trigger_on_open(handshake)
+        # The first frames may have come with the request.
+        @handler.receive_data(handshake.rest) unless handshake.rest.empty?
+      end
+
+      def handshake_refused(handshake, error)
+        debug [:error, error]
+        trigger_on_error(error)
+      ensure
+        send_data(handshake.refusal) if handshake.refusal
+        close_connection_after_writing
+      end
+    end
+  end
+end

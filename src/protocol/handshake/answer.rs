@@ -1,0 +1,96 @@
+//! The answer to an opening handshake that was accepted, while the application may still have its
+//! say.
+
+use http::{HeaderName, HeaderValue};
+
+use super::response::Response;
+use crate::error::UsageError;
+use crate::protocol::{deflate::Agreed, version::Opening};
+
+/// The answer that opens a WebSocket. [`to_bytes`](Self::to_bytes) is what to send.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line, and the fields before the subprotocol.
+    head: Vec<u8>,
+    /// Which field names the subprotocol; drafts that have none are silent.
+    field: Option<&'static str>,
+    subprotocol: Option<Box<[u8]>>,
+    /// What else there is to say.
+    fields: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn new(
+        head: Response,
+        opening: Opening,
+        subprotocol: Option<&[u8]>,
+        deflate: Option<&Agreed>,
+        body: &[u8],
+    ) -> Self {
+        let fields = match deflate {
+            Some(agreed) => Response::default()
+                .field("Sec-WebSocket-Extensions", agreed.to_string().as_bytes())
+                .into_bytes(),
+            None => Vec::new(),
+        };
+        Self {
+            head: head.into_bytes(),
+            field: match opening {
+                // em-websocket does not name one in draft 75.
+                Opening::Echo => None,
+                Opening::Challenge | Opening::Accept => Some("Sec-WebSocket-Protocol"),
+            },
+            subprotocol: subprotocol.map(Box::from),
+            fields,
+            body: body.to_vec(),
+        }
+    }
+
+    /// The subprotocol that is selected.
+    pub fn subprotocol(&self) -> Option<&[u8]> {
+        self.subprotocol.as_deref()
+    }
+
+    /// Selects a subprotocol, or none. It must be one that the client has offered (RFC 6455 section
+    /// 4.2.2), which is the caller's to see to.
+    pub fn select(&mut self, subprotocol: Option<&[u8]>) {
+        self.subprotocol = subprotocol.map(Box::from);
+    }
+
+    /// Adds a header field, a cookie for instance.
+    ///
+    /// # Errors
+    /// [`UsageError::HeaderField`] if it is none (RFC 9110 section 5), or one that the opening
+    /// handshake itself writes.
+    pub fn add_field(&mut self, name: &str, value: &[u8]) -> Result<(), UsageError> {
+        check_field(name, value)?;
+        let is_ours = ["upgrade", "connection", "content-length", "transfer-encoding"]
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours));
+        let prefix = name.get(.."sec-websocket-".len());
+        if is_ours || prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("sec-websocket-")) {
+            return Err(UsageError::HeaderField(name.to_owned()));
+        }
+        let fields = std::mem::take(&mut self.fields);
+        self.fields = Response::from(fields).field(name, value).into_bytes();
+        Ok(())
+    }
+
+    /// What to send.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut response = Response::from(self.head.clone());
+        if let (Some(field), Some(subprotocol)) = (self.field, &self.subprotocol) {
+            response = response.field(field, subprotocol);
+        }
+        response.raw(&self.fields).end(&self.body)
+    }
+}
+
+/// Whether this can be a header field.
+pub(super) fn check_field(name: &str, value: &[u8]) -> Result<(), UsageError> {
+    match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+        (Ok(_), Ok(_)) => Ok(()),
+        _ => Err(UsageError::HeaderField(name.to_owned())),
+    }
+}

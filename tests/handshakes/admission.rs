@@ -1,0 +1,113 @@
+//! Subprotocols, the application's own say, and requests that are more than an opening handshake.
+
+use em_websocket::error::UsageError;
+use em_websocket::protocol::handshake::{Refusal, Subprotocols};
+
+use crate::refused::assert_refused;
+use crate::requests::{upgrade, KEY, KEY_1, KEY_2, KEY_3, VERSION_13};
+use crate::{accepted, handshake, refused};
+
+fn speaking(names: &[&str], required: bool) -> Subprotocols {
+    Subprotocols { supported: Some(names.iter().map(|name| Box::from(*name)).collect()), required }
+}
+
+#[test]
+fn the_servers_order_decides() {
+    let offered = "Sec-WebSocket-Protocol: v1.chat, v2.chat,other";
+    for (names, expected) in [
+        (&["v2.chat", "v1.chat"][..], Some(&b"v2.chat"[..])),
+        (&["other"], Some(b"other")),
+        (&["V1.CHAT", "v1"], None),
+        (&[], None),
+    ] {
+        let request = upgrade(&[KEY, VERSION_13, offered], b"");
+        let mut handshake = handshake().subprotocols(speaking(names, false));
+        let accepted = accepted(handshake.receive(&request));
+        assert_eq!(accepted.answer.subprotocol(), expected, "{names:?}");
+        let challenge = upgrade(&[KEY_1, KEY_2, offered], KEY_3);
+        let mut handshake = crate::handshake().subprotocols(speaking(names, false));
+        assert_eq!(crate::accepted(handshake.receive(&challenge)).answer.subprotocol(), expected);
+    }
+}
+
+#[test]
+fn none_in_common_may_be_refused() {
+    for fields in [&[KEY, VERSION_13, "Sec-WebSocket-Protocol: a"][..], &[KEY, VERSION_13]] {
+        let mut handshake = handshake().subprotocols(speaking(&["b"], true));
+        let refused = refused(handshake.receive(&upgrade(fields, b"")));
+        assert_eq!(refused.error.to_string(), "None of the offered subprotocols is supported");
+        assert!(refused.response.unwrap().starts_with(b"HTTP/1.1 400 "));
+    }
+}
+
+#[test]
+fn an_answer_can_be_changed_before_it_is_sent() {
+    let request = upgrade(&[KEY, VERSION_13, "Sec-WebSocket-Protocol: a, b"], b"");
+    let mut answer = accepted(handshake().receive(&request)).answer;
+    answer.select(Some(b"b"));
+    answer.add_field("Set-Cookie", b"x=1").unwrap();
+    answer.add_field("Set-Cookie", b"y=\xE9").unwrap();
+    assert_eq!(
+        answer.to_bytes(),
+        b"HTTP/1.1 101 Switching Protocols\r\n\
+          Upgrade: websocket\r\n\
+          Connection: Upgrade\r\n\
+          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+          Sec-WebSocket-Protocol: b\r\n\
+          Set-Cookie: x=1\r\n\
+          Set-Cookie: y=\xE9\r\n\r\n"
+    );
+    for (name, value) in [
+        ("Upgrade", &b"x"[..]),
+        ("sec-websocket-extensions", b"x"),
+        ("Content-Length", b"1"),
+        ("", b"x"),
+        ("A B", b"x"),
+        ("A", b"x\r\ny"),
+        ("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", b"x"),
+    ] {
+        let refused = Err(UsageError::HeaderField(name.to_owned()));
+        assert_eq!(answer.add_field(name, value), refused, "{name}");
+    }
+}
+
+#[test]
+fn an_application_refuses_with_an_answer_of_its_own() {
+    let mut refusal = Refusal::new(503).unwrap();
+    refusal.add_field("Retry-After", b"5").unwrap();
+    assert_eq!(
+        refusal.to_bytes(b"later"),
+        b"HTTP/1.1 503 Service Unavailable\r\n\
+          Connection: close\r\n\
+          Retry-After: 5\r\n\
+          Content-Type: text/plain; charset=utf-8\r\n\
+          Content-Length: 5\r\n\r\nlater"
+    );
+    assert_eq!(
+        Refusal::new(204).unwrap().to_bytes(b""),
+        b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+    );
+    assert!(Refusal::new(499).unwrap().to_bytes(b"").starts_with(b"HTTP/1.1 499 \r\n"));
+    for status in [0, 101, 199, 600] {
+        assert_eq!(Refusal::new(status).err(), Some(UsageError::Status(status)));
+    }
+}
+
+/// RFC 9112 section 11.2: what comes behind would be a body to one reader, and frames to another.
+#[test]
+fn a_body_is_refused() {
+    for field in ["Content-Length: 5", "Content-Length:", "Transfer-Encoding: chunked"] {
+        let request = upgrade(&[KEY, VERSION_13, field], b"");
+        let text = "The request must not have a body";
+        assert_refused(&request, text, Some("HTTP/1.1 400 Bad Request"));
+    }
+    accepted(handshake().receive(&upgrade(&[KEY, VERSION_13, "Content-Length: 0"], b"")));
+}
+
+/// RFC 6454 section 7.3.
+#[test]
+fn a_second_origin_is_refused() {
+    let request = upgrade(&[KEY, VERSION_13, "Origin: http://other"], b"");
+    let text = "origin header must not be repeated";
+    assert_refused(&request, text, Some("HTTP/1.1 400 Bad Request"));
+}
