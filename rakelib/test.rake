@@ -12,7 +12,7 @@ namespace :test do
   end
 end
 
-desc "The demo page in Chromium"
+desc "Browsers: the demo page in Chromium, and what it and Firefox negotiate"
 task browser: :compile do
   # .rspec leaves these out.
   sh "rspec", "--exclude-pattern", "", "spec/browser", "spec/apps/browser_spec.rb", verbose: false
