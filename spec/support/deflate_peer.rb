@@ -35,13 +35,13 @@ class DeflatePeer
     "empty" => [[""]],
     "nothing" => [["".b]],
     "short" => [["Grüße"]],
-    "text" => [["Grüße, 世界 🎉 " * 2000]],
+    "text" => [["Grüße, 世界 🎉 " * 1000]],
     "bytes" => [["\x00\xFF\x80".b * 25_000]],
     "noise" => [[NOISE]],
     # A few bytes where the context has the noise in it still, in a window that reaches so far.
     "again" => [[NOISE]],
     "fragments" => [["Grüße " * 200, "", "世界 " * 200, "🎉" * 200]],
-    "many" => Array.new(20) { |n| [%({"n":#{n},"text":"#{"all the same " * 75}"})] }
+    "many" => Array.new(10) { |n| [%({"n":#{n},"text":"#{"all the same " * 75}"})] }
   }.transform_values { |messages| messages.map { |parts| Message.new(parts) } }.freeze
 
   def initialize(name) = @command = COMMANDS.fetch(name)
