@@ -46,7 +46,8 @@ class Visitor
     @listener = TCPServer.new("127.0.0.1", 0)
     # Firefox refuses a home that is somebody else's, as root's may be.
     @pid = spawn({ "HOME" => profile, "TMPDIR" => scratch, "MOZ_CRASHREPORTER_DISABLE" => "1" },
-                 *self.class.public_send(browser, profile), "http://127.0.0.1:#{@listener.addr[1]}/",
+                 *self.class.public_send(browser, profile),
+                 "http://127.0.0.1:#{@listener.addr[1]}/",
                  in: File::NULL, %i[out err] => @log, pgroup: true)
   rescue StandardError
     quit
