@@ -29,7 +29,8 @@ RSpec.describe EventMachine::WebSocket, "negotiating with browsers", :ours, time
   protocols = [
     [{}, nil, ""],
     [{}, "chat", "chat"],
-    [{}, %w[v2.chat v1.chat], "v2.chat"]
+    [{}, %w[v2.chat v1.chat], "v2.chat"],
+    [{ protocols: %w[v1.chat v2.chat] }, %w[v2.chat v1.chat], "v1.chat"]
   ]
 
   { chromium: "Chromium", firefox: "Firefox" }.each do |browser, called|

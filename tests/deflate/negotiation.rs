@@ -182,6 +182,11 @@ fn the_configuration() {
             "; client_max_window_bits=8",
             "; server_max_window_bits=8; client_max_window_bits=8",
         ),
+        (
+            narrow(8),
+            "; client_max_window_bits=10",
+            "; server_max_window_bits=8; client_max_window_bits=9",
+        ),
         // Out of range.
         (narrow(0), "", "; server_max_window_bits=8"),
         (narrow(99), "; client_max_window_bits", ""),
