@@ -19,6 +19,22 @@ module EventMachine
         end
       end
 
+      # Sends a message to a connection whose bytes pass through Ruby, if it can have it.
+      #
+      # @api private
+      # @return [Boolean]
+      def self.sent?(connection, message, binary)
+        return false unless connection.state == :connected
+
+        if binary
+          # The versions without binary messages are those without pings.
+          connection.pingable? && connection.send_binary(message).positive?
+        else
+          connection.send_text(message)
+          true
+        end
+      end
+
       # @param connection [Connection] whom the callbacks and the bytes go to
       # @param debug [Boolean]
       def initialize(connection, debug = false)

@@ -56,6 +56,21 @@ module EventMachine
         Background.start(options, block).signature
       end
 
+      # Sends one message to many clients: it is encoded once, and compressed once, for all of them,
+      # and there is no loop in Ruby. May be called from any thread.
+      #
+      # @param connections [Enumerable<Connection>] those that are not open are passed over, and so
+      #   are clients of drafts 75 and 76 where the message is binary
+      # @param message [String] as for {Connection#send_text}, or {Connection#send_binary}
+      # @param binary [Boolean]
+      # @return [Integer] to how many clients it was sent
+      # @raise [WebSocketError] if the text is not UTF-8
+      # @raise [NoMethodError] if the message is no String
+      def broadcast(connections, message, binary: false)
+        count, others = Native.broadcast(connections.to_a, message, binary ? true : false)
+        count + others.count { |connection| Handler.sent?(connection, message, binary) }
+      end
+
       # Stops the reactor. Every open connection gets its `onclose`.
       def stop
         begin

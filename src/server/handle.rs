@@ -13,6 +13,7 @@ use super::{
     config::{ConnectionOptions, QueueLimits},
     deferred::Piece,
     link::{hold, write_parts, Link, Shared},
+    outbound::Outbound,
     runtime,
     tally::lock,
     tls::TlsSession,
@@ -298,7 +299,7 @@ impl Handle {
     }
 
     /// Leaves a piece to the driver.
-    fn defer(&self, link: &mut Link, piece: Piece, len: usize, cork: Cork) -> Sent {
+    pub(crate) fn defer(&self, link: &mut Link, piece: Piece, len: usize, cork: Cork) -> Sent {
         if link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
         }
@@ -330,6 +331,17 @@ impl Handle {
 
     /// Queues bytes, or writes them from where they stand if nothing is before them.
     fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
+        self.put_with(link, parts, cork, |out, written| out.extend_parts(parts, written))
+    }
+
+    /// As [`put`](Self::put); `keep` queues what is left once so much is written.
+    pub(crate) fn put_with(
+        &self,
+        link: &mut Link,
+        parts: &[&[u8]],
+        cork: Cork,
+        keep: impl FnOnce(&mut Outbound, usize),
+    ) -> Sent {
         let len = parts.iter().map(|part| part.len()).sum();
         if len == 0 || link.is_gone() || self.is_foreign() {
             return Sent::Bytes(len);
@@ -349,7 +361,7 @@ impl Handle {
         };
         match written {
             Ok(written) if written == len => return Sent::Bytes(len),
-            Ok(written) => link.out.extend_parts(parts, written),
+            Ok(written) => keep(&mut link.out, written),
             Err(_) => {
                 link.broken = true;
                 return Sent::Bytes(len);

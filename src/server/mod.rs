@@ -8,6 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
 
+mod broadcast;
 mod config;
 mod deferred;
 mod driver;
@@ -22,6 +23,7 @@ mod tally;
 pub mod tls;
 mod wakeup;
 
+pub use broadcast::Broadcast;
 pub use config::{ConnectionOptions, QueueLimits};
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};

@@ -2,13 +2,14 @@
 
 use std::{
     cell::{Cell, RefCell},
+    sync::Arc,
     time::Duration,
 };
 
 use em_websocket::{
     error::UsageError,
     protocol::{close::CloseCode, Limits, State},
-    server::{Cork, Handle, Incoming, Sent},
+    server::{Broadcast, Cork, Handle, Incoming, Sent},
 };
 use magnus::{
     method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
@@ -47,6 +48,14 @@ impl Drop for Corked {
         for handle in CORKED.take() {
             handle.flush();
         }
+    }
+}
+
+fn cork() -> Cork {
+    if DRAINING.get() > 0 {
+        Cork::Yes
+    } else {
+        Cork::No
     }
 }
 
@@ -105,13 +114,24 @@ impl Connection {
         data: RString,
         send: impl FnOnce(&Handle, &[u8], Cork) -> Result<Sent, UsageError>,
     ) -> Result<Sent, Error> {
-        let cork = if DRAINING.get() > 0 { Cork::Yes } else { Cork::No };
-        let sent = bytes::with_bytes(data, |data| send(&self.handle, data, cork))
+        let sent = bytes::with_bytes(data, |data| send(&self.handle, data, cork()))
             .map_err(|error| error::usage(ruby, &error))?;
+        self.remember(sent);
+        Ok(sent)
+    }
+
+    /// Sends a message that goes to others, too.
+    pub(crate) fn send_shared(&self, message: &Arc<Broadcast>) -> Sent {
+        let sent = self.handle.send_shared(message, cork());
+        self.remember(sent);
+        sent
+    }
+
+    /// What waits for a flush gets it at the end of the drain.
+    fn remember(&self, sent: Sent) {
         if let Sent::Corked(_) = sent {
             CORKED.with_borrow_mut(|corked| corked.push(self.handle.clone()));
         }
-        Ok(sent)
     }
 
     /// Sends the answer that opens a WebSocket. [`opened`](Self::opened) must follow.

@@ -6,6 +6,7 @@
 #![allow(missing_docs, reason = "there is no Rust interface here, only Ruby's")]
 
 mod answer;
+mod broadcast;
 mod bytes;
 mod error;
 mod event;
@@ -24,6 +25,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let web_socket: RModule = event_machine.const_get("WebSocket")?;
     let native = web_socket.define_module("Native")?;
     answer::init(ruby, native)?;
+    broadcast::init(native)?;
     framing::init(ruby, native)?;
     handle::init(ruby, native)?;
     handshake::init(ruby, native)?;

@@ -22,6 +22,15 @@ pub struct Deflater {
     context: Option<Deflate>,
 }
 
+/// How a [`Deflater`] compresses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shape {
+    level: u8,
+    memory_level: u8,
+    window_bits: u8,
+    threshold: usize,
+}
+
 impl Deflater {
     /// Compresses as both sides agreed.
     pub fn new(agreed: &Agreed, config: &Config) -> Self {
@@ -33,15 +42,15 @@ impl Deflater {
         }
     }
 
-    /// Appends the whole frame of a message to `out`. Control frames are made too, and never
-    /// compressed (RFC 7692 section 6.1).
+    /// Appends the whole frame of a message to `out`, and says whether it is compressed. Control
+    /// frames are made too, and never compressed (RFC 7692 section 6.1).
     pub fn message(
         &mut self,
         profile: &Profile,
         opcode: Opcode,
         payload: &[u8],
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         let may_compress = profile.extensions && !opcode.is_control() && !payload.is_empty();
         if may_compress && payload.len() >= self.config.threshold {
             let before = out.len();
@@ -51,7 +60,7 @@ impl Deflater {
             if let Some(len) = self.compress(payload, out) {
                 let parts = FrameParts::around(profile, opcode, len).compressed();
                 out.splice(before..before + expected, parts.head().iter().copied());
-                return;
+                return true;
             }
             out.truncate(before);
         }
@@ -60,6 +69,33 @@ impl Deflater {
         out.extend_from_slice(parts.head());
         out.extend_from_slice(payload);
         out.extend_from_slice(parts.tail());
+        false
+    }
+
+    /// How it compresses: what two deflaters of one shape make of one message without a context is
+    /// the same.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            level: self.config.level,
+            memory_level: self.config.memory_level,
+            window_bits: self.window_bits,
+            threshold: self.config.threshold,
+        }
+    }
+
+    /// Another one of the same shape, without a context.
+    pub fn alone(&self) -> Self {
+        Self {
+            config: self.config,
+            takes_over: false,
+            window_bits: self.window_bits,
+            context: None,
+        }
+    }
+
+    /// Whether memory is held for what comes next.
+    pub fn has_context(&self) -> bool {
+        self.context.is_some()
     }
 
     /// Gives the context's memory back. The next compressed message begins with an empty window,

@@ -17,7 +17,7 @@ mod negotiate;
 
 use std::fmt;
 
-pub use deflater::Deflater;
+pub use deflater::{Deflater, Shape};
 pub(crate) use inflater::Inflater;
 pub use negotiate::negotiate;
 

@@ -80,9 +80,8 @@ impl Offer {
         let server_named = self.server_max_window_bits.is_some() || server_bits < MAX_WINDOW_BITS;
         // Only where the offer has it (section 7.1.2.2). 8 is asked of nobody who has not named it:
         // zlib makes no raw DEFLATE with it, and a client would fail the connection.
-        let client_bits = self
-            .client_max_window_bits
-            .map(|hint| hint.unwrap_or(MAX_WINDOW_BITS).min(own.max(9)));
+        let client_bits =
+            self.client_max_window_bits.map(|hint| hint.unwrap_or(MAX_WINDOW_BITS).min(own.max(9)));
         Agreed {
             server_no_context_takeover: self.server_no_context_takeover || !config.context_takeover,
             // An offer with it says that the client can do without; taking it at its word saves

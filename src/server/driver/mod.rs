@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{
     io::AsyncWrite,
     net::TcpStream,
@@ -24,7 +23,7 @@ mod reading;
 use self::reading::{poll_frames, Read};
 use super::{
     config::ConnectionOptions,
-    deferred::compress,
+    deferred::Compressor,
     events::{Delivery, EventQueue},
     handle::Handle,
     link::{hold, write_slices, Link},
@@ -34,9 +33,8 @@ use super::{
 use crate::{
     error::{HandshakeError, ProtocolError},
     protocol::{
-        deflate::{self, Deflater},
+        deflate,
         handshake::{Handshake, Progress as Opening, Refused},
-        version::Profile,
         Event, Progress, Receiver,
     },
 };
@@ -96,7 +94,7 @@ pub(crate) fn drive(
         told: false,
         peer_closed: false,
         compression: options.compression,
-        deflater: None,
+        compressor: None,
         is_busy: false,
         unanswered: None,
         inactive: None,
@@ -125,7 +123,7 @@ struct Driver {
     peer_closed: bool,
     /// What was to be agreed to, and who compresses where it was.
     compression: Option<deflate::Config>,
-    deflater: Option<Box<(Deflater, &'static Profile)>>,
+    compressor: Option<Box<Compressor>>,
     /// Whether the link wants looking at although nobody asks for it: something waits to be
     /// written, or the connection is being ended.
     is_busy: bool,
@@ -249,12 +247,13 @@ impl Driver {
             }
         }
         let pieces = link.deferred.as_mut().and_then(|deferred| deferred.take());
-        if let (Some(pieces), Some(deflater)) = (pieces, &mut self.deflater) {
+        if let (Some(pieces), Some(compressor)) = (pieces, &mut self.compressor) {
             drop(link);
-            let (deflater, profile) = &mut **deflater;
-            let bytes = compress(pieces, deflater, profile);
+            let frames = compressor.compress(pieces, Instant::now());
             link = lock(&shared.link);
-            link.out.push(Bytes::from(bytes));
+            for bytes in frames {
+                link.out.push(bytes);
+            }
             if let Some(deferred) = &mut link.deferred {
                 deferred.done();
             }
@@ -413,8 +412,13 @@ impl Driver {
 
     /// Sleeps until the next deadline, or does what one wants that has passed.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
-        let deadlines =
-            [self.opening_deadline, self.closing_deadline, self.unanswered, self.inactive];
+        let deadlines = [
+            self.opening_deadline,
+            self.closing_deadline,
+            self.unanswered,
+            self.inactive,
+            self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
+        ];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             self.sleep = None;
             return Step::Wait;
@@ -429,6 +433,9 @@ impl Driver {
         }
         self.sleep = None;
         let now = Instant::now();
+        if let Some(compressor) = &mut self.compressor {
+            compressor.handle_timeout(now);
+        }
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let error = {
             let mut link = lock(&self.ends.handle.0.link);

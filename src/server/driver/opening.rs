@@ -16,7 +16,7 @@ use crate::{
         Progress, Receiver,
     },
     server::{
-        deferred::Deferred,
+        deferred::{Compressor, Deferred},
         events::{Delivery, Opened},
         handle::Cork,
         link::hold,
@@ -69,7 +69,7 @@ impl Driver {
                 if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
                     receiver = receiver.with_deflate(&agreed);
                     let deflater = Deflater::new(&agreed, &config);
-                    self.deflater = Some(Box::new((deflater, accepted.profile)));
+                    self.compressor = Some(Box::new(Compressor::new(deflater, accepted.profile)));
                     self.ends.inflates = true;
                     let deferred = Box::new(Deferred::new(config.threshold));
                     lock(&handle.0.link).deferred = Some(deferred);

@@ -1,0 +1,48 @@
+//! `Native.broadcast`: one message for many connections.
+
+use std::sync::Arc;
+
+use em_websocket::server::{Broadcast, Sent};
+use magnus::{
+    function, prelude::*, typed_data::Obj, value::LazyId, Error, RArray, RModule, RObject, Ruby,
+    Value,
+};
+
+use crate::{
+    bytes,
+    handle::{self, Connection},
+};
+
+static HANDLER: LazyId = LazyId::new("@handler");
+
+/// Sends to those connections whose sockets are the background's, and answers how many of them are
+/// open, and the others.
+fn broadcast(
+    ruby: &Ruby,
+    connections: RArray,
+    data: Value,
+    is_binary: bool,
+) -> Result<(usize, RArray), Error> {
+    let message = Arc::new(if is_binary {
+        bytes::with_bytes(handle::binary(data)?, Broadcast::binary)
+    } else {
+        bytes::with_bytes(handle::text(ruby, data)?, Broadcast::text)
+    });
+    let others = ruby.ary_new();
+    let mut count = 0;
+    for object in connections {
+        let native = match RObject::from_value(object) {
+            Some(object) => Obj::<Connection>::try_convert(object.ivar_get(*HANDLER)?).ok(),
+            None => None,
+        };
+        match native {
+            None => others.push(object)?,
+            Some(native) => count += usize::from(native.send_shared(&message) != Sent::Nothing),
+        }
+    }
+    Ok((count, others))
+}
+
+pub(crate) fn init(native: RModule) -> Result<(), Error> {
+    native.define_module_function("broadcast", function!(broadcast, 3))
+}
