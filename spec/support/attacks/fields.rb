@@ -130,12 +130,28 @@ end
 
 Attacks.handshakes "request smuggling", drafts: Attacks::STRICT do
   chunked = "8\r\nsmuggled\r\n0\r\n\r\n"
+  smuggled = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
+  {
+    "a chunked body" => ["RFC 9112 6.1", { "Transfer-Encoding" => "chunked" }, chunked],
+    "a body of another encoding" => ["RFC 9112 6.1", { "Transfer-Encoding" => "gzip" }, "zipped"],
+    "chunked in disguise" => ["RFC 9112 6.1", { "Transfer-Encoding" => "xchunked" }, chunked],
+    "a body with its length" => ["RFC 9112 6.2", { "Content-Length" => smuggled.size }, smuggled],
+    "a body with both" => ["RFC 9112 6.3", { "Transfer-Encoding" => "chunked",
+                                             "Content-Length" => 3 }, chunked],
+    "two lengths of a body" => ["RFC 9112 6.3", { "Content-Length" => [0, 5] }, "smugg"],
+    "a length that is no number" => ["RFC 9112 6.3", { "Content-Length" => "+5" }, "smugg"],
+    "a negative length" => ["RFC 9112 6.3", { "Content-Length" => "-1" }, ""]
+  }.each do |name, (section, headers, body)|
+    refuses name, section, 400, "The request must not have a body", headers: headers, body: body
+  end
   hangs_up_on "a space before the colon of Transfer-Encoding", "RFC 9112 5.1",
               headers: { "Transfer-Encoding " => "chunked" }, body: chunked
   opens "a body of no bytes", "RFC 9112 6.2", headers: { "Content-Length" => 0 }
 end
 
 Attacks.handshakes "fields that come twice" do
+  refuses "two Origins", "RFC 6454 7.3", 400, "origin header must not be repeated",
+          headers: { "Origin" => %w[http://a.example http://b.example] }
   opens "subprotocols in two fields", "RFC 6455 11.3.4",
         headers: { "Sec-WebSocket-Protocol" => %w[chat superchat] }
   opens "extensions in two fields", "RFC 6455 11.3.2",
