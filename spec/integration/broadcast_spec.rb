@@ -109,7 +109,8 @@ RSpec.describe EventMachine::WebSocket, ".broadcast", :ours do
         inflater = Zlib::Inflate.new(-15)
         frames = Array.new(4) { both.last.read_frame }
         expect(frames.map(&:reserved)).to all(be_positive)
-        inflated = frames.map { |frame| inflater.inflate("#{frame.payload}\x00\x00\xFF\xFF".b) }
+        tail = "\x00\x00\xFF\xFF".b
+        inflated = frames.map { |frame| inflater.inflate(frame.payload + tail) }
         expect(inflated).to eq(texts)
         expect(Array.new(4) { both.first.read_text }).to eq(texts)
       end

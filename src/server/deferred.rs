@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn an_idle_context_is_given_back() {
         let config = Config { threshold: 1, ..Config::default() };
-        let agreed = negotiate([&b"permessage-deflate"[..]].into_iter(), &config).unwrap();
+        let agreed = negotiate([&b"permessage-deflate"[..]], &config).unwrap();
         let mut compressor = Compressor::new(Deflater::new(&agreed, &config), &RFC_6455);
         let message = || [Piece::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]))].into();
         let begin = Instant::now();
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_shared_message_is_compressed_once_and_ends_the_context() {
         let config = Config { threshold: 1, ..Config::default() };
-        let agreed = negotiate([&b"permessage-deflate"[..]].into_iter(), &config).unwrap();
+        let agreed = negotiate([&b"permessage-deflate"[..]], &config).unwrap();
         let shared = Arc::new(Broadcast::text(&[b'y'; 3000]));
         let frames: Vec<_> = (0..3)
             .map(|_| {
