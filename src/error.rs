@@ -48,6 +48,9 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Version` more than once (RFC 6455 section 11.3.5).
     #[error("sec-websocket-version header must not be repeated")]
     RepeatedVersion,
+    /// `Sec-WebSocket-Version` only begins like a version (RFC 6455 section 11.3.5).
+    #[error("Invalid sec-websocket-version header: {0}")]
+    InvalidVersion(String),
     /// Draft 75: nothing may follow the header before the server has answered.
     #[error("Extra bytes after header")]
     ExtraBytesAfterHeader,
@@ -98,6 +101,12 @@ pub enum HandshakeError {
     /// No `Host` (RFC 6455 section 4.2.1), or more than one (RFC 9112 section 3.2).
     #[error("host header is required exactly once")]
     Host,
+    /// `Host` is neither a name nor an address (RFC 9112 section 3.2).
+    #[error("Invalid host header: {0}")]
+    InvalidHost(String),
+    /// A line that LF alone ends (RFC 9112 section 2.2): two readers may disagree about it.
+    #[error("Header lines must end with CRLF")]
+    BareLineFeed,
     /// More than one `Origin` (RFC 6454 section 7.3).
     #[error("origin header must not be repeated")]
     RepeatedOrigin,
@@ -114,11 +123,14 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// The HTTP status of the answer; `None` where there is none: what is no WebSocket request is
-    /// closed without a word, as em-websocket does.
+    /// closed without a word, as em-websocket does. (But 400 tells of an
+    /// [`InvalidHeader`](Self::InvalidHeader) whose first line is HTTP.)
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::NotUpgrade | Self::InvalidHeader { .. } | Self::TimedOut => None,
-            Self::UnsupportedVersion(_) | Self::VersionRequired => Some(426),
+            Self::UnsupportedVersion(_) | Self::InvalidVersion(_) | Self::VersionRequired => {
+                Some(426)
+            }
             Self::HeaderTooLong(_) | Self::TooManyHeaders(_) => Some(431),
             _ => Some(400),
         }

@@ -11,15 +11,17 @@ const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
 #[test]
 fn garbage_is_counted_as_em_websocket_does() {
-    for (bytes, counts) in [
-        (&b"This is not a HTTP header\r\n\r\n"[..], "1 != 29"),
-        (b"\r\n\r\nfoobar", "4 != 10"),
-        (b"\r\nGET / HTTP/1.1\r\nA\r\n\r\n", "19 != 23"),
-        (b"\x16\x03\x01\x02\x00\x01", "0 != 6"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nConte\0nt: 1\r\n\r\n", "30 != 40"),
+    // Where the first line is HTTP's, the client is told (RFC 9112 section 5.1).
+    let told = Some("HTTP/1.1 400 Bad Request");
+    for (bytes, counts, status) in [
+        (&b"This is not a HTTP header\r\n\r\n"[..], "1 != 29", None),
+        (b"\r\n\r\nfoobar", "4 != 10", None),
+        (b"\r\nGET / HTTP/1.1\r\nA\r\n\r\n", "19 != 23", told),
+        (b"\x16\x03\x01\x02\x00\x01", "0 != 6", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConte\0nt: 1\r\n\r\n", "30 != 40", told),
     ] {
         let text = format!("Invalid HTTP header: Could not parse data entirely ({counts})");
-        assert_refused(bytes, &text, None);
+        assert_refused(bytes, &text, status);
     }
     let mut cut = handshake();
     assert!(matches!(cut.receive(b"GET / HT"), Progress::Incomplete));

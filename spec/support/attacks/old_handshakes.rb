@@ -39,8 +39,10 @@ Attacks.handshakes "draft 75", drafts: [75] do
   refuses "another protocol", "hixie-75 5.2", 400, 'Invalid upgrade header: "h2c"',
           headers: { "Upgrade" => "h2c" }
   # The location that is answered is made of it.
-  hangs_up_on "a bare CR in Host", "RFC 9112 2.2", headers: { "Host" => "a\rX: b" }
-  hangs_up_on "a bare CR in Origin", "RFC 9112 2.2", headers: { "Origin" => "a\rX: b" }
+  refuses "a bare CR in Host", "RFC 9112 2.2", 400, Attacks::NO_HTTP,
+          headers: { "Host" => "a\rX: b" }
+  refuses "a bare CR in Origin", "RFC 9112 2.2", 400, Attacks::NO_HTTP,
+          headers: { "Origin" => "a\rX: b" }
 end
 
 Attacks.handshakes "the number of a draft", drafts: [3] do

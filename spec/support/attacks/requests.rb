@@ -34,7 +34,8 @@ Attacks.handshakes "the request target" do
   hangs_up_on "a tab in the target", "RFC 9112 3", target: "/a\tb"
   hangs_up_on "NUL in the target", "RFC 9112 3", target: "/a\0b"
   hangs_up_on "DEL in the target", "RFC 3986 2", target: "/a\x7Fb"
-  hangs_up_on "bytes that are not ASCII in the target", "RFC 3986 2", target: "/\xFF\xFE".b
+  refuses "bytes that are not ASCII in the target", "RFC 3986 2", 400, Attacks::NO_HTTP,
+          target: "/\xFF\xFE".b
   hangs_up_on "no target", "RFC 9112 3", target: ""
   hangs_up_on "two spaces before the target", "RFC 9112 3", target: " /"
   hangs_up_on "a space behind the version", "RFC 9112 3", http: "HTTP/1.1 "

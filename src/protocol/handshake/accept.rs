@@ -3,6 +3,7 @@
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::Engine;
+use http::uri::Authority;
 use sha1::{Digest, Sha1};
 
 use super::answer::Answer;
@@ -60,8 +61,15 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
         return Err(HandshakeError::HttpVersion);
     }
     // RFC 9112 section 3.2: not twice either.
-    if request.header_all("host").count() != 1 {
+    let hosts: Vec<_> = request.header_all("host").collect();
+    let [host] = hosts[..] else {
         return Err(HandshakeError::Host);
+    };
+    if !is_host(host) {
+        return Err(HandshakeError::InvalidHost(text::inspect(&hosts)));
+    }
+    if request.has_bare_line_feed() {
+        return Err(HandshakeError::BareLineFeed);
     }
     if keys.len() > 1 || !is_nonce(key) {
         return Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys)));
@@ -79,6 +87,11 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
         return Err(HandshakeError::Body);
     }
     Ok(key)
+}
+
+/// Whether this is a host, with a port or without. It may be empty (RFC 9110 section 7.2).
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok()
 }
 
 /// Whether `key` is the base64 of 16 bytes.

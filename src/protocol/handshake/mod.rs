@@ -175,7 +175,12 @@ impl Handshake {
                 let header = mem::take(&mut self.received);
                 return match Request::parse(&header[start..end], fields, self.secure) {
                     Ok(request) => self.answer(request, &bytes[end - before..]),
-                    Err(at) => refuse(garbage(start + at), None),
+                    Err(at) => {
+                        // The request line was HTTP's (RFC 9112 section 5.1).
+                        let error = garbage(start + at);
+                        let response = Some(response::bad_header());
+                        Progress::Refused(Box::new(Refused { error, response, request: None }))
+                    }
                 };
             }
             Found::PolicyRequest => return Progress::FlashPolicy,

@@ -7,6 +7,7 @@ use std::str;
 use super::target::Target;
 use super::text;
 use crate::error::HandshakeError;
+use crate::protocol::version::profile;
 
 /// The request of an opening handshake.
 ///
@@ -133,13 +134,13 @@ impl Request {
         })
     }
 
-    /// The version asked for, found as em-websocket finds it, except that RFC 6455's key without a
-    /// version is an error: draft 75 has no such key.
+    /// The version asked for, found as em-websocket finds it, except that it must not only begin
+    /// like a version, and that RFC 6455's key without one is an error: draft 75 has no such key.
     pub(super) fn version(&self) -> Result<i64, HandshakeError> {
         let mut versions = self.header_all("sec-websocket-version");
         if let Some(version) = versions.next() {
             return match versions.next() {
-                None => Ok(text::integer(version)),
+                None => exact(version),
                 Some(_) => Err(HandshakeError::RepeatedVersion),
             };
         }
@@ -153,6 +154,12 @@ impl Request {
             Some(_) => Err(HandshakeError::VersionRequired),
             None => Ok(75),
         }
+    }
+
+    /// Whether a line is ended by LF alone.
+    pub(super) fn has_bare_line_feed(&self) -> bool {
+        let mut feeds = memchr::memchr_iter(b'\n', &self.header);
+        feeds.any(|at| at == 0 || self.header[at - 1] != b'\r')
     }
 
     /// The subprotocols that the client offers, in its order.
@@ -244,6 +251,15 @@ impl Span {
     fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+}
+
+/// The number that a version is; em-websocket takes what begins with one.
+fn exact(version: &[u8]) -> Result<i64, HandshakeError> {
+    let number = text::integer(version);
+    if profile(number).is_some() && number.to_string().as_bytes() != version {
+        return Err(HandshakeError::InvalidVersion(text::inspect(&[version])));
+    }
+    Ok(number)
 }
 
 fn is_named(spelled: &[u8], name: &str) -> bool {

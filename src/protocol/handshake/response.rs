@@ -42,7 +42,10 @@ impl Response {
 
     /// Ends the header, with the error's text as the body.
     fn say(self, error: &HandshakeError) -> Vec<u8> {
-        let text = error.to_string();
+        self.say_text(&error.to_string())
+    }
+
+    fn say_text(self, text: &str) -> Vec<u8> {
         self.field("Content-Type", b"text/plain; charset=utf-8")
             .field("Content-Length", text.len().to_string().as_bytes())
             .end(text.as_bytes())
@@ -129,6 +132,12 @@ pub(super) fn refusal(error: &HandshakeError) -> Option<Vec<u8>> {
         _ => Response::new("400 Bad Request").field("Connection", b"close"),
     };
     Some(response.say(error))
+}
+
+/// The answer to a header that is not HTTP below its first line. The error's own text counts bytes
+/// as they were cut on the way, which is no business of the client's.
+pub(super) fn bad_header() -> Vec<u8> {
+    Response::new("400 Bad Request").field("Connection", b"close").say_text("Invalid HTTP header")
 }
 
 /// The answer to who would be served after an upgrade.
