@@ -6,8 +6,8 @@ use crate::error::ProtocolError;
 /// What came from the peer after the opening handshake.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A text message, complete. Valid UTF-8 where the draft checks it.
-    Text(Payload<'a>),
+    /// A text message, complete; its charset is known where the draft has it checked.
+    Text(Payload<'a>, Option<Charset>),
     /// A binary message, complete.
     Binary(Payload<'a>),
     /// A ping; its pong is the caller's to send.
@@ -18,6 +18,15 @@ pub enum Event<'a> {
     Close(PeerClose<'a>),
     /// The peer broke a rule. Nothing comes after it.
     Error(ProtocolError),
+}
+
+/// What a text that was checked is made of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Charset {
+    /// ASCII alone.
+    Ascii,
+    /// UTF-8, and more than ASCII.
+    Utf8,
 }
 
 /// The bytes of a message.

@@ -49,10 +49,11 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// Unmasks the next bytes of the run.
-    pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
-        apply_mask(bytes, self.key, self.offset);
-        self.offset = (self.offset + bytes.len()) % 4;
+    /// Unmasks the next bytes of the run; whether they are ASCII.
+    pub(crate) fn apply(&mut self, bytes: &mut [u8]) -> bool {
+        let offset = self.offset;
+        self.offset = (offset + bytes.len()) % 4;
+        apply_mask(bytes, self.key, offset)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A message whose bytes come in pieces: fragments, or one frame cut by the network.
 
-use super::{frame::Header, opcode::Opcode, utf8::Utf8Stream, version::Profile};
+use super::{event::Charset, frame::Header, opcode::Opcode, utf8::Utf8Stream, version::Profile};
 use crate::error::ProtocolError;
 
 /// How much is set aside on the word of a header alone; past it, the buffer grows with the bytes
@@ -19,6 +19,7 @@ pub(crate) struct Message {
     pub(crate) bytes: Vec<u8>,
     /// Set where the text is checked.
     utf8: Option<Utf8Stream>,
+    is_ascii: bool,
     /// How much of `bytes` has been judged.
     judged: usize,
 }
@@ -29,7 +30,7 @@ impl Message {
         let Header { opcode, compressed, .. } = *header;
         let is_checked = profile.checks_text && opcode == Opcode::Text;
         let utf8 = is_checked.then(Utf8Stream::default);
-        Box::new(Self { opcode, compressed, bytes: Vec::new(), utf8, judged: 0 })
+        Box::new(Self { opcode, compressed, bytes: Vec::new(), utf8, is_ascii: true, judged: 0 })
     }
 
     /// Makes room, if there is none, for some of the `expected` bytes: as many as have come
@@ -57,21 +58,27 @@ impl Message {
         }
     }
 
-    /// Judges the bytes that were appended (and unmasked) since the last call.
-    pub(crate) fn judge(&mut self) -> Result<(), ProtocolError> {
-        let new = &self.bytes[self.judged..];
+    /// Judges the bytes that were appended (and unmasked) since the last call. Whether they are
+    /// ASCII may be known.
+    pub(crate) fn judge(&mut self, is_ascii: Option<bool>) -> Result<(), ProtocolError> {
         if let Some(utf8) = &mut self.utf8 {
-            utf8.feed(new)?;
+            let new = &self.bytes[self.judged..];
+            if is_ascii.unwrap_or_else(|| new.is_ascii()) {
+                utf8.feed_ascii(new)?;
+            } else {
+                self.is_ascii = false;
+                utf8.feed(new)?;
+            }
         }
         self.judged = self.bytes.len();
         Ok(())
     }
 
     /// The message is over.
-    pub(crate) fn finish(self) -> Result<Vec<u8>, ProtocolError> {
-        match self.utf8 {
-            Some(utf8) => utf8.finish().map(|()| self.bytes),
-            None => Ok(self.bytes),
-        }
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Option<Charset>), ProtocolError> {
+        let Some(utf8) = self.utf8 else { return Ok((self.bytes, None)) };
+        utf8.finish()?;
+        let charset = if self.is_ascii { Charset::Ascii } else { Charset::Utf8 };
+        Ok((self.bytes, Some(charset)))
     }
 }

@@ -21,7 +21,7 @@ mod utf8;
 pub mod version;
 
 pub use connection::{Connection, Progress, State};
-pub use event::{Event, Payload, PeerClose, Sink};
+pub use event::{Charset, Event, Payload, PeerClose, Sink};
 pub use frame::FrameParts;
 pub use mask::apply_mask;
 pub use opcode::Opcode;

@@ -3,7 +3,7 @@
 use super::{
     close::{self, CloseCode},
     deflate::{Agreed, Inflater},
-    event::{Event, Payload, PeerClose, Sink},
+    event::{Charset, Event, Payload, PeerClose, Sink},
     frame::{self, Header, Rules, MAX_HEADER},
     message::Message,
     opcode::Opcode,
@@ -211,15 +211,15 @@ impl Receiver {
         let is_whole = header.stands_alone() && own.is_none() && input.len() >= *left;
         if is_whole && !header.compressed {
             let (payload, rest) = input.split_at_mut(*left);
-            if let Some(mask) = &mut header.mask {
-                mask.apply(payload);
-            }
+            let ascii = header.mask.as_mut().map(|mask| mask.apply(payload));
             let opcode = header.opcode;
-            if opcode == Opcode::Text && self.profile.checks_text {
-                utf8::check(payload)?;
-            }
+            let charset = if opcode == Opcode::Text && self.profile.checks_text {
+                Some(utf8::check(payload, ascii)?)
+            } else {
+                None
+            };
             self.reading = Reading::HEADER;
-            self.complete(opcode, Payload::Borrowed(payload), sink)?;
+            self.complete(opcode, Payload::Borrowed(payload), charset, sink)?;
             return Ok(Some(rest));
         }
         if input.is_empty() && *left > 0 {
@@ -250,10 +250,8 @@ impl Receiver {
         };
         let message = target(header, own, &mut self.fragments, self.profile);
         let start = message.bytes.len() - len;
-        if let Some(mask) = &mut header.mask {
-            mask.apply(&mut message.bytes[start..]);
-        }
-        message.judge()?;
+        let ascii = header.mask.as_mut().map(|mask| mask.apply(&mut message.bytes[start..]));
+        message.judge(ascii)?;
         self.taken(len, sink)
     }
 
@@ -278,8 +276,8 @@ impl Receiver {
                     inflater.finish(&mut message)?;
                 }
                 let opcode = message.opcode;
-                let bytes = message.finish()?;
-                self.complete(opcode, Payload::Owned(bytes), sink)
+                let (bytes, charset) = message.finish()?;
+                self.complete(opcode, Payload::Owned(bytes), charset, sink)
             }
             None => Ok(()),
         }
@@ -289,10 +287,11 @@ impl Receiver {
         &mut self,
         opcode: Opcode,
         payload: Payload<'_>,
+        charset: Option<Charset>,
         sink: &mut impl Sink,
     ) -> Result<(), ProtocolError> {
         match opcode {
-            Opcode::Text => sink.event(Event::Text(payload)),
+            Opcode::Text => sink.event(Event::Text(payload, charset)),
             Opcode::Binary => sink.event(Event::Binary(payload)),
             Opcode::Ping => sink.event(Event::Ping(payload)),
             Opcode::Pong => sink.event(Event::Pong(payload)),

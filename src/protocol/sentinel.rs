@@ -42,7 +42,8 @@ impl Sentinel {
                 Self::Type => match memchr::memchr(0xff, rest) {
                     Some(end) => {
                         check_length(end + 2, limits)?;
-                        sink.event(Event::Text(Payload::Borrowed(&rest[..end])));
+                        let text = Payload::Borrowed(&rest[..end]);
+                        sink.event(Event::Text(text, None));
                         &rest[end + 1..]
                     }
                     None => {
@@ -63,7 +64,7 @@ impl Sentinel {
                         Some(end) => {
                             let text = std::mem::take(text);
                             *self = Self::Type;
-                            sink.event(Event::Text(Payload::Owned(text)));
+                            sink.event(Event::Text(Payload::Owned(text), None));
                             &input[end + 1..]
                         }
                         None => &[],

@@ -1,11 +1,18 @@
 //! UTF-8, judged as the bytes arrive (RFC 6455 section 8.1): a text that cannot become valid any
 //! more is refused at its first bad byte, however it was cut.
 
+use super::event::Charset;
 use crate::error::ProtocolError;
 
-/// Whether these bytes, whole, are UTF-8.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), ProtocolError> {
-    simdutf8::basic::from_utf8(bytes).map(drop).map_err(|_| ProtocolError::InvalidUtf8)
+/// Judges these bytes, whole. Whether they are ASCII may be known.
+pub(crate) fn check(bytes: &[u8], is_ascii: Option<bool>) -> Result<Charset, ProtocolError> {
+    if is_ascii.unwrap_or_else(|| bytes.is_ascii()) {
+        return Ok(Charset::Ascii);
+    }
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(_) => Ok(Charset::Utf8),
+        Err(_) => Err(ProtocolError::InvalidUtf8),
+    }
 }
 
 /// A text that comes in pieces.
@@ -17,6 +24,16 @@ pub(crate) struct Utf8Stream {
 }
 
 impl Utf8Stream {
+    /// Takes the next piece, which is known to be ASCII.
+    pub(crate) fn feed_ascii(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+        // It cannot end a character that has begun.
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            self.finish()
+        }
+    }
+
     /// Takes the next piece.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ProtocolError> {
         while self.pending_len > 0 {

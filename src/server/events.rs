@@ -2,7 +2,8 @@
 //!
 //! Drivers append to one batch under a lock, a burst of messages at a time; the owner takes the
 //! whole batch away and reads it without the lock. Payloads of small messages stand one behind the
-//! other in the batch's own buffer, so that a message costs no allocation here.
+//! other in the batch's own buffer, and those of large ones where they were read to, so that a
+//! message costs no allocation here.
 
 use std::{
     collections::VecDeque,
@@ -11,6 +12,8 @@ use std::{
     sync::Mutex,
 };
 
+use bytes::Bytes;
+
 use super::{listener::Incoming, tally::lock, wakeup::Wakeup};
 use crate::{
     error::ProtocolError,
@@ -18,7 +21,7 @@ use crate::{
         close::CloseCode,
         handshake::{Answer, Refused, Request},
         version::Profile,
-        Event, Payload,
+        Charset, Event, Payload,
     },
 };
 
@@ -43,10 +46,8 @@ pub enum Delivery {
     Open(Box<Opened>),
     /// The opening handshake was refused; [`Handle::refuse`](super::Handle::refuse) answers.
     Refused(Box<Refused>),
-    /// A message whose bytes stand in the batch: [`Batch::bytes`].
+    /// A message: [`Batch::bytes`].
     Message(Kind, Span),
-    /// A message with a buffer of its own.
-    Large(Kind, Vec<u8>),
     /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.
     Close(Option<CloseCode>, Span),
     /// The peer broke a rule; [`Handle::fail`](super::Handle::fail) ends the connection.
@@ -90,9 +91,17 @@ pub enum Kind {
 pub struct Span {
     start: usize,
     len: u32,
+    /// Of which piece, counted from 1; 0: of the batch's own buffer.
+    piece: u32,
+    charset: Option<Charset>,
 }
 
 impl Span {
+    /// What the bytes are made of, where they are text that was checked.
+    pub fn charset(self) -> Option<Charset> {
+        self.charset
+    }
+
     /// How many bytes.
     pub fn len(self) -> usize {
         self.len as usize
@@ -104,8 +113,8 @@ impl Span {
     }
 }
 
-/// A message at least this long keeps its own buffer.
-const LARGE: usize = 16 * 1024;
+/// A message at least this long is not copied.
+pub(crate) const LARGE: usize = 16 * 1024;
 
 /// A batch that has been read keeps at most this much memory. Giving back less would be asked for
 /// again under load, at a page fault for every 4 KiB.
@@ -116,12 +125,23 @@ const KEPT: usize = 4 * 1024 * 1024;
 pub struct Batch {
     records: VecDeque<Record>,
     bytes: Vec<u8>,
+    /// Where large messages stand, in the order of their records.
+    pieces: VecDeque<Bytes>,
+    /// How many pieces have been read and let go.
+    gone: u32,
 }
 
 impl Batch {
-    /// The next record, in order.
+    /// The next record, in order; the bytes of those before it may be gone.
     pub fn pop(&mut self) -> Option<Record> {
-        self.records.pop_front()
+        let record = self.records.pop_front()?;
+        if let Delivery::Message(_, span) = record.delivery {
+            while span.piece > self.gone + 1 {
+                self.pieces.pop_front();
+                self.gone += 1;
+            }
+        }
+        Some(record)
     }
 
     /// How many records are left.
@@ -136,7 +156,11 @@ impl Batch {
 
     /// The bytes of a record of this batch.
     pub fn bytes(&self, span: Span) -> &[u8] {
-        &self.bytes[span.start..span.start + span.len()]
+        let bytes = match span.piece {
+            0 => &self.bytes[..],
+            piece => &self.pieces[(piece - self.gone) as usize - 1],
+        };
+        &bytes[span.start..span.start + span.len()]
     }
 
     /// Appends a record.
@@ -166,7 +190,10 @@ impl Batch {
     /// Appends what the protocol reports.
     pub(crate) fn push_event(&mut self, connection: u32, event: Event<'_>) {
         let delivery = match event {
-            Event::Text(payload) => self.message(Kind::Text, payload),
+            Event::Text(payload, charset) => match self.message(Kind::Text, payload) {
+                Delivery::Message(kind, span) => Delivery::Message(kind, Span { charset, ..span }),
+                other => other,
+            },
             Event::Binary(payload) => self.message(Kind::Binary, payload),
             Event::Ping(payload) => self.message(Kind::Ping, payload),
             Event::Pong(payload) => self.message(Kind::Pong, payload),
@@ -176,29 +203,69 @@ impl Batch {
         self.push(connection, delivery);
     }
 
-    fn message(&mut self, kind: Kind, payload: Payload<'_>) -> Delivery {
-        match payload {
-            Payload::Owned(bytes) if bytes.len() >= LARGE => Delivery::Large(kind, bytes),
-            payload if payload.len() >= LARGE => Delivery::Large(kind, payload.to_vec()),
-            payload => Delivery::Message(kind, self.copy(&payload)),
+    /// Appends a large message that stands at `start` of a piece that is still to come, by
+    /// [`fill`](Self::fill).
+    pub(crate) fn push_landed(
+        &mut self,
+        connection: u32,
+        kind: Kind,
+        charset: Option<Charset>,
+        start: usize,
+        len: usize,
+    ) {
+        if self.pieces.back().is_none_or(|piece| !piece.is_empty()) {
+            self.pieces.push_back(Bytes::new());
         }
+        let span = Span { start, len: len as u32, piece: self.last_piece(), charset };
+        self.push(connection, Delivery::Message(kind, span));
+    }
+
+    /// The piece that messages landed in.
+    pub(crate) fn fill(&mut self, landed: &Bytes) {
+        for piece in self.pieces.iter_mut().filter(|piece| piece.is_empty()) {
+            piece.clone_from(landed);
+        }
+    }
+
+    fn message(&mut self, kind: Kind, payload: Payload<'_>) -> Delivery {
+        let span = match payload {
+            Payload::Owned(bytes) if bytes.len() >= LARGE => {
+                let len = bytes.len() as u32;
+                self.pieces.push_back(Bytes::from(bytes));
+                Span { len, piece: self.last_piece(), ..Span::default() }
+            }
+            payload => self.copy(&payload),
+        };
+        Delivery::Message(kind, span)
+    }
+
+    fn last_piece(&self) -> u32 {
+        self.gone + self.pieces.len() as u32
     }
 
     fn copy(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        Span { start, len: bytes.len() as u32 }
+        Span { start, len: bytes.len() as u32, ..Span::default() }
     }
 
-    /// Appends another batch.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        let offset = self.bytes.len();
+    /// Appends what is in another batch, of which nothing has been read.
+    pub(crate) fn absorb(&mut self, other: &mut Self) {
+        if self.is_empty() && self.bytes.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let (bytes, pieces) = (self.bytes.len(), self.last_piece());
         self.bytes.extend_from_slice(&other.bytes);
-        self.records.extend(other.records.into_iter().map(|mut record| {
+        self.pieces.append(&mut other.pieces);
+        self.records.extend(other.records.drain(..).map(|mut record| {
             if let Delivery::Message(_, span) | Delivery::Close(_, span) | Delivery::Bytes(span) =
                 &mut record.delivery
             {
-                span.start += offset;
+                match span.piece {
+                    0 => span.start += bytes,
+                    _ => span.piece += pieces,
+                }
             }
             record
         }));
@@ -208,6 +275,8 @@ impl Batch {
     pub fn clear(&mut self) {
         self.records.clear();
         self.bytes.clear();
+        self.pieces.clear();
+        self.gone = 0;
         self.records.shrink_to(KEPT / size_of::<Record>());
         self.bytes.shrink_to(KEPT);
     }

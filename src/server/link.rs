@@ -139,6 +139,11 @@ impl Shared {
         }
     }
 
+    /// How many bytes more may wait for the application.
+    pub(crate) fn room(&self) -> usize {
+        self.queue_limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst))
+    }
+
     pub(crate) fn is_low(&self) -> bool {
         self.waiting_bytes.load(SeqCst) <= self.queue_limits.bytes / 2
             && self.waiting_messages.load(SeqCst) <= self.queue_limits.messages / 2

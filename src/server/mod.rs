@@ -14,6 +14,7 @@ mod deferred;
 mod driver;
 mod events;
 mod handle;
+mod landing;
 mod link;
 mod listener;
 mod outbound;

@@ -8,22 +8,19 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::{tcp::OwnedReadHalf, TcpStream},
 };
 use tokio_rustls::server::TlsStream;
 
-use super::outbound::Outbound;
-
-/// One read takes at most this much.
-const READ: usize = 64 * 1024;
+use super::{landing::Landing, outbound::Outbound};
 
 thread_local! {
-    /// Where bytes land before they are judged: one buffer a thread, so that no connection holds
-    /// one while it waits.
-    static LANDING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+    /// Where bytes land before they are judged: one place a thread, so that no connection holds
+    /// memory while it waits.
+    static LANDING: RefCell<Landing> = RefCell::default();
 }
 
 /// The driver's end of a connection.
@@ -36,17 +33,22 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Reads once, and lends what came to `take`; `Ok(None)` at the end of the stream.
+    /// Reads once, at most `limit` bytes, and lends what came to `take`; `Ok(None)` at the end of the stream. What is
+    /// split off the front of it stays where it landed.
     pub(crate) fn poll_read<R>(
         &mut self,
         cx: &mut Context<'_>,
-        take: impl FnOnce(&mut [u8]) -> R,
+        limit: usize,
+        take: impl FnOnce(&mut BytesMut) -> R,
     ) -> Poll<io::Result<Option<R>>> {
         LANDING.with_borrow_mut(|landing| {
-            let mut buffer = ReadBuf::new(landing);
-            ready!(self.reader().poll_read(cx, &mut buffer))?;
-            let bytes = buffer.filled_mut();
-            Poll::Ready(Ok((!bytes.is_empty()).then(|| take(bytes))))
+            let bytes = landing.room();
+            let mut reader = self.reader();
+            let len = {
+                let mut buffer = (&mut *bytes).limit(limit);
+                ready!(pin!(reader.read_buf(&mut buffer)).poll(cx))?
+            };
+            Poll::Ready(Ok((len > 0).then(|| take(bytes))))
         })
     }
 

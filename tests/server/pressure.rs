@@ -80,7 +80,6 @@ impl ByHand {
                     continue;
                 }
                 Delivery::Message(_, span) => self.batch.bytes(span).to_vec(),
-                Delivery::Large(_, bytes) => bytes,
                 other => panic!("{other:?}"),
             };
             if self.delivers {
@@ -215,6 +214,42 @@ fn a_flood_of_messages_waits_at_the_sender() {
 #[test]
 fn a_flood_of_large_messages_waits_at_the_sender() {
     flood(QueueLimits { bytes: 1_000_000, messages: 4_096 }, 1_500_000);
+}
+
+#[test]
+fn a_flood_of_messages_of_some_size_waits_at_the_sender() {
+    flood(QueueLimits { bytes: 1_000_000, messages: 4_096 }, 40_000);
+}
+
+#[test]
+fn messages_of_all_sizes_keep_their_bytes_and_their_order() {
+    const SIZES: [usize; 10] = [4, 20_000, 5, 70_000, 16_384, 6, 300_000, 16_383, 600_000, 7];
+    const CLIENTS: u32 = 3;
+    const MESSAGES: usize = 300;
+    let len = |number: usize| SIZES[number * 7 % SIZES.len()];
+    let mut server = ByHand::new(QueueLimits::default());
+    let clients: Vec<_> = (0..CLIENTS).map(|_| server.open(b"")).collect();
+    let writers: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
+            thread::spawn(move || {
+                for number in 0..MESSAGES {
+                    client.send(Kind::Binary, &payload(number, len(number)));
+                }
+                client
+            })
+        })
+        .collect();
+    let mut next = [0; CLIENTS as usize];
+    while next.iter().any(|next| *next < MESSAGES) {
+        server.wait_and_take();
+        for (connection, message) in server.messages.drain(..) {
+            let next = &mut next[connection as usize];
+            assert!(message == payload(*next, len(*next)), "{connection}: {next}");
+            *next += 1;
+        }
+    }
+    writers.into_iter().for_each(|writer| drop(writer.join().unwrap()));
 }
 
 #[test]

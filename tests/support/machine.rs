@@ -30,7 +30,7 @@ pub(crate) enum Seen {
 impl From<Event<'_>> for Seen {
     fn from(event: Event<'_>) -> Self {
         match event {
-            Event::Text(payload) => Self::Text(payload.to_vec()),
+            Event::Text(payload, _) => Self::Text(payload.to_vec()),
             Event::Binary(payload) => Self::Binary(payload.to_vec()),
             Event::Ping(payload) => Self::Ping(payload.to_vec()),
             Event::Pong(payload) => Self::Pong(payload.to_vec()),

@@ -276,7 +276,6 @@ impl Owner {
                 let bytes = self.batch.bytes(span).to_vec();
                 self.message(connection, &handle, kind, bytes);
             }
-            Delivery::Large(kind, bytes) => self.message(connection, &handle, kind, bytes),
             Delivery::Close(code, span) => {
                 let body = self.batch.bytes(span).to_vec();
                 handle.peer_closed(code, &body);

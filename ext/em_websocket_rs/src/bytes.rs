@@ -1,6 +1,6 @@
 //! Looking into Ruby strings, and making them: the one file here with `unsafe`.
 
-use em_websocket::protocol::version::Profile;
+use em_websocket::protocol::Charset;
 use magnus::{
     encoding::{Coderange, EncodingCapable},
     RString, Ruby,
@@ -16,14 +16,16 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 }
 
 /// A String for a text message: UTF-8, and known to be valid where the draft has checked it.
-pub(crate) fn text(ruby: &Ruby, bytes: &[u8], profile: Option<&Profile>) -> RString {
+pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RString {
     let string = ruby.enc_str_new(bytes, ruby.utf8_encindex());
-    if profile.is_some_and(|profile| profile.checks_text) {
-        let range = if bytes.is_ascii() { Coderange::SevenBit } else { Coderange::Valid };
-        // SAFETY: the receiver has found the bytes to be UTF-8, and `is_ascii` says which of the
-        // two ranges of valid UTF-8 they are in.
-        unsafe { string.enc_coderange_set(range) };
-    }
+    let range = match charset {
+        None => return string,
+        Some(Charset::Ascii) => Coderange::SevenBit,
+        Some(Charset::Utf8) => Coderange::Valid,
+    };
+    // SAFETY: the receiver has looked at every byte, and has found them to be of this range of
+    // UTF-8; none has been changed since.
+    unsafe { string.enc_coderange_set(range) };
     string
 }
 

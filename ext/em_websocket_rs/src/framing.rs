@@ -49,7 +49,7 @@ impl Framing {
         let mut result = Ok(());
         receiver.receive(&mut data, &mut |event: Event<'_>| {
             let pushed = match event {
-                Event::Text(body) => push(ruby, messages, Opcode::Text, &body),
+                Event::Text(body, _) => push(ruby, messages, Opcode::Text, &body),
                 Event::Binary(body) => push(ruby, messages, Opcode::Binary, &body),
                 Event::Ping(body) => push(ruby, messages, Opcode::Ping, &body),
                 Event::Pong(body) => push(ruby, messages, Opcode::Pong, &body),

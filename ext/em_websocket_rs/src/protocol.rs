@@ -75,14 +75,13 @@ impl Protocol {
             message: max_message_size,
             require_masked: this.strict,
         });
-        let profile = this.connection.borrow().profile();
         let events = ruby.ary_new();
         let mut result = Ok(());
         receiver.receive(&mut data, &mut |event: Event<'_>| {
             let entry = match event {
-                Event::Text(text) => ruby.ary_new_from_values(&[
+                Event::Text(text, charset) => ruby.ary_new_from_values(&[
                     symbol(ruby, &TEXT),
-                    bytes::text(ruby, &text, profile).as_value(),
+                    bytes::text(ruby, &text, charset).as_value(),
                 ]),
                 Event::Binary(body) => tagged(ruby, &BINARY, &body),
                 Event::Ping(body) => tagged(ruby, &PING, &body),

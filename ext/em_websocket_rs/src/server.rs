@@ -2,18 +2,15 @@
 
 use std::{cell::RefCell, mem, net::SocketAddr, os::fd::AsRawFd};
 
-use em_websocket::{
-    protocol::version::Profile,
-    server::{
-        Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, Opened, QueueLimits, Record,
-    },
+use em_websocket::server::{
+    Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, Opened, QueueLimits, Record,
 };
 use magnus::{
     function, gc, method,
     prelude::*,
     typed_data::Obj,
     value::{LazyId, Opaque},
-    DataTypeFunctions, Error, RArray, RModule, RObject, RString, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RArray, RModule, RObject, Ruby, TypedData, Value,
 };
 
 use crate::{
@@ -56,14 +53,13 @@ struct Slots {
 
 struct Slot {
     handle: Handle,
-    profile: Option<&'static Profile>,
     /// Whether the application has its own `trigger_on_...`.
     triggers: bool,
 }
 
 impl Slots {
     fn add(&mut self, handle: Handle) -> u32 {
-        let slot = Some(Slot { handle, profile: None, triggers: false });
+        let slot = Some(Slot { handle, triggers: false });
         match self.free.pop() {
             Some(number) => {
                 self.used[number as usize] = slot;
@@ -246,10 +242,12 @@ impl Server {
             Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
             Delivery::Message(kind, span) => {
                 let batch = self.batch.borrow();
-                (kind, self.string(ruby, number, kind, batch.bytes(span)), span.len())
-            }
-            Delivery::Large(kind, payload) => {
-                (kind, self.string(ruby, number, kind, &payload), payload.len())
+                let bytes = batch.bytes(span);
+                let string = match kind {
+                    Kind::Text => bytes::text(ruby, bytes, span.charset()),
+                    Kind::Binary | Kind::Ping | Kind::Pong => bytes::binary(ruby, bytes),
+                };
+                (kind, string, bytes.len())
             }
             other => return self.control(ruby, number, other, tally),
         };
@@ -270,16 +268,6 @@ impl Server {
             block.funcall::<_, _, Value>(*CALL, (string,))
         };
         rescue(ruby, object.as_value(), result.map(drop))
-    }
-
-    /// A message's String.
-    fn string(&self, ruby: &Ruby, number: u32, kind: Kind, payload: &[u8]) -> RString {
-        if kind == Kind::Text {
-            let profile = self.slots.borrow().get(number).and_then(|slot| slot.profile);
-            bytes::text(ruby, payload, profile)
-        } else {
-            bytes::binary(ruby, payload)
-        }
     }
 
     /// Counts what is delivered; whether the application has triggers of its own, or `None` where
@@ -325,9 +313,6 @@ impl Server {
             }
             Delivery::Open(opened) => {
                 let Opened { request, profile, subprotocol, answer } = *opened;
-                if let Some(slot) = self.slots.borrow_mut().get_mut(number) {
-                    slot.profile = Some(profile);
-                }
                 let request = ruby.obj_wrap(Request::new(request, subprotocol));
                 if let Some(answer) = answer {
                     let answer = ruby.obj_wrap(Answer::new(*answer, profile));
@@ -367,7 +352,7 @@ impl Server {
                 ruby.get_inner(self.objects).store(number as isize, ruby.qnil())?;
                 result.map(drop)
             }
-            Delivery::Accepted(_) | Delivery::Message(..) | Delivery::Large(..) => Ok(()),
+            Delivery::Accepted(_) | Delivery::Message(..) => Ok(()),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Inflater {
             input = &input[step.taken..];
             message.bytes.truncate(before + step.made);
 
-            message.judge()?;
+            message.judge(None)?;
             if message.bytes.len() > limit {
                 return Err(ProtocolError::MessageTooLong(limit.saturating_add(1)));
             }

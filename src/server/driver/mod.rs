@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
 use tokio::{
     io::AsyncWrite,
     net::TcpStream,
@@ -26,6 +27,7 @@ use super::{
     deferred::Compressor,
     events::{Delivery, EventQueue},
     handle::Handle,
+    landing::READ,
     link::{hold, write_slices, Link},
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
@@ -100,6 +102,7 @@ pub(crate) fn drive(
         inactive: None,
         announces_tls: options.announces_tls,
         asks: options.asks,
+        reads_large: false,
         ends,
         _counted: counted,
     }
@@ -131,6 +134,8 @@ struct Driver {
     /// long, and when too long nothing will have been read nor written.
     unanswered: Option<Instant>,
     inactive: Option<Instant>,
+    /// Whether large messages come, and more is read at a time.
+    reads_large: bool,
     ends: Ends,
     _counted: Counted,
 }
@@ -358,12 +363,15 @@ impl Driver {
         };
         let ends = &self.ends;
         let polled = match &mut self.stage {
-            Stage::Frames(receiver) => poll_frames(stream, receiver, ends, cx),
+            Stage::Frames(receiver) => {
+                poll_frames(stream, receiver, ends, &mut self.reads_large, cx)
+            }
             Stage::Handshake(handshake) => {
-                stream.poll_read(cx, |bytes| Some(handshake.receive(bytes))).map_ok(Read::from)
+                let receive = |bytes: &mut BytesMut| Some(handshake.receive(bytes));
+                stream.poll_read(cx, READ, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
-                .poll_read(cx, |bytes| {
+                .poll_read(cx, READ, |bytes| {
                     // Counted first: once it is queued, it may be delivered at any moment.
                     ends.handle.0.queued(bytes.len(), 1);
                     ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
@@ -371,7 +379,7 @@ impl Driver {
                 })
                 .map_ok(Read::from),
             Stage::Linger(left) => stream
-                .poll_read(cx, |bytes| {
+                .poll_read(cx, READ, |bytes| {
                     *left = left.saturating_sub(bytes.len());
                     None
                 })

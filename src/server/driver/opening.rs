@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{reading::feed, Driver, Stage, Step, Transport};
+use super::{
+    reading::{feed, Input},
+    Driver, Stage, Step, Transport,
+};
 use crate::{
     protocol::{
         deflate::Deflater,
@@ -111,7 +114,7 @@ impl Driver {
         };
         self.opening_deadline = None;
         receiver.set_limits(self.ends.handle.limits());
-        self.peer_closed = feed(&self.ends, |sink| receiver.receive(&mut rest, sink));
+        self.peer_closed = feed(&self.ends, &mut receiver, Input::Lent(&mut rest)).is_close;
         if !receiver.is_done() {
             self.stage = Stage::Frames(receiver);
         }

@@ -1,15 +1,29 @@
 //! One read of a driver: from the socket through the receiver into the queue.
 
 use std::{
+    cell::RefCell,
     io,
+    ops::Range,
     task::{ready, Context, Poll},
 };
 
+use bytes::BytesMut;
+
 use super::Ends;
 use crate::{
-    protocol::{handshake::Progress as Opening, Event, Receiver, Sink},
-    server::{events::Batch, stream::Stream, tally::lock},
+    protocol::{handshake::Progress as Opening, Event, Payload, Receiver, Sink},
+    server::{
+        events::{Batch, Kind, LARGE},
+        landing::{LARGE_READ, READ},
+        stream::Stream,
+        tally::lock,
+    },
 };
+
+thread_local! {
+    /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
+    static APART: RefCell<Batch> = RefCell::default();
+}
 
 /// What one read brought.
 pub(super) enum Read {
@@ -30,32 +44,58 @@ impl From<Option<Option<Opening>>> for Read {
     }
 }
 
+/// What a receiver is given.
+pub(super) enum Input<'a> {
+    /// Bytes that are the caller's.
+    Lent(&'a mut [u8]),
+    /// Bytes where they landed: large messages may stay there.
+    Landed(&'a mut BytesMut),
+    /// How many bytes the receiver has got already, in a buffer of its own.
+    Own(usize),
+}
+
+impl Input<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Lent(bytes) => bytes.len(),
+            Self::Landed(bytes) => bytes.len(),
+            Self::Own(len) => *len,
+        }
+    }
+
+    fn give(&mut self, receiver: &mut Receiver, sink: &mut impl Sink) {
+        match self {
+            Self::Lent(bytes) => receiver.receive(bytes, sink),
+            Self::Landed(bytes) => receiver.receive(bytes, sink),
+            Self::Own(len) => receiver.received(*len, sink),
+        }
+    }
+}
+
 /// Reads frames once: into their own buffer where a large payload is under way.
 pub(super) fn poll_frames(
     stream: &mut Stream,
     receiver: &mut Receiver,
     ends: &Ends,
+    reads_large: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
-    if let Some((buffer, limit)) = receiver.buffer() {
+    let found = if let Some((buffer, limit)) = receiver.buffer() {
         let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
-        if len == 0 {
-            return Poll::Ready(Ok(Read::End));
-        }
-        let is_close = feed(ends, |sink| receiver.received(len, sink));
-        return Poll::Ready(Ok(if is_close { Read::Close } else { Read::Some }));
-    }
-    let read = stream.poll_read(cx, |bytes| feed(ends, |sink| receiver.receive(bytes, sink)));
-    read.map_ok(|read| match read {
-        None => Read::End,
-        Some(true) => Read::Close,
-        Some(false) => Read::Some,
-    })
+        (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
+    } else {
+        let feed = |bytes: &mut BytesMut| feed(ends, receiver, Input::Landed(bytes));
+        // Not more past what may wait than a usual read.
+        let limit = if *reads_large { ends.handle.0.room().clamp(READ, LARGE_READ) } else { READ };
+        ready!(stream.poll_read(cx, limit, feed))?
+    };
+    let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
+    *reads_large = found.was_large.unwrap_or(*reads_large);
+    Poll::Ready(Ok(if found.is_close { Read::Close } else { Read::Some }))
 }
 
-/// Lets a receiver put its events into the queue, counts them, and answers pings. Whether the
-/// peer's close was among them.
-pub(super) fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) -> bool {
+/// Lets a receiver put its events into the queue, counts them, and answers pings.
+pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Found {
     let shared = &ends.handle.0;
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
     // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
@@ -65,25 +105,28 @@ pub(super) fn feed(ends: &Ends, receive: impl FnOnce(&mut Burst<'_>)) -> bool {
         }
         (!found.pings.is_empty()).then(|| lock(&shared.link))
     };
-    let (found, link) = if ends.inflates {
-        let mut apart = Batch::default();
-        let found = Burst::read(&mut apart, ends.connection, receive);
-        let link = ends.queue.append(|batch| {
-            batch.absorb(apart);
-            announce(&found)
-        });
-        (found, link)
+    let (mut found, link) = if ends.inflates || input.len() >= LARGE {
+        APART.with_borrow_mut(|apart| {
+            // What a panic has left there is nobody's.
+            apart.clear();
+            let found = Burst::read(apart, ends.connection, receiver, input);
+            let link = ends.queue.append(|batch| {
+                batch.absorb(apart);
+                announce(&found)
+            });
+            (found, link)
+        })
     } else {
         ends.queue.append(|batch| {
-            let found = Burst::read(batch, ends.connection, receive);
+            let found = Burst::read(batch, ends.connection, receiver, input);
             let link = announce(&found);
             (found, link)
         })
     };
     if let Some(mut link) = link {
-        ends.handle.answer_pings(&mut link, found.pings);
+        ends.handle.answer_pings(&mut link, std::mem::take(&mut found.pings));
     }
-    found.is_close
+    found
 }
 
 /// What one read completes.
@@ -91,27 +134,59 @@ pub(super) struct Burst<'a> {
     batch: &'a mut Batch,
     connection: u32,
     found: Found,
+    /// Where bytes that may stay begin and end in memory.
+    landing: Range<usize>,
+    /// How far the large messages among them reach.
+    landed: usize,
 }
 
 /// What there is to know of it.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     bytes: usize,
     messages: usize,
     pings: Vec<Vec<u8>>,
-    is_close: bool,
+    /// Whether the peer's close was there.
+    pub(super) is_close: bool,
+    /// Whether the last message was a large one.
+    was_large: Option<bool>,
 }
 
 impl Burst<'_> {
-    fn read(batch: &mut Batch, connection: u32, receive: impl FnOnce(&mut Burst<'_>)) -> Found {
-        let mut burst = Burst { batch, connection, found: Found::default() };
-        receive(&mut burst);
-        burst.found
+    fn read(
+        batch: &mut Batch,
+        connection: u32,
+        receiver: &mut Receiver,
+        mut input: Input<'_>,
+    ) -> Found {
+        let landing = match &input {
+            Input::Landed(bytes) if bytes.len() >= LARGE => {
+                let begin = bytes.as_ptr() as usize;
+                begin..begin + bytes.len()
+            }
+            _ => 0..0,
+        };
+        let mut burst = Burst { batch, connection, found: Found::default(), landing, landed: 0 };
+        input.give(receiver, &mut burst);
+        let Burst { found, landed, .. } = burst;
+        if let (Input::Landed(bytes), 1..) = (input, landed) {
+            batch.fill(&bytes.split_to(landed).freeze());
+        }
+        found
     }
 
     fn count(&mut self, payload: &[u8]) {
         self.found.bytes += payload.len();
         self.found.messages += 1;
+        self.found.was_large = Some(payload.len() >= LARGE);
+    }
+
+    /// Where a large message stands that may stay where it landed.
+    fn landed(&self, payload: &Payload<'_>) -> Option<usize> {
+        let Payload::Borrowed(bytes) = payload else { return None };
+        let begin = bytes.as_ptr() as usize;
+        let stays = bytes.len() >= LARGE && self.landing.contains(&begin);
+        stays.then(|| begin - self.landing.start)
     }
 }
 
@@ -122,12 +197,23 @@ impl Sink for Burst<'_> {
                 self.found.pings.push(payload.to_vec());
                 self.count(payload);
             }
-            Event::Text(payload) | Event::Binary(payload) | Event::Pong(payload) => {
+            Event::Text(payload, _) | Event::Binary(payload) | Event::Pong(payload) => {
                 self.count(payload);
             }
             Event::Close(_) => self.found.is_close = true,
             Event::Error(_) => {}
         }
-        self.batch.push_event(self.connection, event);
+        let (kind, charset, payload) = match &event {
+            Event::Text(payload, charset) => (Kind::Text, *charset, payload),
+            Event::Binary(payload) => (Kind::Binary, None, payload),
+            _ => return self.batch.push_event(self.connection, event),
+        };
+        match self.landed(payload) {
+            Some(start) => {
+                self.landed = start + payload.len();
+                self.batch.push_landed(self.connection, kind, charset, start, payload.len());
+            }
+            None => self.batch.push_event(self.connection, event),
+        }
     }
 }

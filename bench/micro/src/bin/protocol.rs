@@ -114,7 +114,7 @@ mod receive {
 
     fn size(event: &Event<'_>) -> usize {
         match event {
-            Event::Text(payload) | Event::Binary(payload) => payload.len(),
+            Event::Text(payload, _) | Event::Binary(payload) => payload.len(),
             other => panic!("{other:?}"),
         }
     }

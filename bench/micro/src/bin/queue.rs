@@ -12,7 +12,7 @@ mod protocol;
 mod server;
 
 use divan::{black_box, counter::ItemsCount, Bencher};
-use protocol::{Event, Payload};
+use protocol::{Charset, Event, Payload};
 use server::{Batch, Delivery, EventQueue};
 
 fn main() {
@@ -50,7 +50,7 @@ fn run(bencher: Bencher<'_, '_>, len: usize, burst: usize, bursts: u32) {
             queue.append(|batch| {
                 for _ in 0..burst {
                     let payload = Payload::Borrowed(black_box(&payload));
-                    batch.push_event(connection, Event::Text(payload));
+                    batch.push_event(connection, Event::Text(payload, Some(Charset::Ascii)));
                 }
             });
         }
@@ -58,7 +58,6 @@ fn run(bencher: Bencher<'_, '_>, len: usize, burst: usize, bursts: u32) {
         while let Some(record) = batch.pop() {
             sum += match &record.delivery {
                 Delivery::Message(_, span) => batch.bytes(*span).len(),
-                Delivery::Large(_, bytes) => bytes.len(),
                 other => panic!("{other:?}"),
             };
         }
