@@ -1,6 +1,7 @@
 //! The outbound buffer: what has been sent and not been written yet.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
 };
@@ -10,8 +11,44 @@ use bytes::{Buf, Bytes};
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
 
-/// A tail up to this size keeps its memory when it has been written.
-const KEPT_TAIL: usize = 4 * 1024;
+/// So much memory of tails that have been written waits, on one thread, for the next ones.
+const SPARE: usize = 4 * 1024 * 1024;
+
+/// A tail that has grown larger than this is not kept.
+const SPARE_TAIL: usize = 64 * 1024;
+
+/// Up to here it does not matter.
+const MUCH: usize = 4 * 1024;
+
+thread_local! {
+    /// Tails that have been written: a connection of which nothing waits holds no memory for it.
+    static SPARES: RefCell<Spares> = RefCell::default();
+}
+
+/// Tails that have been written.
+#[derive(Debug, Default)]
+struct Spares {
+    tails: Vec<Vec<u8>>,
+    /// What they have room for, together.
+    room: usize,
+}
+
+impl Spares {
+    fn take(&mut self) -> Vec<u8> {
+        let tail = self.tails.pop().unwrap_or_default();
+        self.room -= tail.capacity();
+        tail
+    }
+
+    fn give_back(&mut self, mut tail: Vec<u8>) {
+        let room = tail.capacity();
+        if (1..=SPARE_TAIL).contains(&room) && self.room + room <= SPARE {
+            tail.clear();
+            self.room += room;
+            self.tails.push(tail);
+        }
+    }
+}
 
 /// The outbound buffer. Small frames are gathered in one tail; large payloads stand by themselves
 /// and are not copied.
@@ -37,7 +74,7 @@ impl Outbound {
 
     /// Appends bytes, copied.
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.tail.extend_from_slice(bytes);
+        self.tail().extend_from_slice(bytes);
         self.len += bytes.len();
     }
 
@@ -64,7 +101,7 @@ impl Outbound {
     /// Lets `append` add to the end.
     pub fn append<R>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let before = self.tail.len();
-        let result = append(&mut self.tail);
+        let result = append(self.tail());
         self.len += self.tail.len() - before;
         result
     }
@@ -72,6 +109,13 @@ impl Outbound {
     /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        if self.tail.capacity() == 0 {
+            self.tail = SPARES.with_borrow_mut(Spares::take);
+        }
+        &mut self.tail
     }
 
     /// Writes as much as `write` takes: `Ok(true)` once nothing waits any more, `Ok(false)` where
@@ -98,11 +142,21 @@ impl Outbound {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.give_up_room();
+                    return Ok(false);
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(true)
+    }
+
+    /// What waits may wait for long: a tail that was used before must not be much too large for it.
+    fn give_up_room(&mut self) {
+        if self.tail.capacity() > MUCH && self.tail.capacity() / 4 > self.tail.len() {
+            self.tail.shrink_to_fit();
+        }
     }
 
     fn advance(&mut self, mut n: usize) {
@@ -118,10 +172,8 @@ impl Outbound {
         self.written += n;
         if self.written == self.tail.len() {
             self.written = 0;
-            self.tail.clear();
-            if self.tail.capacity() > KEPT_TAIL {
-                self.tail = Vec::new();
-            }
+            let tail = std::mem::take(&mut self.tail);
+            SPARES.with_borrow_mut(|spares| spares.give_back(tail));
         }
     }
 }
@@ -174,5 +226,17 @@ mod tests {
             prop_assert!(out.is_empty());
             prop_assert_eq!(written, expected);
         }
+    }
+
+    #[test]
+    fn a_connection_of_which_nothing_waits_holds_no_memory_and_one_of_which_little_waits_little() {
+        let mut out = Outbound::default();
+        out.extend(&[0; 40_000]);
+        assert!(out.flush(|slices| Ok(slices[0].len())).unwrap());
+        assert_eq!(out.tail.capacity(), 0);
+        out.extend(b"little");
+        assert!(out.tail.capacity() >= 40_000, "the same again");
+        assert!(!out.flush(|_| Err(io::ErrorKind::WouldBlock.into())).unwrap());
+        assert!(out.tail.capacity() <= MUCH);
     }
 }

@@ -305,7 +305,7 @@ impl Driver {
 
     /// Whether everything is written.
     fn flush(&mut self, link: &mut Link, cx: &mut Context<'_>) -> bool {
-        if link.out.is_empty() || link.broken {
+        if link.broken {
             link.out.clear();
         }
         let result = match &mut self.transport {
