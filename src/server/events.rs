@@ -113,7 +113,8 @@ impl Span {
     }
 }
 
-/// A message at least this long is not copied.
+/// A message at least this long keeps its buffer, and so does a read of whose messages some are
+/// not tiny.
 pub(crate) const LARGE: usize = 16 * 1024;
 
 /// A batch that has been read keeps at most this much memory. Giving back less would be asked for
@@ -203,7 +204,7 @@ impl Batch {
         self.push(connection, delivery);
     }
 
-    /// Appends a large message that stands at `start` of a piece that is still to come, by
+    /// Appends a message that stands at `start` of a piece that is still to come, by
     /// [`fill`](Self::fill).
     pub(crate) fn push_landed(
         &mut self,

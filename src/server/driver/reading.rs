@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// A message of a large read is not copied if it is at least this long.
+const STAYS: usize = 256;
+
 thread_local! {
     /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
     static APART: RefCell<Batch> = RefCell::default();
@@ -48,7 +51,7 @@ impl From<Option<Option<Opening>>> for Read {
 pub(super) enum Input<'a> {
     /// Bytes that are the caller's.
     Lent(&'a mut [u8]),
-    /// Bytes where they landed: large messages may stay there.
+    /// Bytes where they landed: messages may stay there.
     Landed(&'a mut BytesMut),
     /// How many bytes the receiver has got already, in a buffer of its own.
     Own(usize),
@@ -136,7 +139,7 @@ pub(super) struct Burst<'a> {
     found: Found,
     /// Where bytes that may stay begin and end in memory.
     landing: Range<usize>,
-    /// How far the large messages among them reach.
+    /// How far the messages among them reach that stay.
     landed: usize,
 }
 
@@ -181,11 +184,11 @@ impl Burst<'_> {
         self.found.was_large = Some(payload.len() >= LARGE);
     }
 
-    /// Where a large message stands that may stay where it landed.
+    /// Where a message stands that may stay where it landed.
     fn landed(&self, payload: &Payload<'_>) -> Option<usize> {
         let Payload::Borrowed(bytes) = payload else { return None };
         let begin = bytes.as_ptr() as usize;
-        let stays = bytes.len() >= LARGE && self.landing.contains(&begin);
+        let stays = bytes.len() >= STAYS && self.landing.contains(&begin);
         stays.then(|| begin - self.landing.start)
     }
 }
