@@ -178,6 +178,26 @@ fn drafts_75_and_76_count_what_waits_for_its_end() {
 }
 
 #[test]
+fn a_text_of_drafts_75_and_76_is_a_message() {
+    for draft in DRAFTS.into_iter().filter(|draft| draft.sentinel) {
+        let text = "Message length too long (11 bytes)";
+        // Its first byte past the limit shows it, and the frame's limit is farther.
+        for cut in 1..=11 {
+            let mut machine = Machine::with_limits(draft, limits(12, 10));
+            assert!(machine.hear(&b"\x0012345678901"[..cut]).is_empty());
+            let error = machine.hear_error(&b"\x0012345678901"[cut..]);
+            assert_eq!(error.to_string(), text, "cut at {cut}");
+        }
+        assert_too_big(draft, limits(MIB, 10), b"\x0012345678901234567890\xff", text);
+        let events = Machine::with_limits(draft, limits(MIB, 10)).hear(b"\x001234567890\xff");
+        assert_eq!(events, [Seen::text("1234567890")]);
+        // Where the frame's limit is nearer, it is the frame that is too long.
+        let text = "Frame length too long (13 bytes)";
+        assert_too_big(draft, limits(10, 10), b"\x0012345678901\xff", text);
+    }
+}
+
+#[test]
 fn drafts_75_and_76_say_their_length_in_more_than_64_bits() {
     for draft in DRAFTS.into_iter().filter(|draft| draft.sentinel) {
         // 65 bits, 70 bits, 77 bits.

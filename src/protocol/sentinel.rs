@@ -41,13 +41,13 @@ impl Sentinel {
                 Self::Type if first != 0 => return Err(ProtocolError::InvalidFrame),
                 Self::Type => match memchr::memchr(0xff, rest) {
                     Some(end) => {
-                        check_length(end + 2, limits)?;
+                        check_length(end, 2, limits)?;
                         let text = Payload::Borrowed(&rest[..end]);
                         sink.event(Event::Text(text, None));
                         &rest[end + 1..]
                     }
                     None => {
-                        check_length(input.len(), limits)?;
+                        check_length(rest.len(), 1, limits)?;
                         *self = Self::Text(rest.to_vec());
                         &[]
                     }
@@ -55,10 +55,8 @@ impl Sentinel {
                 Self::Text(text) => {
                     let end = memchr::memchr(0xff, input);
                     let piece = &input[..end.unwrap_or(input.len())];
-                    check_length(
-                        1 + text.len() + piece.len() + usize::from(end.is_some()),
-                        limits,
-                    )?;
+                    let around = 1 + usize::from(end.is_some());
+                    check_length(text.len() + piece.len(), around, limits)?;
                     text.extend_from_slice(piece);
                     match end {
                         Some(end) => {
@@ -98,9 +96,14 @@ impl Sentinel {
     }
 }
 
-fn check_length(len: usize, limits: &Limits) -> Result<(), ProtocolError> {
-    if len > limits.frame {
-        return Err(ProtocolError::FrameTooLong(len.to_string()));
+/// Judges the text so far, and with it the `around` bytes of its frame that are not text. Of the two
+/// limits the nearer one is named, however much has come at once.
+fn check_length(text: usize, around: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    if text > limits.message && limits.message < limits.frame {
+        return Err(ProtocolError::MessageTooLong(limits.message + 1));
+    }
+    if text + around > limits.frame {
+        return Err(ProtocolError::FrameTooLong((text + around).to_string()));
     }
     Ok(())
 }
