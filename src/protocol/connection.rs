@@ -152,7 +152,10 @@ impl Connection {
             (State::Connected, Some(sender)) => match sender.close(code, reason, out) {
                 AfterClose::AwaitPeer => {
                     self.state = State::Closing;
-                    self.deadline = now.checked_add(self.close_timeout);
+                    // A peer that has closed already has nothing to answer.
+                    if !self.peer_closed {
+                        self.deadline = now.checked_add(self.close_timeout);
+                    }
                     Progress::Stay
                 }
                 AfterClose::CloseTcp => Progress::CloseAfterWriting,

@@ -232,6 +232,20 @@ fn a_second_close_adds_nothing() {
     }
 }
 
+/// What the peer has said already cannot be waited for.
+#[test]
+fn a_close_behind_the_peers_waits_for_nothing() {
+    for draft in Draft::with_opcodes() {
+        let mut machine = Machine::open(draft);
+        machine.hear(&draft.frame(Kind::Close, b""));
+        machine.said();
+        machine.close(Some(1000), "");
+        assert!(machine.said().is_empty(), "draft {}", draft.version);
+        assert_eq!(machine.connection.poll_timeout(), None, "draft {}", draft.version);
+        assert_eq!(machine.connection.closed(), clean(1005, ""), "draft {}", draft.version);
+    }
+}
+
 #[test]
 fn messages_and_pings_are_heard_while_our_close_is_on_its_way() {
     for draft in Draft::with_opcodes() {
