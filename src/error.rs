@@ -122,6 +122,35 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// What the error is called where it is counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotGet => "not_get",
+            Self::InvalidUri(_) => "invalid_uri",
+            Self::NotUpgrade | Self::NoConnectionUpgrade => "not_upgrade",
+            Self::InvalidUpgrade(_) => "invalid_upgrade",
+            Self::UnsupportedVersion(_)
+            | Self::InvalidVersion(_)
+            | Self::VersionRequired
+            | Self::RepeatedVersion => "version",
+            Self::ExtraBytesAfterHeader | Self::ExtraBytesAfterThirdKey => "extra_bytes",
+            Self::KeyRequired
+            | Self::InvalidAcceptKey(_)
+            | Self::KeysMissing
+            | Self::NoSpacesInKey
+            | Self::InvalidKey(_)
+            | Self::ChallengeOutOfRange(_) => "key",
+            Self::EmptyProtocol | Self::NoSubprotocol => "subprotocol",
+            Self::InvalidHeader { .. } | Self::BareLineFeed => "invalid_header",
+            Self::HeaderTooLong(_) | Self::TooManyHeaders(_) => "header_too_long",
+            Self::HttpVersion => "http_version",
+            Self::Host | Self::InvalidHost(_) => "host",
+            Self::RepeatedOrigin => "origin",
+            Self::Body => "body",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
     /// The HTTP status of the answer; `None` where there is none: what is no WebSocket request is
     /// closed without a word, as em-websocket does. (But 400 tells of an
     /// [`InvalidHeader`](Self::InvalidHeader) whose first line is HTTP.)

@@ -95,9 +95,7 @@ module EventMachine
       end
 
       def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy,
-                                  strict: strict?, compression: @compression,
-                                  **@options.slice(:protocols, :protocols_required))
+        handshake = Handshake.new(@secure || @secure_proxy, @options)
         handshake.before_answer { |answer| handshake_requested(handshake, answer) } if asks?
         handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
         handshake.errback { |error| handshake_refused(handshake, error) }
@@ -118,12 +116,25 @@ module EventMachine
         pause if (@deciding = @response&.pending?)
       end
 
+      # On a socket of EventMachine's; the background has its own clock.
+      def limit_opening(seconds)
+        return unless seconds&.positive? && EventMachine.reactor_running?
+
+        @opening_timer = EventMachine::Timer.new(seconds) do
+          @response&.withdraw
+          trigger_on_error(HandshakeError.new("Opening handshake timed out"))
+          close_connection
+        end
+      end
+
       def handshake_accepted(handshake, response, handler_class)
         debug [:accepting_ws_version, handshake.protocol_version]
         debug [:upgrade_response, response]
         send_data(response)
         @handler = handler_class.new(self, @debug)
         @handler.compress(handshake.deflate) if handshake.deflate
+        @handler.watch(@options)
+        @opening_timer&.cancel
         @handshake = nil
         trigger_on_open(handshake)
         # The first frames may have come with the request.

@@ -6,6 +6,7 @@ require_relative "debugger"
 require_relative "handler"
 require_relative "handshake"
 require_relative "limits"
+require_relative "outflow"
 require_relative "overrides"
 require_relative "transport/background_methods"
 
@@ -19,6 +20,7 @@ module EventMachine
     class Connection < EventMachine::Connection
       include Admission
       include Debugger
+      include Outflow
       include Transport::BackgroundMethods
 
       # @param options [Hash] those of {WebSocket.run}; all of them are kept in `@options`
@@ -33,8 +35,8 @@ module EventMachine
         @outbound_limit = options[:outbound_limit] || 0
         @max_message_size = options[:max_message_size] if options[:max_message_size]
         @strict = options[:strict] ? true : false
-        @compression = options[:compression] || false
         @handler = nil
+        limit_opening(options[:handshake_timeout]) unless @native
         debug [:initialize]
       end
 
@@ -310,13 +312,14 @@ module EventMachine
           abort(:outbound_limit_reached)
           return 0
         end
-        super
+        super.tap { watch_outflow }
       end
 
       # Called when the connection is gone.
       def unbind
         debug %i[unbind connection]
         @response&.withdraw
+        @opening_timer&.cancel
         trigger_on_close(@handler.closed) if @handler
       rescue StandardError => e
         debug [:error, e]

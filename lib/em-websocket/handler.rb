@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "debugger"
+require_relative "liveness"
 require_relative "native"
 
 module EventMachine
@@ -53,6 +54,14 @@ module EventMachine
         @protocol.compress(deflate)
       end
 
+      # Watches over the connection, as far as the options of {WebSocket.run} ask for it.
+      #
+      # @api private
+      # @param options [Hash]
+      def watch(options)
+        @liveness = Liveness.of(self, @connection, options)
+      end
+
       # @return [Symbol] `:connected`, `:closing` or `:closed`
       def state
         @protocol.state
@@ -72,6 +81,7 @@ module EventMachine
       #
       # @param data [String]
       def receive_data(data)
+        @liveness&.heard
         @events.concat(@protocol.receive(data, @connection.max_frame_size,
                                          @connection.max_message_size))
         deliver
@@ -80,6 +90,7 @@ module EventMachine
       # (see Connection#send_text)
       def send_text_frame(data)
         debug [:sending_frame, :text, data]
+        @liveness&.used
         put(@protocol.text(data))
         nil
       end
@@ -87,6 +98,7 @@ module EventMachine
       # (see Connection#send_binary)
       def send_binary_frame(data)
         debug [:sending_frame, :binary, data]
+        @liveness&.used
         put(@protocol.binary(data)) || -1
       end
 
@@ -121,6 +133,7 @@ module EventMachine
       # @return [Hash] what `onclose` is told
       def closed
         @timer&.cancel
+        @liveness&.cancel
         @protocol.closed
       end
 
@@ -142,16 +155,25 @@ module EventMachine
       def tell(kind, payload, body = nil)
         debug [:message_received, kind, payload] unless %i[close error].include?(kind)
         case kind
-        when :text then @connection.trigger_on_message(payload)
-        when :binary then @connection.trigger_on_binary(payload)
+        when :text, :binary then tell_message(kind, payload)
         when :ping
           put(@protocol.answer(payload))
           @connection.trigger_on_ping(payload)
-        when :pong then @connection.trigger_on_pong(payload)
+        when :pong
+          @connection.trigger_on_pong(payload) unless @liveness && payload == Liveness::PING
         when :close
           debug [:close_frame_received, payload, body]
           finish(*@protocol.peer_closed(payload, body))
         when :error then tell_error(payload)
+        end
+      end
+
+      def tell_message(kind, payload)
+        @liveness&.used
+        if kind == :text
+          @connection.trigger_on_message(payload)
+        else
+          @connection.trigger_on_binary(payload)
         end
       end
 

@@ -1,9 +1,8 @@
 # frozen_string_literal: true
 
-require_relative "compression"
 require_relative "handler"
 require_relative "native"
-require_relative "subprotocols"
+require_relative "settings"
 
 module EventMachine
   module WebSocket
@@ -27,15 +26,12 @@ module EventMachine
       end
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
-      # @param strict [Boolean] whether a plain HTTP request gets an answer (426)
-      # @param compression [Boolean, Hash] as the option of {WebSocket.run}
-      # @param protocols [Array<String>, nil] as the option of {WebSocket.run}
-      # @param protocols_required [Boolean] as the option of {WebSocket.run}
-      def initialize(secure, strict: false, compression: false,
-                     protocols: nil, protocols_required: false)
+      # @param options [Hash] of those of {WebSocket.run} `:strict`, `:compression`, `:protocols`,
+      #   `:protocols_required`, `:max_header_size` and `:max_headers`
+      def initialize(secure, options = {})
         @secure = secure ? true : false
-        @native = Native::Handshake.new(@secure, strict, Compression.of(compression),
-                                        Subprotocols.of(protocols, protocols_required))
+        strict = options[:strict] ? true : false
+        @native = Native::Handshake.new(@secure, strict, Settings.of(options))
       end
 
       # Takes the next bytes of the request, however they are cut.

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "limits"
+require_relative "shutdown"
 require_relative "transport/background"
 
 module EventMachine
@@ -10,14 +11,17 @@ module EventMachine
       # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
       # running reactor it returns at once.
       #
+      # @option options [Boolean, Numeric] :graceful (false) whether TERM and INT end by
+      #   {.shutdown}; a number is its timeout, in seconds. A second signal does not wait
       # @param (see .run)
       # @yieldparam (see .run)
       # @raise (see .run)
       def start(options, &block)
+        @stopping = nil
         EventMachine.epoll
         EventMachine.run do
-          trap("TERM") { stop }
-          trap("INT") { stop }
+          trap("TERM") { stop_as(options[:graceful]) }
+          trap("INT") { stop_as(options[:graceful]) }
           run(options, &block)
         end
       end
@@ -33,6 +37,23 @@ module EventMachine
       # @option options [Numeric] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit
+      # @option options [Numeric] :handshake_timeout (30) seconds that the opening handshakes, TLS
+      #   and WebSocket, may take together; 0: no limit
+      # @option options [Integer] :max_header_size (16384) bytes of the opening handshake's request
+      # @option options [Integer] :max_headers (100) its header fields
+      # @option options [Integer] :max_connections (0) past it clients are answered 503; 0: no limit
+      # @option options [Integer] :inbound_limit (1 MiB) the bytes received on one connection that
+      #   may wait for the callbacks, before its socket is not read any more
+      # @option options [Integer] :inbound_messages (4096) the messages, likewise
+      # @option options [Integer] :inbound_total (64 MiB) the bytes on all connections together,
+      #   likewise
+      # @option options [Numeric] :write_timeout (60) seconds in which a client must take something
+      #   of what waits for it; 0: no limit
+      # @option options [Numeric] :ping_interval (0) seconds from one ping to the next; 0: no pings
+      # @option options [Numeric] :ping_timeout (20) seconds in which a client must be heard after a
+      #   ping; 0: no limit
+      # @option options [Numeric] :idle_timeout (0) seconds without a message either way, after
+      #   which a connection is closed (1001); 0: no limit
       # @option options [Integer] :max_message_size ({.max_message_size}) bytes
       # @option options [Boolean, Hash] :compression (false) permessage-deflate (RFC 7692), for
       #   clients that offer it; a Hash has some of `:level` (0 to 9; 3), `:threshold` (bytes; 860),
@@ -71,6 +92,37 @@ module EventMachine
         count + others.count { |connection| Handler.sent?(connection, message, binary) }
       end
 
+      # Ends the servers of {.run} and {.start} in good order: nobody new is accepted, every client
+      # is told (close code 1001, "going away"), and gets what was sent before. May be called from
+      # any thread. The reactor goes on; connections of EM.start_server are yours.
+      #
+      # @param timeout [Numeric] seconds that clients have for that; then they are cut off
+      # @yield once the last one is gone, on the reactor's thread
+      # @return [nil]
+      def shutdown(timeout = 10, &done)
+        EventMachine.schedule { Shutdown.new(Background.all, timeout, done) }
+        nil
+      end
+
+      # What the servers of {.run} and {.start} have seen and done so far. May be called from any
+      # thread.
+      #
+      # @param signature [Integer, nil] what {.run} has returned; nil: of all servers that are there
+      # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. For
+      #   the keys see the README; `:longest_drain` is in seconds
+      def stats(signature = nil)
+        servers = signature ? [Background[signature]].compact : Background.all
+        servers.filter_map(&:stats).reduce do |sum, one|
+          sum.merge(one) do |key, left, right|
+            case key
+            when :longest_drain then [left, right].max
+            when :handshakes_failed then left.merge(right) { |_, some, more| some + more }
+            else left + right
+            end
+          end
+        end
+      end
+
       # Stops the reactor. Every open connection gets its `onclose`.
       def stop
         begin
@@ -80,6 +132,20 @@ module EventMachine
           nil
         end
         EventMachine.stop
+      end
+
+      private
+
+      # In a trap, where no lock can be taken. A second signal does not wait.
+      def stop_as(graceful)
+        if !graceful || @stopping
+          @stopping = :at_once
+          return stop
+        end
+
+        @stopping = :gracefully
+        timeout = graceful.is_a?(Numeric) ? graceful : 10
+        Thread.new { shutdown(timeout) { stop if @stopping == :gracefully } }
       end
     end
 

@@ -102,6 +102,7 @@ impl Handle {
         if link.is_gone() || message.opcode == Opcode::Binary && !profile.binary {
             return Sent::Nothing;
         }
+        link.count_sent(message.len());
         if link.compresses(message.len()) {
             let piece = Piece::Shared(Arc::clone(message));
             return self.defer(&mut link, piece, message.len(), cork);

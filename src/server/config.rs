@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rustls::ServerConfig;
 
+use super::liveness::Keepalive;
 use crate::protocol::{deflate, handshake, Limits};
 
 /// What one connection is told to be, once the application has seen it accepted.
@@ -39,6 +41,14 @@ pub struct ConnectionOptions {
     /// The most bytes that may wait to be written; past it the connection is aborted. No limit by
     /// default.
     pub outbound_limit: Option<usize>,
+    /// How long a peer may take nothing of what waits for it, before the connection is aborted; 60 s
+    /// by default.
+    pub write_timeout: Option<Duration>,
+    /// Pings of our own, in drafts that have them; none by default.
+    pub keepalive: Option<Keepalive>,
+    /// How long no message may come or go before the connection is closed (1001), or up to an eighth
+    /// longer; no limit by default.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Default for ConnectionOptions {
@@ -57,22 +67,38 @@ impl Default for ConnectionOptions {
             handshake_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(60),
             outbound_limit: None,
+            write_timeout: Some(Duration::from_secs(60)),
+            keepalive: None,
+            idle_timeout: None,
         }
     }
 }
 
-/// How much of one connection may wait for the queue's owner before its socket is not read any
-/// more. One read (64 KiB) or one message may go past it.
+/// How much may wait for the queue's owner before sockets are not read any more. One read or one
+/// message of each connection may go past it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueLimits {
-    /// Bytes; 1 MiB by default.
+    /// Bytes of one connection; 1 MiB by default.
     pub bytes: usize,
-    /// Messages; 4,096 by default.
+    /// Messages of one connection; 4,096 by default.
     pub messages: usize,
+    /// Bytes of all connections of a server together; 64 MiB by default.
+    pub total: usize,
 }
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { bytes: 1024 * 1024, messages: 4096 }
+        Self { bytes: 1024 * 1024, messages: 4096, total: 64 * 1024 * 1024 }
     }
+}
+
+/// What a server is told to be.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// How much may wait for the queue's owner.
+    pub queue: QueueLimits,
+    /// How many connections there may be; no limit by default.
+    pub max_connections: Option<usize>,
+    /// What one too many is sent before it is closed; nothing by default.
+    pub turn_away_with: Option<Bytes>,
 }

@@ -52,6 +52,8 @@ pub enum Delivery {
     Close(Option<CloseCode>, Span),
     /// The peer broke a rule; [`Handle::fail`](super::Handle::fail) ends the connection.
     Error(Box<ProtocolError>),
+    /// What waits to be written is down to half of [`Handle::set_high_water`](super::Handle::set_high_water).
+    Drained,
     /// Bytes of a raw connection.
     Bytes(Span),
     /// The connection is gone, or its peer has stopped sending. Always the last of a connection;

@@ -10,11 +10,13 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    backlog::Backlog,
     config::{ConnectionOptions, QueueLimits},
     deferred::Piece,
     link::{hold, write_parts, Link, Shared},
     outbound::Outbound,
     runtime,
+    stats::{Stats, Traffic},
     tally::lock,
     tls::TlsSession,
 };
@@ -65,8 +67,9 @@ impl Handle {
         peer: SocketAddr,
         local: SocketAddr,
         queue_limits: QueueLimits,
+        backlog: Arc<Backlog>,
     ) -> Self {
-        Self(Arc::new(Shared::new(fd, peer, local, queue_limits)))
+        Self(Arc::new(Shared::new(fd, peer, local, queue_limits, backlog)))
     }
 
     pub(crate) fn configure(&self, options: &ConnectionOptions) {
@@ -139,6 +142,28 @@ impl Handle {
     /// How many bytes wait to be written.
     pub fn outbound_len(&self) -> usize {
         lock(&self.0.link).waiting_len()
+    }
+
+    /// Past how many waiting bytes [`Delivery::Drained`](super::Delivery::Drained) will tell that
+    /// they are down to half of it; 0: never.
+    pub fn set_high_water(&self, bytes: usize) {
+        let mut link = lock(&self.0.link);
+        link.high_water = bytes;
+        link.note_high();
+    }
+
+    /// What was received over the connection, and what was sent.
+    pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
+        (self.0.received(), lock(&self.0.link).sent)
+    }
+
+    /// Adds what is counted here.
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
+        let (received, sent) = self.traffic();
+        stats.received += received;
+        stats.sent += sent;
+        stats.waiting += self.0.waiting();
+        stats.outbound += self.outbound_len() as u64;
     }
 
     /// Sends a text message. Its bytes must be UTF-8.
@@ -275,11 +300,7 @@ impl Handle {
     /// For the queue's owner: so much has been told to the application. Where the connection was
     /// not read because too much waited, it is read again once half is gone.
     pub fn delivered(&self, bytes: usize, messages: usize) {
-        self.0.waiting_bytes.fetch_sub(bytes, SeqCst);
-        self.0.waiting_messages.fetch_sub(messages, SeqCst);
-        if self.0.hold.load(SeqCst) & hold::FULL != 0 && self.0.is_low() {
-            self.0.let_go(hold::FULL);
-        }
+        self.0.delivered(bytes, messages);
     }
 
     fn send(
@@ -291,6 +312,9 @@ impl Handle {
     ) -> Result<Sent, UsageError> {
         let mut link = lock(&self.0.link);
         let Some(parts) = frame(&link.connection)? else { return Ok(Sent::Nothing) };
+        if message.is_some() {
+            link.count_sent(payload.len());
+        }
         let Some(opcode) = message.filter(|_| link.compresses(payload.len())) else {
             return Ok(self.put(&mut link, &[parts.head(), payload, parts.tail()], cork));
         };
@@ -311,6 +335,7 @@ impl Handle {
         if let Some(deferred) = &mut link.deferred {
             deferred.push(piece);
         }
+        link.note_high();
         if cork == Cork::Yes && is_first {
             return Sent::Corked(len);
         }
@@ -324,6 +349,7 @@ impl Handle {
         let is_over = link.outbound_limit.is_some_and(|limit| link.waiting_len() + len > limit);
         if is_over {
             link.end = Progress::Abort;
+            link.overrun = true;
             self.0.attend();
         }
         is_over
@@ -361,7 +387,10 @@ impl Handle {
         };
         match written {
             Ok(written) if written == len => return Sent::Bytes(len),
-            Ok(written) => keep(&mut link.out, written),
+            Ok(written) => {
+                keep(&mut link.out, written);
+                link.note_high();
+            }
             Err(_) => {
                 link.broken = true;
                 return Sent::Bytes(len);
@@ -416,7 +445,7 @@ impl Handle {
         if self.is_foreign() {
             return;
         }
-        if !link.write_directly() {
+        if !link.write_directly() || link.is_high {
             self.0.attend();
         }
     }

@@ -5,8 +5,11 @@ use std::{
     net::SocketAddr,
     os::fd::RawFd,
     sync::{
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst},
-        Mutex,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicU8, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+        Arc, Mutex,
     },
     time::{Duration, Instant},
 };
@@ -16,10 +19,12 @@ use bytes::Bytes;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
+    backlog::Backlog,
     config::{ConnectionOptions, QueueLimits},
     deferred::{Deferred, Piece},
     outbound::Outbound,
     runtime,
+    stats::Traffic,
     tls::TlsSession,
 };
 use crate::protocol::{Connection, Limits, Progress};
@@ -47,7 +52,11 @@ pub(crate) struct Shared {
     pub(crate) hold: AtomicU8,
     pub(crate) waiting_bytes: AtomicUsize,
     pub(crate) waiting_messages: AtomicUsize,
+    /// What was received; the driver alone counts it.
+    received_bytes: AtomicU64,
+    received_messages: AtomicU64,
     pub(crate) queue_limits: QueueLimits,
+    pub(crate) backlog: Arc<Backlog>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) generation: u32,
@@ -79,6 +88,14 @@ pub(crate) struct Link {
     /// How long nothing may be read nor written, and since when nothing was.
     pub(crate) inactivity: Option<(Duration, Instant)>,
     pub(crate) outbound_limit: Option<usize>,
+    /// The limit has been passed, and the connection aborted for it.
+    pub(crate) overrun: bool,
+    /// Past so many waiting bytes the application wants to know when they are down to half of it;
+    /// 0: it does not.
+    pub(crate) high_water: usize,
+    pub(crate) is_high: bool,
+    /// What the application has sent.
+    pub(crate) sent: Traffic,
 }
 impl Shared {
     /// Of a connection that has just been accepted.
@@ -87,6 +104,7 @@ impl Shared {
         peer: SocketAddr,
         local: SocketAddr,
         queue_limits: QueueLimits,
+        backlog: Arc<Backlog>,
     ) -> Self {
         let options = ConnectionOptions::default();
         Self {
@@ -106,13 +124,20 @@ impl Shared {
                 tls: None,
                 inactivity: None,
                 outbound_limit: None,
+                overrun: false,
+                high_water: 0,
+                is_high: false,
+                sent: Traffic::default(),
             }),
             waker: AtomicWaker::new(),
             attention: AtomicBool::new(true),
             hold: AtomicU8::new(0),
             waiting_bytes: AtomicUsize::new(0),
             waiting_messages: AtomicUsize::new(0),
+            received_bytes: AtomicU64::new(0),
+            received_messages: AtomicU64::new(0),
             queue_limits,
+            backlog,
             peer,
             local,
             generation: runtime::generation(),
@@ -127,15 +152,36 @@ impl Shared {
 
     /// For the driver: so much has been queued for the application. Past the limits, the
     /// connection is not read any more.
-    pub(crate) fn queued(&self, bytes: usize, messages: usize) {
+    pub(crate) fn queued(self: &Arc<Self>, bytes: usize, messages: usize) {
+        let is_over = self.backlog.add(bytes);
         let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
         let messages = self.waiting_messages.fetch_add(messages, SeqCst) + messages;
-        if bytes >= self.queue_limits.bytes || messages >= self.queue_limits.messages {
+        if is_over || bytes >= self.queue_limits.bytes || messages >= self.queue_limits.messages {
             self.hold.fetch_or(hold::FULL, SeqCst);
             // It may all have been delivered between the count and the hold.
-            if self.is_low() {
-                self.hold.fetch_and(!hold::FULL, SeqCst);
-            }
+            self.resume();
+        }
+    }
+
+    /// The application has been told so much. A connection that was not read because too much
+    /// waited is read again once half is gone.
+    pub(crate) fn delivered(self: &Arc<Self>, bytes: usize, messages: usize) {
+        self.waiting_bytes.fetch_sub(bytes, SeqCst);
+        self.waiting_messages.fetch_sub(messages, SeqCst);
+        self.backlog.remove(bytes);
+        if self.hold.load(SeqCst) & hold::FULL != 0 {
+            self.resume();
+        }
+    }
+
+    /// Goes on reading, if too much waits no longer.
+    pub(crate) fn resume(self: &Arc<Self>) {
+        if !self.is_low() {
+            // Its own deliveries will come here.
+        } else if self.backlog.is_low() {
+            self.let_go(hold::FULL);
+        } else {
+            self.backlog.park(self);
         }
     }
 
@@ -144,9 +190,34 @@ impl Shared {
         self.queue_limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst))
     }
 
-    pub(crate) fn is_low(&self) -> bool {
+    fn is_low(&self) -> bool {
         self.waiting_bytes.load(SeqCst) <= self.queue_limits.bytes / 2
             && self.waiting_messages.load(SeqCst) <= self.queue_limits.messages / 2
+    }
+
+    /// For the driver: so much has been received.
+    pub(crate) fn count_received(&self, more: Traffic) {
+        // Nobody else writes.
+        let mut received = self.received();
+        received += more;
+        self.received_messages.store(received.messages, Relaxed);
+        self.received_bytes.store(received.bytes, Relaxed);
+    }
+
+    /// What has been received.
+    pub(crate) fn received(&self) -> Traffic {
+        Traffic {
+            messages: self.received_messages.load(Relaxed),
+            bytes: self.received_bytes.load(Relaxed),
+        }
+    }
+
+    /// What waits for the application.
+    pub(crate) fn waiting(&self) -> Traffic {
+        Traffic {
+            messages: self.waiting_messages.load(SeqCst) as u64,
+            bytes: self.waiting_bytes.load(SeqCst) as u64,
+        }
     }
 
     pub(crate) fn let_go(&self, reason: u8) {
@@ -157,6 +228,25 @@ impl Shared {
 }
 
 impl Link {
+    /// The application sends a message.
+    pub(crate) fn count_sent(&mut self, len: usize) {
+        if !self.is_gone() {
+            self.sent += Traffic { messages: 1, bytes: len as u64 };
+        }
+    }
+
+    /// More waits than before.
+    pub(crate) fn note_high(&mut self) {
+        self.is_high |= self.high_water > 0 && self.waiting_len() > self.high_water;
+    }
+
+    /// Whether what was too much is down to half; it is said once.
+    pub(crate) fn has_drained(&mut self) -> bool {
+        let has_drained = self.is_high && self.waiting_len() <= self.high_water / 2;
+        self.is_high &= !has_drained;
+        has_drained
+    }
+
     /// Something was read or written.
     pub(crate) fn touch(&mut self) {
         if let Some((_, since)) = &mut self.inactivity {

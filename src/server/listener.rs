@@ -8,20 +8,25 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime,
+    sync::Semaphore,
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
-    config::{ConnectionOptions, QueueLimits},
+    backlog::Backlog,
+    config::{ConnectionOptions, QueueLimits, ServerOptions},
     driver::{self, Ends},
     events::{Batch, Delivery, EventQueue},
     handle::Handle,
     runtime as threads,
-    tally::{lock, Tally},
+    stats::{count, Stats},
+    tally::{lock, Place, Tally},
 };
 
 /// How long accepting rests where the system has no file descriptor or memory left.
@@ -72,7 +77,7 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn bind(host: &str, port: u16, queue_limits: QueueLimits) -> Result<Self, BindError> {
+    pub fn bind(host: &str, port: u16, options: ServerOptions) -> Result<Self, BindError> {
         let failed = |source| BindError::Address { address: format!("{host}:{port}"), source };
         let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(failed)?.collect();
         let listener = StdListener::bind(&addresses[..]).map_err(failed)?;
@@ -91,7 +96,12 @@ impl Server {
             queue: Arc::clone(&queue),
             tally: Arc::default(),
             runtime: runtime.clone(),
-            queue_limits,
+            queue_limits: options.queue,
+            backlog: Arc::new(Backlog::new(options.queue.total)),
+            max_connections: options.max_connections,
+            turn_away: options
+                .turn_away_with
+                .map(|answer| TurnAway { answer, doors: Arc::new(Semaphore::new(DOORS)) }),
             _alive: alive,
         };
         let tally = Arc::clone(&accept.tally);
@@ -113,6 +123,11 @@ impl Server {
     /// The address that is listened on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// What the server has seen and done so far.
+    pub fn stats(&self) -> Stats {
+        self.tally.stats()
     }
 
     /// Whether connections are accepted.
@@ -158,6 +173,35 @@ impl Server {
     }
 }
 
+/// How those are told who find no place.
+#[derive(Debug)]
+struct TurnAway {
+    answer: Bytes,
+    doors: Arc<Semaphore>,
+}
+
+/// So many are told at a time that there is no place; the rest find out.
+const DOORS: usize = 64;
+
+/// How long that may take, and how much of what they say meanwhile is listened to: closing while
+/// they speak would reset the connection before they have read the answer.
+const TURNING_AWAY: Duration = Duration::from_secs(2);
+const LISTENED_TO: usize = 64 * 1024;
+
+async fn tell(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    let mut heard = 0;
+    let mut bytes = [0; 1024];
+    while heard < LISTENED_TO {
+        match stream.read(&mut bytes).await? {
+            0 => break,
+            len => heard += len,
+        }
+    }
+    Ok(())
+}
+
 /// What the accepting task needs.
 #[derive(Debug)]
 struct Accept {
@@ -166,6 +210,9 @@ struct Accept {
     tally: Arc<Tally>,
     runtime: runtime::Handle,
     queue_limits: QueueLimits,
+    backlog: Arc<Backlog>,
+    max_connections: Option<usize>,
+    turn_away: Option<TurnAway>,
     /// Dropped last, so that whoever waits for it finds the port free.
     _alive: mpsc::SyncSender<()>,
 }
@@ -182,6 +229,11 @@ impl Accept {
     }
 
     fn announce(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.tally.place(self.max_connections) else {
+            count(&self.tally.counters.turned_away);
+            return self.turn_away(stream);
+        };
+        count(&self.tally.counters.accepted);
         // Without its address the connection is gone already.
         let Ok(local) = stream.local_addr() else {
             return;
@@ -189,13 +241,30 @@ impl Accept {
         // Frames are written whole, so there is nothing for Nagle's algorithm to gather.
         let _ = stream.set_nodelay(true);
         let incoming = Box::new(Incoming {
-            handle: Handle::new(stream.as_raw_fd(), peer, local, self.queue_limits),
-            stream: Some(stream),
+            handle: Handle::new(
+                stream.as_raw_fd(),
+                peer,
+                local,
+                self.queue_limits,
+                Arc::clone(&self.backlog),
+            ),
+            entered: Some((stream, place)),
             queue: Arc::clone(&self.queue),
             tally: Arc::clone(&self.tally),
             runtime: self.runtime.clone(),
         });
         self.queue.append(|batch| batch.push(0, Delivery::Accepted(incoming)));
+    }
+
+    /// Tells one too many so, if only few are being told already.
+    fn turn_away(&self, stream: TcpStream) {
+        let Some(TurnAway { answer, doors }) = &self.turn_away else { return };
+        let Ok(door) = Arc::clone(doors).try_acquire_owned() else { return };
+        let answer = answer.clone();
+        self.runtime.spawn(async move {
+            let _ = timeout(TURNING_AWAY, tell(stream, &answer)).await;
+            drop(door);
+        });
     }
 }
 
@@ -213,7 +282,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Incoming {
     /// Until it is started.
-    stream: Option<TcpStream>,
+    entered: Option<(TcpStream, Place)>,
     handle: Handle,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
@@ -229,14 +298,15 @@ impl Incoming {
     /// Begins to read. From now on the queue tells of it as `connection`; that number is free
     /// again after [`Delivery::Closed`].
     pub fn start(mut self, connection: u32, options: &ConnectionOptions) {
-        let Some(stream) = self.stream.take() else { return };
+        let Some((stream, place)) = self.entered.take() else { return };
         self.handle.configure(options);
-        let counted = self.tally.count(&self.handle);
+        let counted = self.tally.count(&self.handle, place);
         let ends = Ends {
             handle: self.handle.clone(),
             queue: Arc::clone(&self.queue),
             connection,
             inflates: false,
+            keeps_alive: false,
         };
         self.runtime.spawn(driver::drive(stream, ends, options, counted));
     }
@@ -244,7 +314,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else { return };
+        let Some((stream, _place)) = self.entered.take() else { return };
         if self.handle.is_foreign() {
             mem::forget(stream);
         } else {

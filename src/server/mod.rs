@@ -8,6 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
 
+mod backlog;
 mod broadcast;
 mod config;
 mod deferred;
@@ -17,18 +18,22 @@ mod handle;
 mod landing;
 mod link;
 mod listener;
+mod liveness;
 mod outbound;
 mod runtime;
+mod stats;
 mod stream;
 mod tally;
 pub mod tls;
 mod wakeup;
 
 pub use broadcast::Broadcast;
-pub use config::{ConnectionOptions, QueueLimits};
+pub use config::{ConnectionOptions, QueueLimits, ServerOptions};
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server};
+pub use liveness::Keepalive;
 pub use outbound::Outbound;
 pub use runtime::forked;
+pub use stats::{Stats, Traffic};
 pub use wakeup::Wakeup;

@@ -3,17 +3,35 @@
 use std::{
     collections::HashMap,
     os::fd::RawFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    },
     time::Duration,
 };
 
-use super::handle::Handle;
+use super::{
+    handle::Handle,
+    stats::{Counters, Stats},
+};
 
 /// The drivers that are alive.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     alive: Mutex<Alive>,
     none: Condvar,
+    places: AtomicUsize,
+    pub(crate) counters: Counters,
+}
+
+/// A place among the connections of a server, from accept to the end.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Tally>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.fetch_sub(1, SeqCst);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -27,13 +45,39 @@ struct Alive {
 /// Counts as one, until dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    tally: Arc<Tally>,
+    pub(crate) tally: Arc<Tally>,
     number: u64,
+    _place: Place,
 }
 
 impl Tally {
+    /// A place, if there are not `limit` connections already.
+    pub(crate) fn place(self: &Arc<Self>, limit: Option<usize>) -> Option<Place> {
+        // Only the accepting task takes places.
+        if limit.is_some_and(|limit| self.places.load(SeqCst) >= limit) {
+            return None;
+        }
+        self.places.fetch_add(1, SeqCst);
+        Some(Place(Arc::clone(self)))
+    }
+
+    /// What has been seen and done so far.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats;
+        let handles: Vec<_> = {
+            let alive = lock(&self.alive);
+            stats = self.counters.stats();
+            alive.handles.values().cloned().collect()
+        };
+        stats.open = self.places.load(SeqCst);
+        for handle in handles {
+            handle.add_to(&mut stats);
+        }
+        stats
+    }
+
     /// Counts one more.
-    pub(crate) fn count(self: &Arc<Self>, handle: &Handle) -> Counted {
+    pub(crate) fn count(self: &Arc<Self>, handle: &Handle, place: Place) -> Counted {
         let mut alive = lock(&self.alive);
         let number = alive.next;
         alive.next += 1;
@@ -41,7 +85,7 @@ impl Tally {
         if alive.stopped {
             handle.abort();
         }
-        Counted { tally: Arc::clone(self), number }
+        Counted { tally: Arc::clone(self), number, _place: place }
     }
 
     /// Aborts every connection, and every one that is counted later.
@@ -75,7 +119,10 @@ impl Tally {
 impl Drop for Counted {
     fn drop(&mut self) {
         let mut alive = lock(&self.tally.alive);
-        alive.handles.remove(&self.number);
+        if let Some(handle) = alive.handles.remove(&self.number) {
+            let (received, sent) = handle.traffic();
+            self.tally.counters.gone(received, sent);
+        }
         if alive.handles.is_empty() {
             alive.handles = HashMap::new();
             self.tally.none.notify_all();

@@ -7,9 +7,11 @@
 
 mod closing;
 mod independent;
+mod liveness;
 mod opening;
 mod pressure;
 mod sending;
+mod server_limits;
 mod stopping;
 mod tls;
 

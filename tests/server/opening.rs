@@ -7,7 +7,7 @@ use em_websocket::{
         handshake::{FLASH_POLICY, HEALTHCHECK_RESPONSE},
         Limits, State,
     },
-    server::{BindError, ConnectionOptions, Cork, Handle, Kind as Type, QueueLimits, Server},
+    server::{BindError, ConnectionOptions, Cork, Handle, Kind as Type, Server, ServerOptions},
 };
 
 use crate::{
@@ -279,11 +279,11 @@ fn a_paused_connection_is_read_when_it_goes_on() {
 fn a_port_in_use_is_named() {
     let reactor = Reactor::echo();
     let port = reactor.addr().port();
-    let error = Server::bind("127.0.0.1", port, QueueLimits::default()).unwrap_err();
+    let error = Server::bind("127.0.0.1", port, ServerOptions::default()).unwrap_err();
     assert!(matches!(error, BindError::Address { .. }));
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen on 127.0.0.1:{port}: ")), "{text}");
 
-    let error = Server::bind("256.256.256.256", 0, QueueLimits::default()).unwrap_err();
+    let error = Server::bind("256.256.256.256", 0, ServerOptions::default()).unwrap_err();
     assert!(error.to_string().starts_with("cannot listen on 256.256.256.256:0: "), "{error}");
 }

@@ -10,6 +10,7 @@ use std::{
 
 use em_websocket::server::{
     Batch, ConnectionOptions, Cork, Delivery, Handle, Kind as Type, QueueLimits, Server,
+    ServerOptions,
 };
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
@@ -49,7 +50,10 @@ struct ByHand {
 impl ByHand {
     fn new(queue_limits: QueueLimits) -> Self {
         Self {
-            server: Server::bind("127.0.0.1", 0, queue_limits).unwrap(),
+            server: {
+                let options = ServerOptions { queue: queue_limits, ..ServerOptions::default() };
+                Server::bind("127.0.0.1", 0, options).unwrap()
+            },
             batch: Batch::default(),
             connections: Vec::new(),
             opened: 0,
@@ -203,22 +207,22 @@ fn flood(queue_limits: QueueLimits, len: usize) {
 
 #[test]
 fn a_flood_of_bytes_waits_at_the_sender() {
-    flood(QueueLimits { bytes: 100_000, messages: ENOUGH }, 10_000);
+    flood(QueueLimits { bytes: 100_000, messages: ENOUGH, total: ENOUGH }, 10_000);
 }
 
 #[test]
 fn a_flood_of_messages_waits_at_the_sender() {
-    flood(QueueLimits { bytes: ENOUGH, messages: 50 }, 2_000);
+    flood(QueueLimits { bytes: ENOUGH, messages: 50, total: ENOUGH }, 2_000);
 }
 
 #[test]
 fn a_flood_of_large_messages_waits_at_the_sender() {
-    flood(QueueLimits { bytes: 1_000_000, messages: 4_096 }, 1_500_000);
+    flood(QueueLimits { bytes: 1_000_000, messages: 4_096, total: ENOUGH }, 1_500_000);
 }
 
 #[test]
 fn a_flood_of_messages_of_some_size_waits_at_the_sender() {
-    flood(QueueLimits { bytes: 1_000_000, messages: 4_096 }, 40_000);
+    flood(QueueLimits { bytes: 1_000_000, messages: 4_096, total: ENOUGH }, 40_000);
 }
 
 #[test]

@@ -20,8 +20,8 @@ use std::{
 use em_websocket::{
     protocol::close::CloseInfo,
     server::{
-        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, QueueLimits, Record,
-        Sent, Server,
+        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, Record, Sent, Server,
+        ServerOptions,
     },
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
@@ -34,6 +34,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Seen {
     Accepted,
     Secured,
+    Asked,
     /// With the version.
     Open(u16),
     Refused(String),
@@ -41,6 +42,7 @@ pub(crate) enum Seen {
     Close(Option<u16>, Vec<u8>),
     Error(String),
     Bytes(Vec<u8>),
+    Drained,
     Closed(CloseInfo),
 }
 
@@ -48,7 +50,7 @@ pub(crate) enum Seen {
 pub(crate) struct Setup {
     pub(crate) host: &'static str,
     pub(crate) options: ConnectionOptions,
-    pub(crate) queue_limits: QueueLimits,
+    pub(crate) server: ServerOptions,
     /// Called for what the application would be told of, before it is told on.
     pub(crate) act: Act,
     /// Takes what was accepted, instead of its being started.
@@ -62,7 +64,7 @@ impl Default for Setup {
         Self {
             host: "127.0.0.1",
             options: ConnectionOptions::default(),
-            queue_limits: QueueLimits::default(),
+            server: ServerOptions::default(),
             act: Box::new(echo),
             accept: None,
         }
@@ -110,7 +112,7 @@ impl Reactor {
     }
 
     pub(crate) fn start(setup: Setup) -> Self {
-        let server = Server::bind(setup.host, 0, setup.queue_limits).expect("a free port");
+        let server = Server::bind(setup.host, 0, setup.server.clone()).expect("a free port");
         let server = Arc::new(server);
         let shared = Arc::<Shared>::default();
         let (tell, seen) = mpsc::channel();
@@ -263,6 +265,10 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Secured);
                 handle.secured();
             }
+            Delivery::Open(opened) if opened.answer.is_some() => {
+                // Whoever is asked answers by hand.
+                self.tell(connection, &handle, Seen::Asked);
+            }
             Delivery::Open(opened) => {
                 handle.open(opened.profile);
                 self.tell(connection, &handle, Seen::Open(opened.profile.version));
@@ -292,6 +298,7 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Bytes(bytes));
                 handle.delivered(len, 1);
             }
+            Delivery::Drained => self.tell(connection, &handle, Seen::Drained),
             Delivery::Closed => {
                 let info = handle.closed();
                 self.connections.remove(&connection);

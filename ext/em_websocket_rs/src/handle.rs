@@ -220,6 +220,10 @@ impl Connection {
         self.handle.outbound_len()
     }
 
+    fn set_high_water(&self, bytes: usize) {
+        self.handle.set_high_water(bytes);
+    }
+
     fn peer(&self) -> (String, u16) {
         let peer = self.handle.peer_addr();
         (peer.ip().to_string(), peer.port())
@@ -303,6 +307,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("close_timeout=", method!(Connection::set_close_timeout, 1))?;
     class.define_method("paused=", method!(Connection::set_paused, 1))?;
     class.define_method("outbound_data_size", method!(Connection::outbound_data_size, 0))?;
+    class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("local", method!(Connection::local, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;

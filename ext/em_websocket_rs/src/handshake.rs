@@ -5,20 +5,14 @@ use std::cell::RefCell;
 
 use em_websocket::protocol::{
     deflate::{Agreed, Config},
-    handshake::{
-        Handshake, Limits, Progress, Request as Requested, FLASH_POLICY, HEALTHCHECK_RESPONSE,
-    },
+    handshake::{Handshake, Progress, Request as Requested, FLASH_POLICY, HEALTHCHECK_RESPONSE},
 };
 use magnus::{
     function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RString, Ruby,
     Value,
 };
 
-use crate::{
-    answer::{Answer, Subprotocols},
-    bytes, error,
-    options::Compression,
-};
+use crate::{answer::Answer, bytes, error, settings::Settings};
 
 /// `Native::Handshake`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Handshake", free_immediately, size)]
@@ -28,17 +22,12 @@ pub(crate) struct NativeHandshake {
 }
 
 impl NativeHandshake {
-    fn new(
-        secure: bool,
-        strict: bool,
-        compression: Option<Obj<Compression>>,
-        subprotocols: Option<Obj<Subprotocols>>,
-    ) -> Self {
-        let compression = compression.map(|compression| compression.0);
-        let subprotocols = subprotocols.map(|subprotocols| subprotocols.0.clone());
-        let handshake = Handshake::new(secure, Limits::default())
+    fn new(secure: bool, strict: bool, settings: &Settings) -> Self {
+        let options = &settings.connection;
+        let compression = options.compression;
+        let handshake = Handshake::new(secure, options.handshake)
             .compression(compression)
-            .subprotocols(subprotocols.unwrap_or_default())
+            .subprotocols(options.subprotocols.clone())
             .answer_plain_http(strict);
         Self { handshake: RefCell::new(handshake), compression }
     }
@@ -151,7 +140,7 @@ fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Handshake", ruby.class_object())?;
-    class.define_singleton_method("new", function!(NativeHandshake::new, 4))?;
+    class.define_singleton_method("new", function!(NativeHandshake::new, 3))?;
     class.define_method("receive", method!(NativeHandshake::receive, 1))?;
 
     let class = native.define_class("Deflate", ruby.class_object())?;

@@ -16,6 +16,8 @@ mod handshake;
 mod options;
 mod protocol;
 mod server;
+mod settings;
+mod stats;
 
 use magnus::{Error, Module, RModule, Ruby};
 
@@ -31,5 +33,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     handshake::init(ruby, native)?;
     options::init(ruby, native)?;
     protocol::init(ruby, native)?;
-    server::init(ruby, native)
+    server::init(ruby, native)?;
+    settings::init(ruby, native)
 }

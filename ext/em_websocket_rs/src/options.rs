@@ -1,20 +1,17 @@
-//! `:tls_options`, `:compression` and what else `run` takes, read once.
+//! `:tls_options` and `:compression`, read once.
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use em_websocket::{
     protocol::deflate::Config,
-    server::{
-        tls::{server_config, TlsOptions, TlsServer},
-        ConnectionOptions,
-    },
+    server::tls::{server_config, TlsOptions, TlsServer},
 };
 use magnus::{
-    function, method, prelude::*, typed_data::Obj, value::ReprValue, Error, RArray, RHash, RModule,
-    Ruby, TryConvert, Value,
+    function, method, prelude::*, value::ReprValue, Error, RArray, RHash, RModule, Ruby,
+    TryConvert, Value,
 };
 
-use crate::{answer::Subprotocols, error};
+use crate::error;
 
 /// `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
@@ -51,7 +48,11 @@ fn value(ruby: &Ruby, options: RHash, key: &str) -> Option<Value> {
     options.get(ruby.to_symbol(key)).filter(|value| !value.is_nil())
 }
 
-fn get<T: TryConvert>(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<T>, Error> {
+pub(crate) fn get<T: TryConvert>(
+    ruby: &Ruby,
+    options: RHash,
+    key: &str,
+) -> Result<Option<T>, Error> {
     value(ruby, options, key).map(T::try_convert).transpose()
 }
 
@@ -61,7 +62,7 @@ fn path(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<PathBuf>, Error
     Ok(path.transpose()?.map(PathBuf::from))
 }
 
-fn truthy(ruby: &Ruby, options: RHash, key: &str) -> bool {
+pub(crate) fn truthy(ruby: &Ruby, options: RHash, key: &str) -> bool {
     value(ruby, options, key).is_some_and(|value| value.to_bool())
 }
 
@@ -105,29 +106,6 @@ impl Compression {
     }
 }
 
-/// `Native::Settings`: what a server's options say of each of its connections.
-#[magnus::wrap(class = "EventMachine::WebSocket::Native::Settings", free_immediately, size)]
-pub(crate) struct Settings(pub(crate) ConnectionOptions);
-
-impl Settings {
-    fn new(
-        ruby: &Ruby,
-        compression: Option<Obj<Compression>>,
-        subprotocols: Option<Obj<Subprotocols>>,
-        options: RHash,
-    ) -> Result<Self, Error> {
-        let outbound_limit = get::<i64>(ruby, options, "outbound_limit")?;
-        Ok(Self(ConnectionOptions {
-            compression: compression.map(|compression| compression.0),
-            subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
-            outbound_limit: outbound_limit
-                .and_then(|limit| usize::try_from(limit).ok())
-                .filter(|limit| *limit > 0),
-            ..ConnectionOptions::default()
-        }))
-    }
-}
-
 fn number(
     ruby: &Ruby,
     options: RHash,
@@ -144,7 +122,7 @@ fn number(
     }
 }
 
-fn argument(ruby: &Ruby, text: String) -> Error {
+pub(crate) fn argument(ruby: &Ruby, text: String) -> Error {
     Error::new(ruby.exception_arg_error(), text)
 }
 
@@ -152,9 +130,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("TlsConfig", ruby.class_object())?;
     class.define_singleton_method("new", function!(TlsConfig::new, 1))?;
     class.define_method("warnings", method!(TlsConfig::warnings, 0))?;
-
-    let class = native.define_class("Settings", ruby.class_object())?;
-    class.define_singleton_method("new", function!(Settings::new, 3))?;
 
     let class = native.define_class("Compression", ruby.class_object())?;
     class.define_singleton_method("new", function!(Compression::new, 1))?;

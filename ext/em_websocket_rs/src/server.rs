@@ -1,16 +1,22 @@
 //! `Native::Server`: a server, and the draining of its queue on the reactor's thread.
 
-use std::{cell::RefCell, mem, net::SocketAddr, os::fd::AsRawFd};
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
 
 use em_websocket::server::{
-    Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, Opened, QueueLimits, Record,
+    Batch, ConnectionOptions, Delivery, Handle, Incoming, Kind, Opened, Record,
 };
 use magnus::{
     function, gc, method,
     prelude::*,
     typed_data::Obj,
     value::{LazyId, Opaque},
-    DataTypeFunctions, Error, RArray, RModule, RObject, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RArray, RHash, RModule, RObject, Ruby, TypedData, Value,
 };
 
 use crate::{
@@ -18,7 +24,9 @@ use crate::{
     bytes, error, event,
     handle::{Connection, Corked},
     handshake::Request,
-    options::{Settings, TlsConfig},
+    options::TlsConfig,
+    settings::Settings,
+    stats,
 };
 
 /// Records in one drain; then EventMachine's timers and other sockets have their turn.
@@ -33,6 +41,7 @@ pub(crate) struct Server {
     local: SocketAddr,
     batch: RefCell<Batch>,
     slots: RefCell<Slots>,
+    drains: Cell<Drains>,
     /// The connections' objects, by number: an Array, so that the garbage collector need not walk
     /// them each time.
     objects: Opaque<RArray>,
@@ -88,14 +97,15 @@ impl Slots {
 }
 
 impl Server {
-    fn bind(ruby: &Ruby, host: String, port: u16) -> Result<Self, Error> {
-        let core = em_websocket::server::Server::bind(&host, port, QueueLimits::default())
+    fn bind(ruby: &Ruby, host: String, port: u16, settings: &Settings) -> Result<Self, Error> {
+        let core = em_websocket::server::Server::bind(&host, port, settings.server.clone())
             .map_err(|error| error::bind(ruby, &error))?;
         Ok(Self {
             local: core.local_addr(),
             core: RefCell::new(Some(core)),
             batch: RefCell::default(),
             slots: RefCell::default(),
+            drains: Cell::default(),
             objects: ruby.ary_new().into(),
         })
     }
@@ -151,6 +161,12 @@ impl Server {
         ruby.get_inner(this.objects).funcall("compact", ())
     }
 
+    /// What has been seen and done so far.
+    fn stats(ruby: &Ruby, this: &Self) -> Result<Option<RHash>, Error> {
+        let Some(stats) = this.with(em_websocket::server::Server::stats) else { return Ok(None) };
+        stats::hash(ruby, stats, this.drains.get()).map(Some)
+    }
+
     fn size(&self) -> usize {
         let slots = self.slots.borrow();
         slots.used.len() - slots.free.len()
@@ -193,7 +209,7 @@ impl Server {
             announces_tls: is("announce_tls"),
             limits,
             close_timeout: handle.close_timeout(),
-            ..settings.0.clone()
+            ..settings.connection.clone()
         };
         incoming.start(connection.number(), &options);
     }
@@ -201,6 +217,7 @@ impl Server {
     /// Tells what has happened, on this thread: a batch, in order. `owner.accept(connection)` makes
     /// the object of a new connection. An exception leaves; the rest stays queued.
     fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
+        let _timed = Timed::begin(&this.drains);
         let _corked = Corked::begin();
         let mut tally = Tally::default();
         if this.batch.borrow().is_empty() {
@@ -345,6 +362,7 @@ impl Server {
                 tally.count(number, &handle, span.len());
                 object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }
+            Delivery::Drained => object.funcall::<_, _, Value>(*DRAINED, ()).map(drop),
             Delivery::Closed => {
                 let result = object.funcall::<_, _, Value>(*UNBIND, ());
                 handle.closed();
@@ -357,6 +375,33 @@ impl Server {
     }
 }
 
+/// The drains so far, and the longest of them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Drains {
+    pub(crate) count: u64,
+    pub(crate) longest: Duration,
+}
+
+/// Measures one.
+struct Timed<'a> {
+    drains: &'a Cell<Drains>,
+    begin: Instant,
+}
+
+impl<'a> Timed<'a> {
+    #[allow(clippy::disallowed_methods, reason = "it is measured here, where it happens")]
+    fn begin(drains: &'a Cell<Drains>) -> Self {
+        Self { drains, begin: Instant::now() }
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let Drains { count, longest } = self.drains.get();
+        self.drains.set(Drains { count: count + 1, longest: longest.max(self.begin.elapsed()) });
+    }
+}
+
 static CALL: LazyId = LazyId::new("call");
 static ACCEPT: LazyId = LazyId::new("accept");
 static SECURED: LazyId = LazyId::new("background_secured");
@@ -364,6 +409,7 @@ static REQUESTED: LazyId = LazyId::new("background_requested");
 static OPENED: LazyId = LazyId::new("background_opened");
 static REFUSED: LazyId = LazyId::new("background_failed");
 static FAILED: LazyId = LazyId::new("background_failed");
+static DRAINED: LazyId = LazyId::new("background_drained");
 static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
 static UNBIND: LazyId = LazyId::new("background_unbind");
 static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
@@ -417,7 +463,7 @@ impl Drop for Tally {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Server", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("bind", function!(Server::bind, 2))?;
+    class.define_singleton_method("bind", function!(Server::bind, 3))?;
     class.define_method("fd", method!(Server::fd, 0))?;
     class.define_method("local", method!(Server::local, 0))?;
     class.define_method("listening?", method!(Server::is_listening, 0))?;
@@ -428,6 +474,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("forked", function!(em_websocket::server::forked, 0))?;
     class.define_method("waiting?", method!(Server::is_waiting, 0))?;
     class.define_method("connections", method!(Server::connections, 0))?;
+    class.define_method("stats", method!(Server::stats, 0))?;
     class.define_method("size", method!(Server::size, 0))?;
     class.define_method("adopt", method!(Server::adopt, 2))?;
     class.define_method("start", method!(Server::start, 4))?;

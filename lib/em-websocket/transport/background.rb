@@ -45,6 +45,11 @@ module EventMachine
           signature.is_a?(Integer) && signature > FIRST_SIGNATURE
         end
 
+        # @return [Array<Background>] every server that has not ended
+        def all
+          @servers.values
+        end
+
         # @return [Integer] the connections of all servers
         def connection_count
           @servers.each_value.sum(&:connection_count)
@@ -107,11 +112,8 @@ module EventMachine
         @block = block
         self.class.tls_config(options[:tls_options] || {}) if options[:secure]
         Admission.origins(options[:origins])
-        @settings = Native::Settings.new(
-          Compression.of(options[:compression]),
-          Subprotocols.of(options[:protocols], options[:protocols_required]), options
-        )
-        @native = Native::Server.bind(options[:host], Integer(options[:port]))
+        @settings = Settings.of(options)
+        @native = Native::Server.bind(options[:host], Integer(options[:port]), @settings)
         @signature = self.class.next_signature
         @address = @native.local
       end
@@ -132,6 +134,9 @@ module EventMachine
 
       # For the native side: makes the object of a connection that was accepted.
       def accept(native)
+        # The native side closes what is not started.
+        return if @on_end
+
         connection = Connection.allocate
         @native.adopt(native, connection)
         connection.background_accepted(native, self.class.next_signature)
@@ -172,6 +177,30 @@ module EventMachine
         nil
       end
 
+      # On the reactor's thread: nobody new is accepted, everybody is closed, and the block is
+      # called when all of them are gone.
+      #
+      # @param code [Integer]
+      def shut_down(code, &on_end)
+        return yield if @ended
+
+        @on_end = on_end
+        @native.connections.each do |connection|
+          connection.__send__(:close_websocket_private, code, nil)
+        end
+        stop_listening
+      end
+
+      # Ends the connections that are left.
+      def cut_off
+        @native.connections.each(&:close_connection) unless @ended
+      end
+
+      # @return [Hash, nil] see {WebSocket.stats}; nil once the server has ended
+      def stats
+        @native.stats
+      end
+
       # On the reactor's thread: the reactor ends. Every connection that is open is told so.
       def ended
         return if @ended
@@ -186,6 +215,7 @@ module EventMachine
           failure ||= e
         end
         @native.release
+        @on_end&.call
         raise failure if failure
       end
 

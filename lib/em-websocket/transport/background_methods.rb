@@ -254,6 +254,15 @@ module EventMachine
           application_error(e)
         end
 
+        # What waits to be written has become little.
+        #
+        # @api private
+        def background_drained
+          trigger_on_drain
+        rescue StandardError => e
+          application_error(e)
+        end
+
         # The connection is gone.
         #
         # @api private

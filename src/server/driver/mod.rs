@@ -26,15 +26,18 @@ use super::{
     config::ConnectionOptions,
     deferred::Compressor,
     events::{Delivery, EventQueue},
-    handle::Handle,
+    handle::{Cork, Handle},
     landing::READ,
     link::{hold, write_slices, Link},
+    liveness::{self, Due, Keepalive, Liveness},
+    stats::count,
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
 };
 use crate::{
     error::{HandshakeError, ProtocolError},
     protocol::{
+        close::CloseCode,
         deflate,
         handshake::{Handshake, Progress as Opening, Refused},
         Event, Progress, Receiver,
@@ -57,6 +60,8 @@ pub(crate) struct Ends {
     pub(crate) connection: u32,
     /// Whether reading may take long: then it is not done under the queue's lock.
     pub(crate) inflates: bool,
+    /// Whether pings of our own are under way, whose pongs are not the application's.
+    pub(crate) keeps_alive: bool,
 }
 
 /// The task of one connection.
@@ -102,9 +107,14 @@ pub(crate) fn drive(
         inactive: None,
         announces_tls: options.announces_tls,
         asks: options.asks,
+        reads: 0,
+        write_timeout: options.write_timeout,
+        stalled: None,
+        watch: (options.keepalive, options.idle_timeout),
+        liveness: None,
         reads_large: false,
         ends,
-        _counted: counted,
+        counted,
     }
 }
 
@@ -134,10 +144,18 @@ struct Driver {
     /// long, and when too long nothing will have been read nor written.
     unanswered: Option<Instant>,
     inactive: Option<Instant>,
+    /// How often something was read.
+    reads: u32,
+    write_timeout: Option<Duration>,
+    /// When the peer will have taken nothing for too long.
+    stalled: Option<Instant>,
+    /// What to watch once the connection is open, and who does.
+    watch: (Option<Keepalive>, Option<Duration>),
+    liveness: Option<Box<Liveness>>,
     /// Whether large messages come, and more is read at a time.
     reads_large: bool,
     ends: Ends,
-    _counted: Counted,
+    counted: Counted,
 }
 
 enum Transport {
@@ -263,10 +281,16 @@ impl Driver {
                 deferred.done();
             }
         }
+        let waiting = link.out.len();
         let mut written = self.flush(&mut link, cx);
+        self.note_stall(written, link.out.len() < waiting);
         if written && link.late_pong.is_some() {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
+        }
+        if link.has_drained() {
+            let connection = self.ends.connection;
+            self.ends.queue.append(|batch| batch.push(connection, Delivery::Drained));
         }
         // What was sent meanwhile has woken this task again.
         written &= !link.is_deferring();
@@ -297,10 +321,23 @@ impl Driver {
         if self.peer_closed {
             return Step::End;
         }
+        if matches!(self.stage, Stage::Opening(..)) {
+            self.counted.tally.counters.failed("application");
+        }
         self.tell_closed();
         self.stage = Stage::Linger(LINGER.1);
         self.closing_deadline = Some(Instant::now() + LINGER.0);
         Step::On
+    }
+
+    /// A peer that takes nothing of what waits is not waited for for ever.
+    fn note_stall(&mut self, is_written: bool, has_taken: bool) {
+        if is_written {
+            self.stalled = None;
+        } else if has_taken || self.stalled.is_none() {
+            self.stalled =
+                self.write_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        }
     }
 
     /// Whether everything is written.
@@ -386,6 +423,9 @@ impl Driver {
                 .map_ok(Read::from),
             Stage::Over | Stage::Opening(..) => return Step::Wait,
         };
+        if matches!(polled, Poll::Ready(Ok(_))) {
+            self.reads = self.reads.wrapping_add(1);
+        }
         match polled {
             Poll::Pending => Step::Wait,
             Poll::Ready(Ok(Read::Close)) => {
@@ -425,6 +465,8 @@ impl Driver {
             self.closing_deadline,
             self.unanswered,
             self.inactive,
+            self.stalled,
+            self.liveness.as_ref().and_then(|liveness| liveness.poll_timeout()),
             self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
         ];
         let Some(next) = deadlines.into_iter().flatten().min() else {
@@ -455,9 +497,17 @@ impl Driver {
             }
             error
         };
+        if passed(self.stalled) {
+            count(&self.counted.tally.counters.stalled);
+            return Step::End;
+        }
+        if self.is_dead(now) {
+            return Step::End;
+        }
         if passed(self.opening_deadline) {
             self.opening_deadline = None;
             if matches!(self.transport, Transport::Accepting(_)) {
+                self.counted.tally.counters.failed("tls_timed_out");
                 return Step::End;
             }
             if !matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..)) {
@@ -472,6 +522,31 @@ impl Driver {
             self.stage = Stage::Over;
         }
         Step::On
+    }
+
+    /// Pings, or closes an idle connection, where that is due; whether the peer is dead.
+    fn is_dead(&mut self, now: Instant) -> bool {
+        let Some(liveness) = &mut self.liveness else { return false };
+        let (received, sent) = self.ends.handle.traffic();
+        let counters = &self.counted.tally.counters;
+        match liveness.handle_timeout(now, self.reads, received.messages + sent.messages) {
+            Due::Nothing => {}
+            Due::Ping => {
+                // A connection that is closing has a limit of its own.
+                let _ = self.ends.handle.ping(liveness::PING, Cork::No);
+            }
+            Due::Dead => {
+                count(&counters.unanswered);
+                return true;
+            }
+            Due::Idle => {
+                count(&counters.idle);
+                let reason = format!("Idle for {:?}", liveness.idle_timeout());
+                self.liveness = None;
+                self.ends.handle.close(Some(CloseCode::GOING_AWAY), &reason);
+            }
+        }
+        false
     }
 
     fn tell_error(&self, error: ProtocolError) {
@@ -501,6 +576,9 @@ impl Driver {
     fn end(&mut self) {
         {
             let mut link = lock(&self.ends.handle.0.link);
+            if mem::take(&mut link.overrun) {
+                count(&self.counted.tally.counters.overrun);
+            }
             link.end = Progress::Abort;
             link.fd = None;
             link.socket = None;

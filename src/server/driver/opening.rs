@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::atomic::Ordering::SeqCst,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use super::{
@@ -23,6 +24,7 @@ use crate::{
         events::{Delivery, Opened},
         handle::Cork,
         link::hold,
+        liveness::Liveness,
         stream::Stream,
         tally::lock,
         tls::TlsSession,
@@ -53,7 +55,10 @@ impl Driver {
                 }
                 Step::On
             }
-            Poll::Ready(Err(_)) => Step::End,
+            Poll::Ready(Err(_)) => {
+                self.counted.tally.counters.failed("tls");
+                Step::End
+            }
         }
     }
 
@@ -85,7 +90,10 @@ impl Driver {
                 };
                 (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
             }
-            Opening::Refused(refused) => (Stage::Over, Delivery::Refused(refused)),
+            Opening::Refused(refused) => {
+                self.counted.tally.counters.failed(refused.error.name());
+                (Stage::Over, Delivery::Refused(refused))
+            }
             Opening::Healthcheck => {
                 handle.refuse(Some(handshake::HEALTHCHECK_RESPONSE));
                 self.stage = Stage::Over;
@@ -106,6 +114,14 @@ impl Driver {
         self.ends.queue.append(|batch| batch.push(connection, delivery));
     }
 
+    fn begin_watch(&mut self) {
+        let (keepalive, idle_timeout) = self.watch;
+        let profile = self.ends.handle.profile();
+        let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
+        self.ends.keeps_alive = keepalive.is_some();
+        self.liveness = Liveness::new(keepalive, idle_timeout, Instant::now());
+    }
+
     /// The application has been told of the opening: what came behind it is read first.
     pub(super) fn begin_frames(&mut self) {
         let Stage::Opening(mut receiver, mut rest) = mem::replace(&mut self.stage, Stage::Over)
@@ -113,6 +129,7 @@ impl Driver {
             return;
         };
         self.opening_deadline = None;
+        self.begin_watch();
         receiver.set_limits(self.ends.handle.limits());
         self.peer_closed = feed(&self.ends, &mut receiver, Input::Lent(&mut rest)).is_close;
         if !receiver.is_done() {

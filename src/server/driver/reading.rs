@@ -15,6 +15,8 @@ use crate::{
     server::{
         events::{Batch, Kind, LARGE},
         landing::{LARGE_READ, READ},
+        liveness,
+        stats::Traffic,
         stream::Stream,
         tally::lock,
     },
@@ -112,7 +114,7 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
         APART.with_borrow_mut(|apart| {
             // What a panic has left there is nobody's.
             apart.clear();
-            let found = Burst::read(apart, ends.connection, receiver, input);
+            let found = Burst::read(apart, ends, receiver, input);
             let link = ends.queue.append(|batch| {
                 batch.absorb(apart);
                 announce(&found)
@@ -121,11 +123,14 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
         })
     } else {
         ends.queue.append(|batch| {
-            let found = Burst::read(batch, ends.connection, receiver, input);
+            let found = Burst::read(batch, ends, receiver, input);
             let link = announce(&found);
             (found, link)
         })
     };
+    if found.received.messages > 0 {
+        shared.count_received(found.received);
+    }
     if let Some(mut link) = link {
         ends.handle.answer_pings(&mut link, std::mem::take(&mut found.pings));
     }
@@ -136,6 +141,7 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
 pub(super) struct Burst<'a> {
     batch: &'a mut Batch,
     connection: u32,
+    keeps_alive: bool,
     found: Found,
     /// Where bytes that may stay begin and end in memory.
     landing: Range<usize>,
@@ -149,6 +155,8 @@ pub(super) struct Found {
     bytes: usize,
     messages: usize,
     pings: Vec<Vec<u8>>,
+    /// The text and binary messages among them, and their bytes.
+    received: Traffic,
     /// Whether the peer's close was there.
     pub(super) is_close: bool,
     /// Whether the last message was a large one.
@@ -158,7 +166,7 @@ pub(super) struct Found {
 impl Burst<'_> {
     fn read(
         batch: &mut Batch,
-        connection: u32,
+        ends: &Ends,
         receiver: &mut Receiver,
         mut input: Input<'_>,
     ) -> Found {
@@ -169,7 +177,14 @@ impl Burst<'_> {
             }
             _ => 0..0,
         };
-        let mut burst = Burst { batch, connection, found: Found::default(), landing, landed: 0 };
+        let mut burst = Burst {
+            batch,
+            connection: ends.connection,
+            keeps_alive: ends.keeps_alive,
+            found: Found::default(),
+            landing,
+            landed: 0,
+        };
         input.give(receiver, &mut burst);
         let Burst { found, landed, .. } = burst;
         if let (Input::Landed(bytes), 1..) = (input, landed) {
@@ -200,9 +215,12 @@ impl Sink for Burst<'_> {
                 self.found.pings.push(payload.to_vec());
                 self.count(payload);
             }
-            Event::Text(payload, _) | Event::Binary(payload) | Event::Pong(payload) => {
+            Event::Text(payload, _) | Event::Binary(payload) => {
                 self.count(payload);
+                self.found.received += Traffic { messages: 1, bytes: payload.len() as u64 };
             }
+            Event::Pong(payload) if self.keeps_alive && **payload == *liveness::PING => return,
+            Event::Pong(payload) => self.count(payload),
             Event::Close(_) => self.found.is_close = true,
             Event::Error(_) => {}
         }

@@ -1,0 +1,171 @@
+# frozen_string_literal: true
+
+# What bounds a client's time, and a server's memory. The core's own tests go into the corners.
+RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
+  abnormal = { code: 1006, was_clean: false }
+
+  ways = { "in the background" => {}, "on EventMachine's own sockets" => { attached: true } }
+  ways.each do |way, metadata|
+    describe(way, **metadata) do
+      it "ends an opening handshake that takes longer than :handshake_timeout" do
+        serve(handshake_timeout: 0.2)
+        silent = dial
+        slow = dial
+        slow.write("GET / HTTP/1.1\r\nHost:")
+
+        expect([silent, slow].map(&:read_response)).to eq([nil, nil])
+        errors = Array.new(2) { next_event(:error).value }
+        expect(errors.map { |error| [error.class, error.message] })
+          .to eq([[EM::WebSocket::HandshakeError, "Opening handshake timed out"]] * 2)
+        expect(events).to be_empty
+      end
+
+      it "lets :handshake_timeout pass over who is open" do
+        serve(handshake_timeout: 0.2)
+        client = connect
+        sleep 0.3
+        client.text("still here")
+
+        expect(client.read_text).to eq("still here")
+      end
+
+      it "gives an application that decides later no longer than that" do
+        serve(handshake_timeout: 0.2) do |ws|
+          record(ws)
+          ws.onrequest { |_, response| response.defer || note(:request, response) }
+        end
+        client = dial
+        client.write(client.request)
+
+        expect(client.read_response).to be_nil
+        response = next_event(:request).value
+        expect(next_event(:error).value.message).to eq("Opening handshake timed out")
+        expect(response.accept).to be_nil
+        expect(events).to be_empty
+      end
+
+      it "refuses a header over :max_header_size or :max_headers" do
+        serve(max_header_size: 300, max_headers: 8)
+        long = connect(headers: Drafts::RFC.headers.merge("X" => "y" * 300))
+        many = connect(headers: Drafts::RFC.headers.merge("X" => %w[a b c d e f]))
+
+        expect([long, many].map { |client| client.response[:status] })
+          .to eq(["HTTP/1.1 431 Request Header Fields Too Large"] * 2)
+        expect(connect.response[:status]).to include("101")
+      end
+
+      it "ends a connection whose client answers no ping" do
+        serve(ping_interval: 0.1, ping_timeout: 0.1)
+        client = connect
+
+        expect(client.read(:ping)).to eq("keepalive")
+        next_event(:open)
+        expect(next_event(:close).value).to eq(abnormal)
+      end
+
+      it "keeps a connection whose client answers, and keeps the pongs to itself" do
+        serve(ping_interval: 0.05, ping_timeout: 4)
+        client = connect
+        5.times { client.pong(client.read(:ping)) }
+        client.pong("my own")
+        client.text("hello")
+        # More pings may come before it.
+        frame = client.read_frame
+        frame = client.read_frame while frame.type == :ping
+
+        expect(frame.payload).to eq("hello")
+        expect(Array.new(3) { next_event }.map { |event| [event.name, event.value] }.drop(1))
+          .to eq([[:pong, "my own"], [:message, "hello"]])
+      end
+
+      it "closes a connection without messages with 1001" do
+        serve(idle_timeout: 0.4)
+        client = connect
+        4.times do
+          client.text("busy")
+          client.read_text
+          sleep 0.15
+        end
+
+        expect(client.read(:close)[0, 2]).to eq([1001].pack("n"))
+        client.close(1001)
+        5.times { next_event }
+        expect(next_event(:close).value).to include(code: 1001, was_clean: true)
+      end
+
+      it "tells ondrain once enough is written" do
+        payload = "x" * 1_000_000
+        serve do |ws|
+          record(ws)
+          ws.outbound_high_water = 3_000_000
+          ws.ondrain { note(:drain, ws.buffered_amount) }
+          ws.onopen { 9.times { ws.send(payload) } }
+        end
+        client = connect
+        expect(events).to be_empty
+        9.times { client.read_text }
+
+        expect(next_event(:drain).value).to be <= 1_500_000
+        expect(events).to be_empty
+      end
+
+      it "treats ondrain's exceptions as any callback's" do
+        serve do |ws|
+          record(ws)
+          ws.ondrain { raise "no" }
+          ws.onopen { 9.times { ws.send("x" * 1_000_000) } }
+        end
+        client = connect
+        9.times { client.read_text }
+
+        expect(client.read(:close)[0, 2]).to eq([3000].pack("n"))
+        expect(next_event(:error).value.message).to eq("no")
+      end
+    end
+  end
+
+  it "turns one connection too many away with 503" do
+    serve(max_connections: 2)
+    two = [connect, connect]
+    third = connect
+
+    expect(third.response[:status]).to eq("HTTP/1.1 503 Service Unavailable")
+    expect(third.read_to_end).to eq("Too many connections")
+    two.first.disconnect
+    3.times { next_event }
+    deadline = Time.now + 5
+    status = connect.response&.fetch(:status) until status&.include?("101") || Time.now > deadline
+    expect(status).to include("101")
+  end
+
+  it "turns it away without a word where TLS is spoken" do
+    serve(max_connections: 1, secure: true, tls_options: Certificate.tls_options)
+    connect(tls: true)
+
+    expect(dial.read_to_end).to eq("")
+  end
+
+  it "cuts a client off that takes nothing for :write_timeout" do
+    serve(write_timeout: 0.3) { |ws| record(ws) }
+    client = connect
+    ws = open_connection
+    server.call { 20.times { ws.send("x" * 1_000_000) } }
+
+    expect(next_event(:close).value).to eq(abnormal)
+    expect(EM::WebSocket.stats).to include(write_timeouts: 1)
+    client.disconnect
+  end
+
+  [
+    [{ handshake_timeout: -1 }, "handshake_timeout: -1 is no number of seconds"],
+    [{ ping_interval: Float::NAN }, "ping_interval: NaN is no number of seconds"],
+    [{ max_connections: -1 }, "max_connections: -1 is negative"]
+  ].each do |options, message|
+    it "says at the start that there is no #{options}" do
+      wrong = { host: "127.0.0.1", port: 0 }.merge(options)
+      run_reactor do
+        expect { EM::WebSocket.run(wrong) {} }.to raise_error(ArgumentError, message)
+      end
+    end
+  end
+end

@@ -1,0 +1,167 @@
+# frozen_string_literal: true
+
+require "open3"
+require "rbconfig"
+
+RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
+  def shut_down(*timeout)
+    done = Mailbox.new
+    server.call { described_class.shutdown(*timeout) { done << event_names } }
+    done
+  end
+
+  it "closes everybody with 1001, and calls back when they are gone" do
+    serve
+    clients = Array.new(3) { connect }
+    3.times { next_event(:open) }
+    done = shut_down
+
+    expect(clients.map { |client| client.read(:close) }).to eq([[1001].pack("n")] * 3)
+    expect { Socket.tcp("127.0.0.1", server.port) }.to raise_error(Errno::ECONNREFUSED)
+    expect(done).to be_empty
+    clients.each { |client| client.close(1001) }
+    expect(done.pop).to eq(%i[close close close])
+    expect(server.call { EM.reactor_running? }).to be(true)
+  end
+
+  it "writes what was sent before" do
+    serve
+    client = connect
+    ws = open_connection
+    server.call { ws.send("x" * 5_000_000) }
+    shut_down
+
+    expect(client.read_text.size).to eq(5_000_000)
+    expect(client.read(:close)).to eq([1001].pack("n"))
+  end
+
+  it "cuts off who does not answer in time, and who is not open yet" do
+    serve
+    connect
+    open_connection
+    dial.write("GET / HT")
+    done = shut_down(0.2)
+
+    expect(done.pop).to eq([:close])
+  end
+
+  it "calls back at once where there is nothing to end" do
+    run_reactor do
+      called = false
+      described_class.shutdown { called = true }
+      expect(called).to be(true)
+    end
+  end
+
+  it "counts what happens" do
+    serve
+    client = connect
+    client.text("hello")
+    client.read_text
+    client.binary("\x00\x01")
+    client.read(:binary)
+    bad = dial
+    bad.open(headers: { "Sec-WebSocket-Version" => "99" })
+
+    expect(described_class.stats).to include(
+      accepted: 2, turned_away: 0, messages_received: 2, bytes_received: 7, messages_sent: 2,
+      bytes_sent: 7, messages_waiting: 0, bytes_waiting: 0, bytes_outbound: 0,
+      handshakes_failed: { version: 1 }, outbound_limits: 0, write_timeouts: 0, ping_timeouts: 0,
+      idle_timeouts: 0
+    )
+    expect(described_class.stats(server.signature)).to include(drains: be_positive)
+    expect(described_class.stats(server.signature)[:longest_drain]).to be_between(0, 5)
+    expect(described_class.stats(1)).to be_nil
+  end
+
+  it "counts what waits" do
+    serve
+    client = connect
+    open_connection
+    waiting = server.call do
+      10.times { client.text("x" * 100) }
+      deadline = Time.now + 5
+      sleep 0.01 until described_class.stats[:messages_waiting] == 10 || Time.now > deadline
+      described_class.stats.values_at(:messages_waiting, :bytes_waiting)
+    end
+
+    expect(waiting).to eq([10, 1000])
+  end
+
+  it "adds the servers up" do
+    serve
+    first = server
+    serve
+    [first, server].each { |one| connect(port: one.port) }
+    2.times { next_event(:open) }
+
+    expect(described_class.stats).to include(connections: 2, accepted: 2)
+    expect(described_class.stats(first.signature)).to include(connections: 1)
+  end
+
+  describe ":graceful" do
+    program = <<~RUBY
+      require "em-websocket"
+      $stdout.sync = true
+      EM.next_tick { EM.next_tick { puts EM::WebSocket.port } }
+      EM::WebSocket.singleton_class.prepend(Module.new do
+        attr_reader :port
+        def run(...)
+          super.tap { |signature| @port = Socket.unpack_sockaddr_in(EM.get_sockname(signature)).first }
+        end
+      end)
+      EM::WebSocket.start(host: "127.0.0.1", port: 0, graceful: GRACEFUL) do |ws|
+        ws.onopen { puts "open" }
+        ws.onclose { |event| puts event[:code] }
+      end
+      puts "ended"
+    RUBY
+
+    def run_program(program)
+      library = File.expand_path("../../lib", __dir__)
+      Open3.popen2e(RbConfig.ruby, "-I", library, "-e", program) do |input, output, process|
+        input.close
+        client = connect(port: Integer(output.gets))
+        expect(output.gets).to eq("open\n")
+        yield client, output, process
+        expect(process.join(8)).to be_truthy
+      ensure
+        Process.kill(:KILL, process.pid) if process.alive?
+      end
+    end
+
+    it "lets SIGTERM wait for the clients" do
+      run_program(program.sub("GRACEFUL", "true")) do |client, output, process|
+        Process.kill(:TERM, process.pid)
+        expect(client.read(:close)).to eq([1001].pack("n"))
+        client.close(1001)
+        expect(output.read).to eq("1001\nTerminating WebSocket Server\nended\n")
+      end
+    end
+
+    it "waits no longer than it says" do
+      run_program(program.sub("GRACEFUL", "0.2")) do |client, output, process|
+        Process.kill(:INT, process.pid)
+        expect(client.read(:close)).to eq([1001].pack("n"))
+        expect(output.read).to eq("1006\nTerminating WebSocket Server\nended\n")
+      end
+    end
+
+    it "does not wait at a second signal" do
+      run_program(program.sub("GRACEFUL", "60")) do |client, output, process|
+        Process.kill(:TERM, process.pid)
+        expect(client.read(:close)).to eq([1001].pack("n"))
+        Process.kill(:TERM, process.pid)
+        expect(output.read).to eq("Terminating WebSocket Server\n1006\nended\n")
+      end
+    end
+
+    it "is off by default" do
+      run_program(program.sub("GRACEFUL", "nil")) do |client, output, process|
+        Process.kill(:TERM, process.pid)
+        expect(client.read_frame).to eq(:eof)
+        expect(output.read).to eq("Terminating WebSocket Server\n1006\nended\n")
+      end
+    end
+  end
+end

@@ -1,0 +1,68 @@
+//! What has been received on all connections of a server and waits for the application.
+
+use std::sync::{
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    Arc, Mutex,
+};
+
+use super::{link::Shared, tally::lock};
+
+/// How much waits altogether. Past the limit, every connection that is read comes to rest, until
+/// half of it is gone.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    bytes: AtomicUsize,
+    limit: usize,
+    /// Connections that rest because of it.
+    parked: Mutex<Vec<Arc<Shared>>>,
+    is_awaited: AtomicBool,
+}
+
+impl Backlog {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            limit,
+            parked: Mutex::default(),
+            is_awaited: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts what is queued; whether it is too much.
+    pub(crate) fn add(&self, bytes: usize) -> bool {
+        self.bytes.fetch_add(bytes, SeqCst) + bytes >= self.limit
+    }
+
+    pub(crate) fn is_low(&self) -> bool {
+        self.bytes.load(SeqCst) <= self.limit / 2
+    }
+
+    /// Counts what is delivered; whoever waited for it goes on.
+    pub(crate) fn remove(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, SeqCst);
+        if self.is_awaited.load(SeqCst) && self.is_low() {
+            self.wake();
+        }
+    }
+
+    /// Lets a connection rest until enough is gone.
+    pub(crate) fn park(&self, connection: &Arc<Shared>) {
+        lock(&self.parked).push(Arc::clone(connection));
+        self.is_awaited.store(true, SeqCst);
+        // It may all have been delivered before anybody could see that it is awaited.
+        if self.is_low() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        let parked = {
+            let mut parked = lock(&self.parked);
+            self.is_awaited.store(false, SeqCst);
+            std::mem::take(&mut *parked)
+        };
+        for connection in parked {
+            connection.resume();
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a server has seen and done, in numbers.
+
+use std::{
+    collections::BTreeMap,
+    ops::AddAssign,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Mutex,
+    },
+};
+
+use super::tally::lock;
+
+/// Messages, and the bytes in them: of their payloads, as the application has them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Traffic {
+    /// Messages: text, binary, pings and pongs of the peer or the application.
+    pub messages: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl AddAssign for Traffic {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What a server has seen and done so far: [`Server::stats`](super::Server::stats).
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Connections that are there now, in whatever state.
+    pub open: usize,
+    /// Connections that were accepted so far.
+    pub accepted: u64,
+    /// Connections that were turned away because there were too many.
+    pub turned_away: u64,
+    /// Opening handshakes that failed, by [`HandshakeError::name`](crate::error::HandshakeError::name),
+    /// `tls`, `tls_timed_out` and `application`, which is who refused.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// What was received.
+    pub received: Traffic,
+    /// What was sent, or left to be sent.
+    pub sent: Traffic,
+    /// What was received and has not been delivered yet.
+    pub waiting: Traffic,
+    /// How many bytes wait to be written.
+    pub outbound: u64,
+    /// Connections that were aborted because more than their outbound limit waited for them.
+    pub overrun: u64,
+    /// Connections that were aborted because they took nothing for their write timeout.
+    pub stalled: u64,
+    /// Connections that were aborted because they left a ping without an answer.
+    pub unanswered: u64,
+    /// Connections that were closed because no message came or went.
+    pub idle: u64,
+}
+
+/// What is counted as it happens. What passes on every connection is counted there, and comes in
+/// here when it is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
+    pub(crate) overrun: AtomicU64,
+    pub(crate) stalled: AtomicU64,
+    pub(crate) unanswered: AtomicU64,
+    pub(crate) idle: AtomicU64,
+    failed: Mutex<BTreeMap<&'static str, u64>>,
+    gone: Mutex<(Traffic, Traffic)>,
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn failed(&self, reason: &'static str) {
+        *lock(&self.failed).entry(reason).or_default() += 1;
+    }
+
+    /// A connection is gone, over which so much was received and sent.
+    pub(crate) fn gone(&self, received: Traffic, sent: Traffic) {
+        let mut gone = lock(&self.gone);
+        gone.0 += received;
+        gone.1 += sent;
+    }
+
+    /// All but what is counted on connections that are there.
+    pub(crate) fn stats(&self) -> Stats {
+        let (received, sent) = *lock(&self.gone);
+        Stats {
+            accepted: self.accepted.load(Relaxed),
+            turned_away: self.turned_away.load(Relaxed),
+            overrun: self.overrun.load(Relaxed),
+            stalled: self.stalled.load(Relaxed),
+            unanswered: self.unanswered.load(Relaxed),
+            idle: self.idle.load(Relaxed),
+            failed: lock(&self.failed).clone(),
+            received,
+            sent,
+            ..Stats::default()
+        }
+    }
+}

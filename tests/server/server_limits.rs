@@ -1,0 +1,115 @@
+//! What a server bounds for all of its connections together, and what it counts.
+
+use bytes::Bytes;
+use em_websocket::server::{QueueLimits, ServerOptions};
+
+use crate::{
+    client::{request, Client},
+    reactor::{Reactor, Seen, Setup},
+    support::{Kind, RFC_6455},
+};
+
+#[test]
+fn one_connection_too_many_is_turned_away() {
+    let answer = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n";
+    let reactor = Reactor::start(Setup {
+        server: ServerOptions {
+            max_connections: Some(2),
+            turn_away_with: Some(Bytes::from_static(answer)),
+            ..ServerOptions::default()
+        },
+        ..Setup::default()
+    });
+    let mut first = Client::open(reactor.addr());
+    let second = Client::open(reactor.addr());
+    for _ in 0..3 {
+        let mut third = Client::connect(reactor.addr());
+        third.write(&request(&RFC_6455));
+        assert_eq!(third.rest(), answer);
+    }
+    first.echo(b"unmoved");
+    let stats = reactor.server().stats();
+    assert_eq!((stats.open, stats.accepted, stats.turned_away), (2, 2, 3));
+
+    drop(second);
+    reactor.wait_for_closed();
+    // Its place is free once its driver is gone, too.
+    while reactor.server().stats().open == 2 {
+        std::thread::yield_now();
+    }
+    Client::open(reactor.addr()).echo(b"in its place");
+}
+
+#[test]
+fn without_an_answer_one_too_many_is_just_closed() {
+    let server = ServerOptions { max_connections: Some(0), ..ServerOptions::default() };
+    let reactor = Reactor::start(Setup { server, ..Setup::default() });
+    assert!(Client::connect(reactor.addr()).rest().is_empty());
+}
+
+/// While the queue's owner sleeps, no connection is read that would go past the server's limit; all
+/// of them go on when it is awake, and nothing is lost.
+#[test]
+fn what_waits_on_all_connections_together_is_bounded() {
+    const CLIENTS: usize = 8;
+    const MESSAGES: usize = 60;
+    let queue = QueueLimits { total: 200_000, ..QueueLimits::default() };
+    let server = ServerOptions { queue, ..ServerOptions::default() };
+    let reactor = Reactor::start(Setup { server, ..Setup::default() });
+    let clients: Vec<_> = (0..CLIENTS).map(|_| Client::open(reactor.addr())).collect();
+    for _ in 0..CLIENTS {
+        reactor.wait_for(|seen| matches!(seen, Seen::Open(_)));
+    }
+
+    let asleep = reactor.hold();
+    let writers: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
+            std::thread::spawn(move || {
+                for number in 0..MESSAGES {
+                    client.send(Kind::Binary, &vec![number as u8; 50_000]);
+                }
+                for number in 0..MESSAGES {
+                    assert_eq!(client.next(), (Kind::Binary, vec![number as u8; 50_000]));
+                }
+            })
+        })
+        .collect();
+    // Each of them may have had one read.
+    let bound = 200_000 + CLIENTS as u64 * 600_000;
+    let mut waiting = 0;
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        waiting = reactor.server().stats().waiting.bytes;
+        assert!(waiting <= bound, "{waiting} bytes wait");
+    }
+    assert!(waiting >= 200_000, "{waiting} bytes wait");
+    drop(asleep);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    let stats = reactor.server().stats();
+    assert_eq!(stats.received.bytes, (CLIENTS * MESSAGES * 50_000) as u64);
+    assert_eq!(stats.received.messages, (CLIENTS * MESSAGES) as u64);
+}
+
+#[test]
+fn what_passed_is_counted_while_connections_last_and_when_they_are_gone() {
+    let reactor = Reactor::echo();
+    let mut client = Client::open(reactor.addr());
+    client.echo(b"12345");
+    client.send(Kind::Ping, b"not counted");
+    client.next();
+    let stats = reactor.server().stats();
+    assert_eq!((stats.received.messages, stats.received.bytes), (1, 5));
+    assert_eq!((stats.sent.messages, stats.sent.bytes), (1, 5));
+    drop(client);
+    let mut refused = Client::connect(reactor.addr());
+    refused.write(b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n");
+    refused.rest();
+    while reactor.server().stats().open > 0 {
+        std::thread::yield_now();
+    }
+    let stats = reactor.server().stats();
+    assert_eq!((stats.received.messages, stats.sent.bytes, stats.accepted), (1, 5, 2));
+    assert_eq!(stats.failed.into_iter().collect::<Vec<_>>(), [("not_upgrade", 1)]);
+    assert_eq!((stats.waiting.messages, stats.outbound), (0, 0));
+}
