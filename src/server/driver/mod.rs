@@ -20,6 +20,8 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 mod opening;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use self::reading::{poll_frames, Read};
 use super::{
@@ -99,6 +101,7 @@ pub(crate) fn drive(
         closing_deadline: None,
         sleep: None,
         told: false,
+        has_panicked: false,
         peer_closed: false,
         compression: options.compression,
         compressor: None,
@@ -129,6 +132,8 @@ struct Driver {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Whether [`Delivery::Closed`] is queued.
     told: bool,
+    /// A defect has shown: nothing more is read.
+    has_panicked: bool,
     announces_tls: bool,
     /// Whether the application answers the opening handshake.
     asks: bool,
@@ -194,10 +199,17 @@ impl Future for Driver {
         // A defect here may cost this connection, never another one.
         match catch_unwind(AssertUnwindSafe(|| driver.advance(cx))) {
             Ok(poll) => poll,
-            Err(panic) => {
-                driver.tell_panic(&*panic);
+            Err(_) if driver.has_panicked => {
                 driver.end();
                 Poll::Ready(())
+            }
+            Err(panic) => {
+                // Once it has been told, the application's side closes with 1011.
+                driver.has_panicked = true;
+                driver.tell_panic(&*panic);
+                driver.stage = Stage::Over;
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }

@@ -101,6 +101,8 @@ pub(super) fn poll_frames(
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings.
 pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Found {
+    #[cfg(test)]
+    super::tests::panic_if_asked(&input);
     let shared = &ends.handle.0;
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
     // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.

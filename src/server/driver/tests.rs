@@ -1,0 +1,117 @@
+//! A defect in a driver: what it costs, and what it does not.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use memchr::memmem;
+
+use super::reading::Input;
+use crate::{
+    error::ProtocolError,
+    protocol::Progress,
+    server::{Batch, ConnectionOptions, Cork, Delivery, Handle, Server, ServerOptions},
+};
+
+const PLEASE: &[u8] = b"panic, please";
+
+/// The defect.
+pub(super) fn panic_if_asked(input: &Input<'_>) {
+    let bytes: &[u8] = match input {
+        Input::Lent(bytes) => bytes,
+        Input::Landed(bytes) => bytes,
+        Input::Own(_) => return,
+    };
+    assert!(memmem::find(bytes, PLEASE).is_none(), "as asked");
+}
+
+/// A text frame whose mask is all zeros.
+fn frame(text: &[u8]) -> Vec<u8> {
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat()
+}
+
+fn open(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+        .write_all(
+            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        )
+        .unwrap();
+    stream
+}
+
+fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
+}
+
+/// Echoes, until as many connections are gone; the errors on the way.
+fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<ProtocolError> {
+    let mut errors = Vec::new();
+    let mut batch = Batch::default();
+    let begin = Instant::now();
+    while gone > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "it takes too long");
+        server.queue().take(&mut batch);
+        while let Some(record) = batch.pop() {
+            let handle = handles.get(record.connection as usize).cloned();
+            match (record.delivery, handle) {
+                (Delivery::Accepted(incoming), _) => {
+                    handles.push(incoming.handle().clone());
+                    incoming.start(handles.len() as u32 - 1, &ConnectionOptions::default());
+                }
+                (Delivery::Open(opened), Some(handle)) => {
+                    handle.open(opened.profile);
+                    handle.opened();
+                }
+                (Delivery::Message(_, span), Some(handle)) => {
+                    handle.send_text(batch.bytes(span), Cork::No).unwrap();
+                    handle.delivered(span.len(), 1);
+                }
+                (Delivery::Error(error), Some(handle)) => {
+                    let progress = handle.fail(&error);
+                    assert_eq!(progress, Progress::CloseAfterWriting);
+                    errors.push(*error);
+                    handle.finish(progress);
+                }
+                (Delivery::Closed, Some(handle)) => {
+                    handle.closed();
+                    gone -= 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        std::thread::yield_now();
+    }
+    errors
+}
+
+#[test]
+fn a_panic_ends_its_connection_with_1011_and_no_other() {
+    let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
+    let mut handles = Vec::new();
+    let mut bystander = open(&server);
+    let mut victim = open(&server);
+    victim.write_all(&frame(PLEASE)).unwrap();
+
+    let errors = serve(&server, &mut handles, 1);
+    assert_eq!(errors, [ProtocolError::Internal("as asked".into())]);
+    let mut rest = Vec::new();
+    victim.read_to_end(&mut rest).unwrap();
+    let close = rest.windows(4).find(|window| window[0] == 0x88).unwrap();
+    assert_eq!(close[2..], 1011_u16.to_be_bytes());
+
+    bystander.write_all(&frame(b"unmoved")).unwrap();
+    let header = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    assert_eq!(read(&mut bystander, header.len()), header);
+    bystander.shutdown(std::net::Shutdown::Write).unwrap();
+    serve(&server, &mut handles, 1);
+    assert_eq!(read(&mut bystander, 9), b"\x81\x07unmoved");
+    server.stop();
+}
