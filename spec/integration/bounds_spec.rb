@@ -169,3 +169,40 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
     end
   end
 end
+
+RSpec.describe EventMachine::WebSocket, "with knobs", :ours do
+  it "has as many threads as :threads says, and shares them between servers" do
+    serve(threads: 3)
+    before = Dir.children("/proc/self/task").size
+    serve(threads: 3)
+    expect(Dir.children("/proc/self/task").size).to be <= before + 1 # its reactor's
+    clients = Array.new(20) { connect }
+    clients.each { |client| 20.times { |n| client.text(n.to_s) } }
+
+    expect(clients.map { |client| Array.new(20) { client.read_text } })
+      .to all(eq((0...20).map(&:to_s)))
+  end
+
+  it "lets timers have their turn after each :drain_batch" do
+    serve(drain_batch: 10) do |ws|
+      ws.onopen { EM.add_timer(0) { note(:timer) } }
+      ws.onmessage { |text| note(:message, text) }
+    end
+    client = dial
+    server.call do
+      client.write(client.request + (client.encode(:text, "x") * 100))
+      sleep 0.1
+    end
+
+    names = Array.new(101) { next_event.name }
+    expect(names.index(:timer)).to be < 100
+  end
+
+  it "leaves Nagle's algorithm on where :tcp_nodelay is false" do
+    serve(tcp_nodelay: false)
+    client = connect
+    client.text("hello")
+
+    expect(client.read_text).to eq("hello")
+  end
+end

@@ -1,6 +1,6 @@
 //! What a server and its connections are told to be.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -93,7 +93,7 @@ impl Default for QueueLimits {
 }
 
 /// What a server is told to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// How much may wait for the queue's owner.
     pub queue: QueueLimits,
@@ -101,4 +101,20 @@ pub struct ServerOptions {
     pub max_connections: Option<usize>,
     /// What one too many is sent before it is closed; nothing by default.
     pub turn_away_with: Option<Bytes>,
+    /// How many threads serve its sockets; servers with the same number share them. 1 by default.
+    pub threads: NonZeroUsize,
+    /// Whether small writes leave at once, without Nagle's algorithm; true by default.
+    pub tcp_nodelay: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            queue: QueueLimits::default(),
+            max_connections: None,
+            turn_away_with: None,
+            threads: NonZeroUsize::MIN,
+            tcp_nodelay: true,
+        }
+    }
 }

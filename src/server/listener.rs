@@ -84,7 +84,7 @@ impl Server {
         listener.set_nonblocking(true).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
-        let runtime = threads::handle().map_err(BindError::Threads)?;
+        let runtime = threads::handle(options.threads).map_err(BindError::Threads)?;
         let listener = {
             let _inside = runtime.enter();
             TcpListener::from_std(listener).map_err(failed)?
@@ -99,6 +99,7 @@ impl Server {
             queue_limits: options.queue,
             backlog: Arc::new(Backlog::new(options.queue.total)),
             max_connections: options.max_connections,
+            tcp_nodelay: options.tcp_nodelay,
             turn_away: options
                 .turn_away_with
                 .map(|answer| TurnAway { answer, doors: Arc::new(Semaphore::new(DOORS)) }),
@@ -212,6 +213,7 @@ struct Accept {
     queue_limits: QueueLimits,
     backlog: Arc<Backlog>,
     max_connections: Option<usize>,
+    tcp_nodelay: bool,
     turn_away: Option<TurnAway>,
     /// Dropped last, so that whoever waits for it finds the port free.
     _alive: mpsc::SyncSender<()>,
@@ -238,8 +240,8 @@ impl Accept {
         let Ok(local) = stream.local_addr() else {
             return;
         };
-        // Frames are written whole, so there is nothing for Nagle's algorithm to gather.
-        let _ = stream.set_nodelay(true);
+        // Frames are written whole, so there is little for Nagle's algorithm to gather.
+        let _ = stream.set_nodelay(self.tcp_nodelay);
         let incoming = Box::new(Incoming {
             handle: Handle::new(
                 stream.as_raw_fd(),

@@ -1,7 +1,10 @@
-//! tokio's threads: one runtime a process, started with the first listener.
+//! tokio's threads: one runtime a process, started with the first listener; another one for servers
+//! that want another number of threads.
 
 use std::{
-    io, mem, process,
+    io, mem,
+    num::NonZeroUsize,
+    process,
     sync::{
         atomic::{AtomicU32, Ordering::Relaxed},
         Mutex, PoisonError,
@@ -25,31 +28,33 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
-static RUNTIME: Mutex<Option<Running>> = Mutex::new(None);
+static RUNTIMES: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 struct Running {
     runtime: Runtime,
+    threads: NonZeroUsize,
     pid: u32,
 }
 
-/// The runtime of this process, started where it is not running yet.
+/// This process's runtime of so many threads, started where it is not running yet.
 ///
 /// After a fork the child gets a runtime of its own: the parent's has no threads here, and
 /// dropping it would wait for them, so it is leaked.
-pub(crate) fn handle() -> io::Result<Handle> {
-    let mut running = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(current) = &*running {
-        if current.pid == process::id() {
-            return Ok(current.runtime.handle().clone());
-        }
-        mem::forget(running.take());
+pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<Handle> {
+    let mut running = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = process::id();
+    if running.iter().any(|one| one.pid != pid) {
+        mem::forget(mem::take(&mut *running));
+    }
+    if let Some(one) = running.iter().find(|one| one.threads == threads) {
+        return Ok(one.runtime.handle().clone());
     }
     let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(threads.get())
         .thread_name("em-websocket")
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    *running = Some(Running { runtime, pid: process::id() });
+    running.push(Running { runtime, threads, pid });
     Ok(handle)
 }

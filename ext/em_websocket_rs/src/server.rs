@@ -29,9 +29,6 @@ use crate::{
     stats,
 };
 
-/// Records in one drain; then EventMachine's timers and other sockets have their turn.
-const BATCH: usize = 4096;
-
 /// `Native::Server`.
 #[derive(TypedData)]
 #[magnus(class = "EventMachine::WebSocket::Native::Server", free_immediately, mark, size)]
@@ -41,6 +38,7 @@ pub(crate) struct Server {
     local: SocketAddr,
     batch: RefCell<Batch>,
     slots: RefCell<Slots>,
+    drain_batch: usize,
     drains: Cell<Drains>,
     /// The connections' objects, by number: an Array, so that the garbage collector need not walk
     /// them each time.
@@ -105,6 +103,7 @@ impl Server {
             core: RefCell::new(Some(core)),
             batch: RefCell::default(),
             slots: RefCell::default(),
+            drain_batch: settings.drain_batch,
             drains: Cell::default(),
             objects: ruby.ary_new().into(),
         })
@@ -224,7 +223,7 @@ impl Server {
             this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
         }
         let mut result = Ok(());
-        for _ in 0..BATCH {
+        for _ in 0..this.drain_batch {
             let Some(record) = this.next() else {
                 return Ok(());
             };

@@ -1,12 +1,12 @@
 //! `Native::Settings`: what a server's options say of each of its connections, and of itself.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use em_websocket::{
     protocol::handshake::{Limits, Refusal},
     server::{ConnectionOptions, Keepalive, QueueLimits, ServerOptions},
 };
-use magnus::{function, prelude::*, typed_data::Obj, Error, RHash, RModule, Ruby};
+use magnus::{function, prelude::*, typed_data::Obj, Error, RHash, RModule, Ruby, Value};
 
 use crate::{
     answer::Subprotocols,
@@ -25,7 +25,12 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 pub(crate) struct Settings {
     pub(crate) connection: ConnectionOptions,
     pub(crate) server: ServerOptions,
+    /// Records in one drain; then EventMachine's timers and other sockets have their turn.
+    pub(crate) drain_batch: usize,
 }
+
+/// The default of it.
+const DRAIN_BATCH: usize = 4096;
 
 impl Settings {
     fn new(
@@ -77,7 +82,12 @@ impl Settings {
                 queue,
                 max_connections: count("max_connections")?,
                 turn_away_with,
+                threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(server.threads),
+                tcp_nodelay: options
+                    .get(ruby.to_symbol("tcp_nodelay"))
+                    .map_or(server.tcp_nodelay, Value::to_bool),
             },
+            drain_batch: count("drain_batch")?.unwrap_or(DRAIN_BATCH),
         })
     }
 }
