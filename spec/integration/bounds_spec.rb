@@ -20,6 +20,16 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
         expect(events).to be_empty
       end
 
+      it "ends it, too, where the bytes pass through a hook of the application's" do
+        serve(handshake_timeout: 0.2) do |ws|
+          record(ws)
+          ws.define_singleton_method(:receive_data) { |data| super(data) }
+        end
+
+        expect(dial.read_response).to be_nil
+        expect(next_event(:error).value.message).to eq("Opening handshake timed out")
+      end
+
       it "lets :handshake_timeout pass over who is open" do
         serve(handshake_timeout: 0.2)
         client = connect

@@ -201,7 +201,10 @@ module EventMachine
           @native.limit(max_frame_size, max_message_size)
           @native.close_timeout = close_timeout
           @native_started = true
-          server.read(@native, @native_tls, background_traits)
+          traits = background_traits
+          # What its bytes are is the application's, so the native side sets no limit.
+          limit_opening(@options[:handshake_timeout]) if traits.include?(:raw)
+          server.read(@native, @native_tls, traits)
         end
 
         # TLS is established.
