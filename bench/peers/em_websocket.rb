@@ -4,16 +4,19 @@
 #
 #   ruby em_websocket.rb echo|broadcast|count [CERTIFICATE KEY]
 #
-# With ATTACHED=1 in the environment the sockets are EventMachine's own.
+# With ATTACHED=1 in the environment the sockets are EventMachine's own; with SHARED=1 a broadcast is
+# one call; TICKS names a file for the times of a 10 ms timer; OPTIONS are more options, JSON.
 
 require "em-websocket"
 require "em-websocket/version"
+require "json"
 
 mode, certificate, key = ARGV
 options = { host: "127.0.0.1", port: 0 }
 if certificate
   options.update(secure: true, tls_options: { private_key_file: key, cert_chain_file: certificate })
 end
+options.update(JSON.parse(ENV.fetch("OPTIONS", "{}"), symbolize_names: true))
 EM::WebSocket.max_frame_size = 64 * 1024 * 1024
 
 connections = []
@@ -25,7 +28,11 @@ behave = {
   "broadcast" => lambda do |ws|
     ws.onopen { connections << ws }
     ws.onclose { connections.delete(ws) }
-    ws.onmessage { |message| connections.each { |connection| connection.send(message) } }
+    if ENV["SHARED"]
+      ws.onmessage { |message| EM::WebSocket.broadcast(connections, message) }
+    else
+      ws.onmessage { |message| connections.each { |connection| connection.send(message) } }
+    end
   end,
   "count" => lambda do |ws|
     count = 0
@@ -45,4 +52,11 @@ EM.run do
   port, = Socket.unpack_sockaddr_in(EM.get_sockname(server))
   $stdout.puts "#{port} em-websocket #{EventMachine::Websocket::VERSION}"
   $stdout.flush
+  if ENV["TICKS"]
+    ticks = File.open(ENV["TICKS"], "w")
+    EM.add_periodic_timer(0.01) do
+      ticks.puts(Process.clock_gettime(Process::CLOCK_MONOTONIC))
+      ticks.flush
+    end
+  end
 end

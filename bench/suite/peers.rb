@@ -33,6 +33,7 @@ module Bench
   peer "em-websocket", ruby, "#{here}/em_websocket.rb"
   peer "ours", *ours
   peer "ours-attached", *ours, env: { "ATTACHED" => "1" }
+  peer "ours-shared", *ours, env: { "SHARED" => "1" }, usual: :named
   peer "before", *before, usual: :named
   peer "before-attached", *before, env: { "ATTACHED" => "1" }, usual: :named
   peer "faye-websocket", ruby, "#{here}/faye.rb", usual: false
