@@ -4,8 +4,8 @@
 #
 #   ruby em_websocket.rb echo|broadcast|count [CERTIFICATE KEY]
 #
-# With ATTACHED=1 in the environment the sockets are EventMachine's own; with SHARED=1 a broadcast is
-# one call; TICKS names a file for the times of a 10 ms timer; OPTIONS are more options, JSON.
+# With ATTACHED=1 in the environment the sockets are EventMachine's own; with SHARED=1 a broadcast
+# is one call; TICKS names a file for the times of a 10 ms timer; OPTIONS are more options, JSON.
 
 require "em-websocket"
 require "em-websocket/version"
