@@ -16,6 +16,13 @@ module Bench
   PEERS = {} # rubocop:disable Style/MutableConstant -- filled below
 
   class << self
+    # One more peer: this library with options of EM::WebSocket.run, JSON.
+    def with(options)
+      ours = PEERS.fetch("ours")
+      PEERS[options] = Peer.new(name: options, command: ours.command,
+                                env: { "OPTIONS" => options }, usual: true)
+    end
+
     private
 
     def peer(name, *command, env: {}, usual: true)

@@ -57,7 +57,7 @@ module EventMachine
       # @option options [Integer] :threads (1) that serve the sockets; servers with one number share
       #   them
       # @option options [Boolean] :tcp_nodelay (true) false: small writes wait for Nagle's algorithm
-      # @option options [Integer] :drain_batch (4096) messages that the reactor's thread is told of
+      # @option options [Integer] :drain_batch (1024) messages that the reactor's thread is told of
       #   at a time, before EventMachine's timers and other sockets have their turn
       # @option options [Integer] :max_message_size ({.max_message_size}) bytes
       # @option options [Boolean, Hash] :compression (false) permessage-deflate (RFC 7692), for

@@ -30,7 +30,7 @@ pub(crate) struct Settings {
 }
 
 /// The default of it.
-const DRAIN_BATCH: usize = 4096;
+const DRAIN_BATCH: usize = 1024;
 
 impl Settings {
     fn new(
