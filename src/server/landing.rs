@@ -14,7 +14,7 @@ const PIECE: usize = LARGE_READ;
 
 /// So many pieces may wait until what stands in them has been delivered; past that, memory is
 /// given back and asked for again.
-const RESTING: usize = 8;
+const RESTING: usize = 16;
 
 /// The landing place of one thread.
 #[derive(Debug, Default)]
