@@ -39,15 +39,17 @@ pub enum Progress {
 }
 
 /// One connection's life.
+// In the order of its fields, so that what every send looks at stands together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connection {
-    state: State,
     sender: Option<Sender>,
-    close_timeout: Duration,
-    deadline: Option<Instant>,
-    info: Option<CloseInfo>,
+    state: State,
     /// The peer's close has come: nothing that is sent now would be read.
     peer_closed: bool,
+    close_timeout: Duration,
+    deadline: Option<Instant>,
+    info: Option<Box<CloseInfo>>,
 }
 
 impl Connection {
@@ -174,7 +176,7 @@ impl Connection {
             if sender.profile().close_reply == CloseReply::Terminate {
                 self.state = State::Closing;
             } else {
-                self.info = Some(close.to_info());
+                self.info = Some(Box::new(close.to_info()));
             }
         }
         Progress::CloseAfterWriting
@@ -212,7 +214,7 @@ impl Connection {
     pub fn closed(&mut self) -> CloseInfo {
         self.state = State::Closed;
         self.deadline = None;
-        self.info.take().unwrap_or(CloseInfo::abnormal())
+        self.info.take().map_or(CloseInfo::abnormal(), |info| *info)
     }
 
     fn sending(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {

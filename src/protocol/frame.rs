@@ -29,9 +29,8 @@ pub(crate) struct Header {
     /// Whether it begins a compressed message.
     pub(crate) compressed: bool,
     pub(crate) mask: Option<Mask>,
-    pub(crate) payload_len: u64,
     /// Bytes of the header itself, keys included.
-    pub(crate) len: usize,
+    pub(crate) len: u8,
 }
 
 impl Header {
@@ -45,25 +44,25 @@ impl Header {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Mask {
     key: [u8; 4],
-    offset: usize,
+    offset: u8,
 }
 
 impl Mask {
     /// Unmasks the next bytes of the run; whether they are ASCII.
     pub(crate) fn apply(&mut self, bytes: &mut [u8]) -> bool {
-        let offset = self.offset;
-        self.offset = (offset + bytes.len()) % 4;
+        let offset = usize::from(self.offset);
+        self.offset = ((offset + bytes.len()) % 4) as u8;
         apply_mask(bytes, self.key, offset)
     }
 }
 
-/// Reads a header from the beginning of `bytes`; `None` where it is not complete yet. A header
-/// that breaks a rule is refused as soon as the bytes that show it are there.
+/// Reads a header, and the length of what it announces, from the beginning of `bytes`; `None` where
+/// it is not complete yet. A header that breaks a rule is refused as soon as the bytes that show it are there.
 pub(crate) fn parse(
     profile: &Profile,
     bytes: &[u8],
     rules: Rules,
-) -> Result<Option<Header>, ProtocolError> {
+) -> Result<Option<(Header, u64)>, ProtocolError> {
     match profile.masking {
         Masking::Leading => {
             let Some((key, masked)) = bytes.split_first_chunk::<4>() else {
@@ -74,10 +73,9 @@ pub(crate) fn parse(
             plain[..len].copy_from_slice(&masked[..len]);
             apply_mask(&mut plain[..len], *key, 0);
             let header = parse_plain(profile, &plain[..len], rules)?;
-            Ok(header.map(|header| Header {
-                mask: Some(Mask { key: *key, offset: header.len % 4 }),
-                len: header.len + 4,
-                ..header
+            Ok(header.map(|(header, payload_len)| {
+                let mask = Some(Mask { key: *key, offset: header.len % 4 });
+                (Header { mask, len: header.len + 4, ..header }, payload_len)
             }))
         }
         Masking::Never | Masking::Flagged => parse_plain(profile, bytes, rules),
@@ -88,7 +86,7 @@ fn parse_plain(
     profile: &Profile,
     bytes: &[u8],
     rules: Rules,
-) -> Result<Option<Header>, ProtocolError> {
+) -> Result<Option<(Header, u64)>, ProtocolError> {
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
@@ -155,7 +153,7 @@ fn parse_plain(
         mask = Some(Mask { key: *key, offset: 0 });
         len += 4;
     }
-    Ok(Some(Header { opcode, is_final, compressed, mask, payload_len, len }))
+    Ok(Some((Header { opcode, is_final, compressed, mask, len: len as u8 }, payload_len)))
 }
 
 /// What stands before and behind a payload on its way out.

@@ -50,7 +50,7 @@ pub struct Receiver {
 enum Reading {
     Header { bytes: [u8; MAX_HEADER], len: u8 },
     Payload { header: Header, left: usize, own: Option<Box<Message>> },
-    Sentinel(Sentinel),
+    Sentinel(Box<Sentinel>),
     Done,
 }
 
@@ -62,7 +62,7 @@ impl Receiver {
     /// The receiving half for a version.
     pub fn new(profile: &'static Profile, limits: Limits) -> Self {
         let reading = match profile.framing {
-            Framing::Sentinel => Reading::Sentinel(Sentinel::default()),
+            Framing::Sentinel => Reading::Sentinel(Box::default()),
             Framing::Length => Reading::HEADER,
         };
         Self { profile, limits, reading, fragments: None, inflater: None }
@@ -150,15 +150,15 @@ impl Receiver {
                         let known = &bytes[..stashed + more];
                         frame::parse(self.profile, known, rules)?
                     };
-                    let Some(header) = header else {
+                    let Some((header, payload_len)) = header else {
                         if stashed == 0 {
                             bytes[..input.len()].copy_from_slice(input);
                         }
                         *len += input.len() as u8;
                         return Ok(());
                     };
-                    self.begin(&header)?;
-                    &mut input[header.len - stashed..]
+                    self.begin(&header, payload_len)?;
+                    &mut input[usize::from(header.len) - stashed..]
                 }
                 Reading::Payload { .. } => {
                     let Some(rest) = self.payload(input, sink)? else {
@@ -171,10 +171,10 @@ impl Receiver {
     }
 
     /// A header is read: judges it before a byte of its payload is looked at.
-    fn begin(&mut self, header: &Header) -> Result<(), ProtocolError> {
-        let len = u128::from(header.payload_len);
+    fn begin(&mut self, header: &Header, payload_len: u64) -> Result<(), ProtocolError> {
+        let len = u128::from(payload_len);
         let counted = match self.profile.size_limit {
-            SizeLimit::Frame => len + header.len as u128,
+            SizeLimit::Frame => len + u128::from(header.len),
             SizeLimit::Payload | SizeLimit::Buffer => len,
         };
         if counted > self.limits.frame as u128 {
@@ -187,7 +187,7 @@ impl Receiver {
             }
             _ => {}
         }
-        let left = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        let left = usize::try_from(payload_len).unwrap_or(usize::MAX);
         let begun = self.fragments.as_ref().filter(|_| !header.stands_alone());
         let compressed = begun.map_or(header.compressed, |message| message.compressed);
         let together = begun.map_or(0, |message| message.bytes.len()).saturating_add(left);

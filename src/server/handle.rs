@@ -76,17 +76,17 @@ impl Handle {
         let mut link = lock(&self.0.link);
         link.limits = options.limits;
         link.connection.set_close_timeout(options.close_timeout);
-        link.outbound_limit = options.outbound_limit;
+        link.outbound_limit = options.outbound_limit.unwrap_or(usize::MAX);
     }
 
     /// The client's address.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.0.peer
+        (&self.0.peer).into()
     }
 
     /// The address the client connected to.
     pub fn local_addr(&self) -> SocketAddr {
-        self.0.local
+        (&self.0.local).into()
     }
 
     /// Where the connection stands.
@@ -115,12 +115,13 @@ impl Handle {
 
     /// How long nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
-        lock(&self.0.link).inactivity.map(|(timeout, _)| timeout)
+        lock(&self.0.link).inactivity.as_ref().map(|inactivity| inactivity.0)
     }
 
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
-        lock(&self.0.link).inactivity = timeout.map(|timeout| (timeout, Instant::now()));
+        let inactivity = timeout.map(|timeout| Box::new((timeout, Instant::now())));
+        lock(&self.0.link).inactivity = inactivity;
         self.0.attend();
     }
 
@@ -346,7 +347,7 @@ impl Handle {
 
     /// Aborts the connection where these bytes, with those that wait, are more than may wait.
     fn is_over_limit(&self, link: &mut Link, len: usize) -> bool {
-        let is_over = link.outbound_limit.is_some_and(|limit| link.waiting_len() + len > limit);
+        let is_over = link.waiting_len() + len > link.outbound_limit;
         if is_over {
             link.end = Progress::Abort;
             link.overrun = true;
@@ -419,7 +420,7 @@ impl Handle {
         for ping in pings {
             let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
             if link.blocked && is_slow {
-                link.late_pong = Some(ping);
+                link.late_pong = Some(ping.into());
             } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
                 self.put(link, &[parts.head(), &ping], Cork::No);
             }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    net::SocketAddr,
+    net::{SocketAddr, SocketAddrV4, SocketAddrV6},
     os::fd::RawFd,
     sync::{
         atomic::{
@@ -41,15 +41,20 @@ pub(crate) mod hold {
     pub(crate) const SECURING: u8 = 8;
 }
 /// What the handles and the driver of one connection share.
+// Here and in the link the fields stand in this order: what every send looks at comes first, and
+// fills three lines of the cache. A broadcast goes through as many of these as there are
+// connections.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Shared {
-    pub(crate) link: Mutex<Link>,
-    /// Wakes the driver.
-    pub(crate) waker: AtomicWaker,
+    pub(crate) generation: u32,
     /// Whether anything in the link wants the driver, which does not lock it otherwise.
     pub(crate) attention: AtomicBool,
     /// The reasons for not reading, as bits of [`hold`].
     pub(crate) hold: AtomicU8,
+    pub(crate) link: Mutex<Link>,
+    /// Wakes the driver.
+    pub(crate) waker: AtomicWaker,
     pub(crate) waiting_bytes: AtomicUsize,
     pub(crate) waiting_messages: AtomicUsize,
     /// What was received; the driver alone counts it.
@@ -57,46 +62,73 @@ pub(crate) struct Shared {
     received_messages: AtomicU64,
     pub(crate) queue_limits: QueueLimits,
     pub(crate) backlog: Arc<Backlog>,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) generation: u32,
+    pub(crate) peer: Address,
+    pub(crate) local: Address,
 }
 
 /// The part of it that needs a lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Link {
-    pub(crate) connection: Connection,
-    pub(crate) out: Outbound,
-    /// What waits before it, on a connection that compresses.
-    pub(crate) deferred: Option<Box<Deferred>>,
-    pub(crate) limits: Limits,
-    pub(crate) limits_changed: bool,
     pub(crate) end: Progress,
-    /// The socket's number, while it is open.
-    pub(crate) fd: Option<RawFd>,
-    /// The socket, where it may be written directly: not with TLS.
-    pub(crate) socket: Option<OwnedWriteHalf>,
     /// The socket takes no more at present; the driver goes on when it does.
     pub(crate) blocked: bool,
     /// A write failed: what is sent is dropped, until reading shows the end.
     pub(crate) broken: bool,
     /// The owner of the queue has seen the end.
     pub(crate) released: bool,
-    pub(crate) late_pong: Option<Vec<u8>>,
-    /// What TLS has agreed on.
-    pub(crate) tls: Option<Box<TlsSession>>,
-    /// How long nothing may be read nor written, and since when nothing was.
-    pub(crate) inactivity: Option<(Duration, Instant)>,
-    pub(crate) outbound_limit: Option<usize>,
+    pub(crate) limits_changed: bool,
     /// The limit has been passed, and the connection aborted for it.
     pub(crate) overrun: bool,
+    pub(crate) is_high: bool,
+    /// What waits before `out`, on a connection that compresses.
+    pub(crate) deferred: Option<Box<Deferred>>,
+    /// How long nothing may be read nor written, and since when nothing was.
+    pub(crate) inactivity: Option<Box<(Duration, Instant)>>,
+    /// How many bytes may wait.
+    pub(crate) outbound_limit: usize,
     /// Past so many waiting bytes the application wants to know when they are down to half of it;
     /// 0: it does not.
     pub(crate) high_water: usize,
-    pub(crate) is_high: bool,
     /// What the application has sent.
     pub(crate) sent: Traffic,
+    pub(crate) out: Outbound,
+    pub(crate) connection: Connection,
+    /// The socket, where it may be written directly: not with TLS.
+    pub(crate) socket: Option<OwnedWriteHalf>,
+    /// The socket's number, while it is open.
+    pub(crate) fd: Option<RawFd>,
+    pub(crate) limits: Limits,
+    pub(crate) late_pong: Option<Box<[u8]>>,
+    /// What TLS has agreed on.
+    pub(crate) tls: Option<Box<TlsSession>>,
 }
+
+/// A socket's address, in the room that most of them need.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::V4(address),
+            SocketAddr::V6(address) => Self::V6(Box::new(address)),
+        }
+    }
+}
+
+impl From<&Address> for SocketAddr {
+    fn from(address: &Address) -> Self {
+        match address {
+            Address::V4(address) => Self::V4(*address),
+            Address::V6(address) => Self::V6(**address),
+        }
+    }
+}
+
 impl Shared {
     /// Of a connection that has just been accepted.
     pub(crate) fn new(
@@ -123,7 +155,7 @@ impl Shared {
                 late_pong: None,
                 tls: None,
                 inactivity: None,
-                outbound_limit: None,
+                outbound_limit: usize::MAX,
                 overrun: false,
                 high_water: 0,
                 is_high: false,
@@ -138,8 +170,8 @@ impl Shared {
             received_messages: AtomicU64::new(0),
             queue_limits,
             backlog,
-            peer,
-            local,
+            peer: peer.into(),
+            local: local.into(),
             generation: runtime::generation(),
         }
     }
@@ -249,14 +281,15 @@ impl Link {
 
     /// Something was read or written.
     pub(crate) fn touch(&mut self) {
-        if let Some((_, since)) = &mut self.inactivity {
-            *since = Instant::now();
+        if let Some(inactivity) = &mut self.inactivity {
+            inactivity.1 = Instant::now();
         }
     }
 
     /// When too long nothing will have been read nor written.
     pub(crate) fn inactive_at(&self) -> Option<Instant> {
-        self.inactivity.and_then(|(timeout, since)| since.checked_add(timeout))
+        let (timeout, since) = **self.inactivity.as_ref()?;
+        since.checked_add(timeout)
     }
 
     /// Whether what is sent can reach nobody any more.

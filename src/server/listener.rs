@@ -302,15 +302,14 @@ impl Incoming {
     pub fn start(mut self, connection: u32, options: &ConnectionOptions) {
         let Some((stream, place)) = self.entered.take() else { return };
         self.handle.configure(options);
-        let counted = self.tally.count(&self.handle, place);
         let ends = Ends {
-            handle: self.handle.clone(),
+            handle: self.tally.count(&self.handle, place),
             queue: Arc::clone(&self.queue),
             connection,
             inflates: false,
             keeps_alive: false,
         };
-        self.runtime.spawn(driver::drive(stream, ends, options, counted));
+        self.runtime.spawn(driver::drive(stream, ends, options));
     }
 }
 

@@ -52,13 +52,17 @@ impl Spares {
 
 /// The outbound buffer. Small frames are gathered in one tail; large payloads stand by themselves
 /// and are not copied.
+// In the order of its fields, so that what every send looks at stands together.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Outbound {
-    pieces: VecDeque<Bytes>,
-    tail: Vec<u8>,
+    /// There only while there are any.
+    #[allow(clippy::box_collection, reason = "it is rare, and there are many connections")]
+    pieces: Option<Box<VecDeque<Bytes>>>,
     /// How much of the tail is written, while no piece stands before it.
     written: usize,
     len: usize,
+    tail: Vec<u8>,
 }
 
 impl Outbound {
@@ -90,12 +94,13 @@ impl Outbound {
     /// Appends bytes, shared.
     pub fn push(&mut self, bytes: Bytes) {
         self.len += bytes.len();
+        let pieces = self.pieces.get_or_insert_default();
         if !self.tail.is_empty() {
             let mut tail = Bytes::from(std::mem::take(&mut self.tail));
             tail.advance(std::mem::take(&mut self.written));
-            self.pieces.push_back(tail);
+            pieces.push_back(tail);
         }
-        self.pieces.push_back(bytes);
+        pieces.push_back(bytes);
     }
 
     /// Lets `append` add to the end.
@@ -130,11 +135,13 @@ impl Outbound {
         while self.len > 0 {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let mut count = 0;
-            for piece in self.pieces.iter().take(MAX_SLICES - 1) {
+            let pieces = self.pieces.iter().flat_map(|pieces| pieces.iter());
+            for piece in pieces.take(MAX_SLICES - 1) {
                 slices[count] = IoSlice::new(piece);
                 count += 1;
             }
-            if self.pieces.len() < MAX_SLICES && self.written < self.tail.len() {
+            let all = self.pieces.as_ref().is_none_or(|pieces| pieces.len() == count);
+            if all && self.written < self.tail.len() {
                 slices[count] = IoSlice::new(&self.tail[self.written..]);
                 count += 1;
             }
@@ -161,13 +168,16 @@ impl Outbound {
 
     fn advance(&mut self, mut n: usize) {
         self.len -= n;
-        while let Some(piece) = self.pieces.front_mut() {
-            if n < piece.len() {
-                piece.advance(n);
-                return;
+        if let Some(pieces) = &mut self.pieces {
+            while let Some(piece) = pieces.front_mut() {
+                if n < piece.len() {
+                    piece.advance(n);
+                    return;
+                }
+                n -= piece.len();
+                pieces.pop_front();
             }
-            n -= piece.len();
-            self.pieces.pop_front();
+            self.pieces = None;
         }
         self.written += n;
         if self.written == self.tail.len() {

@@ -1,7 +1,9 @@
 //! The drivers that are alive, for a stop that waits until their sockets are gone.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
+    hash::{Hash, Hasher},
+    ops::Deref,
     os::fd::RawFd,
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -36,18 +38,49 @@ impl Drop for Place {
 
 #[derive(Debug, Default)]
 struct Alive {
-    handles: HashMap<u64, Handle>,
-    next: u64,
+    handles: HashSet<Alike>,
     /// The server has been stopped: what is counted from now on is aborted at once.
     stopped: bool,
 }
 
-/// Counts as one, until dropped.
+/// Handles are alike that are of the same connection.
+#[derive(Debug)]
+struct Alike(Handle);
+
+impl PartialEq for Alike {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0 .0, &other.0 .0)
+    }
+}
+
+impl Eq for Alike {}
+
+impl Hash for Alike {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0 .0).hash(state);
+    }
+}
+
+/// A handle that counts as one, until dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    pub(crate) tally: Arc<Tally>,
-    number: u64,
-    _place: Place,
+    handle: Alike,
+    place: Place,
+}
+
+impl Counted {
+    /// Those of its server.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.place.0.counters
+    }
+}
+
+impl Deref for Counted {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle.0
+    }
 }
 
 impl Tally {
@@ -67,7 +100,7 @@ impl Tally {
         let handles: Vec<_> = {
             let alive = lock(&self.alive);
             stats = self.counters.stats();
-            alive.handles.values().cloned().collect()
+            alive.handles.iter().map(|handle| handle.0.clone()).collect()
         };
         stats.open = self.places.load(SeqCst);
         for handle in handles {
@@ -79,13 +112,11 @@ impl Tally {
     /// Counts one more.
     pub(crate) fn count(self: &Arc<Self>, handle: &Handle, place: Place) -> Counted {
         let mut alive = lock(&self.alive);
-        let number = alive.next;
-        alive.next += 1;
-        alive.handles.insert(number, handle.clone());
+        alive.handles.insert(Alike(handle.clone()));
         if alive.stopped {
             handle.abort();
         }
-        Counted { tally: Arc::clone(self), number, _place: place }
+        Counted { handle: Alike(handle.clone()), place }
     }
 
     /// Aborts every connection, and every one that is counted later.
@@ -93,7 +124,7 @@ impl Tally {
         let handles: Vec<_> = {
             let mut alive = lock(&self.alive);
             alive.stopped = true;
-            alive.handles.values().cloned().collect()
+            alive.handles.iter().map(|handle| handle.0.clone()).collect()
         };
         for handle in handles {
             handle.abort();
@@ -103,7 +134,7 @@ impl Tally {
     /// In a forked child: what the parent's drivers had open.
     pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
         let Ok(alive) = self.alive.try_lock() else { return Vec::new() };
-        alive.handles.values().filter_map(Handle::inherited_fd).collect()
+        alive.handles.iter().filter_map(|handle| handle.0.inherited_fd()).collect()
     }
 
     /// Waits until nothing is alive; `false` where that took longer than `patience`.
@@ -118,14 +149,15 @@ impl Tally {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut alive = lock(&self.tally.alive);
-        if let Some(handle) = alive.handles.remove(&self.number) {
-            let (received, sent) = handle.traffic();
-            self.tally.counters.gone(received, sent);
+        let tally = &self.place.0;
+        let mut alive = lock(&tally.alive);
+        if alive.handles.remove(&self.handle) {
+            let (received, sent) = self.traffic();
+            tally.counters.gone(received, sent);
         }
         if alive.handles.is_empty() {
-            alive.handles = HashMap::new();
-            self.tally.none.notify_all();
+            alive.handles = HashSet::new();
+            tally.none.notify_all();
         }
     }
 }

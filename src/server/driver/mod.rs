@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     mem,
+    num::NonZeroU32,
     panic::{catch_unwind, AssertUnwindSafe},
     pin::Pin,
     sync::{atomic::Ordering::SeqCst, Arc},
@@ -28,7 +29,7 @@ use super::{
     config::ConnectionOptions,
     deferred::Compressor,
     events::{Delivery, EventQueue},
-    handle::{Cork, Handle},
+    handle::Cork,
     landing::READ,
     link::{hold, write_slices, Link},
     liveness::{self, Due, Keepalive, Liveness},
@@ -57,13 +58,14 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 /// Whom a driver tells, and about whom.
 #[derive(Debug)]
 pub(crate) struct Ends {
-    pub(crate) handle: Handle,
     pub(crate) queue: Arc<EventQueue>,
     pub(crate) connection: u32,
     /// Whether reading may take long: then it is not done under the queue's lock.
     pub(crate) inflates: bool,
     /// Whether pings of our own are under way, whose pongs are not the application's.
     pub(crate) keeps_alive: bool,
+    /// Dropped last: whoever waits until all that was opened is closed waits for this.
+    pub(crate) handle: Counted,
 }
 
 /// The task of one connection.
@@ -71,7 +73,6 @@ pub(crate) fn drive(
     stream: TcpStream,
     ends: Ends,
     options: &ConnectionOptions,
-    counted: Counted,
 ) -> impl Future<Output = ()> {
     let stage = if options.raw {
         Stage::Raw
@@ -80,7 +81,12 @@ pub(crate) fn drive(
             .compression(options.compression)
             .subprotocols(options.subprotocols.clone())
             .answer_plain_http(options.answers_plain_http);
-        Stage::Handshake(Box::new(handshake))
+        Stage::Handshake(Box::new(Beginning {
+            handshake,
+            compression: options.compression,
+            asks: options.asks,
+            watch: (options.keepalive, options.idle_timeout),
+        }))
     };
     let transport = match &options.tls {
         Some(config) => {
@@ -97,70 +103,109 @@ pub(crate) fn drive(
     Driver {
         transport,
         stage,
-        opening_deadline: limited.then(|| Instant::now() + options.handshake_timeout),
-        closing_deadline: None,
-        sleep: None,
+        timers: limited.then(|| {
+            let opening = Some(Instant::now() + options.handshake_timeout);
+            Box::new(Timers { opening, ..Timers::default() })
+        }),
         told: false,
         has_panicked: false,
         peer_closed: false,
-        compression: options.compression,
-        compressor: None,
         is_busy: false,
-        unanswered: None,
-        inactive: None,
         announces_tls: options.announces_tls,
-        asks: options.asks,
         reads: 0,
-        write_timeout: options.write_timeout,
-        stalled: None,
-        watch: (options.keepalive, options.idle_timeout),
-        liveness: None,
+        write_timeout: options.write_timeout.map(milliseconds),
         reads_large: false,
         ends,
-        counted,
     }
 }
 
+/// As many as the driver has room for: there are many drivers.
+fn milliseconds(timeout: Duration) -> NonZeroU32 {
+    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
+    let milliseconds = u32::try_from(milliseconds).unwrap_or(u32::MAX);
+    NonZeroU32::new(milliseconds).unwrap_or(NonZeroU32::MIN)
+}
+
+// Of 152 bytes: with what tokio adds, one task then fills 256. What most connections do not have
+// most of the time stands in boxes.
 struct Driver {
     transport: Transport,
     stage: Stage,
-    /// When the opening handshakes must be done.
-    opening_deadline: Option<Instant>,
-    /// When what waits must be written, once the connection is to be ended; later, when lingering
-    /// is over.
-    closing_deadline: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// There only while there are any.
+    timers: Option<Box<Timers>>,
     /// Whether [`Delivery::Closed`] is queued.
     told: bool,
     /// A defect has shown: nothing more is read.
     has_panicked: bool,
     announces_tls: bool,
-    /// Whether the application answers the opening handshake.
-    asks: bool,
     /// Whether the peer's close frame has come: it sends no more.
     peer_closed: bool,
-    /// What was to be agreed to, and who compresses where it was.
-    compression: Option<deflate::Config>,
-    compressor: Option<Box<Compressor>>,
     /// Whether the link wants looking at although nobody asks for it: something waits to be
     /// written, or the connection is being ended.
     is_busy: bool,
+    /// Whether large messages come, and more is read at a time.
+    reads_large: bool,
+    /// How often something was read.
+    reads: u32,
+    /// In milliseconds.
+    write_timeout: Option<NonZeroU32>,
+    /// Dropped last, and of it the handle.
+    ends: Ends,
+}
+
+/// What a connection waits for, and the clock that wakes it.
+#[derive(Default)]
+struct Timers {
+    /// When the opening handshakes must be done.
+    opening: Option<Instant>,
+    /// When what waits must be written, once the connection is to be ended; later, when lingering
+    /// is over.
+    closing: Option<Instant>,
     /// What the link said when it was last looked at: when our close will have been unanswered too
     /// long, and when too long nothing will have been read nor written.
     unanswered: Option<Instant>,
     inactive: Option<Instant>,
-    /// How often something was read.
-    reads: u32,
-    write_timeout: Option<Duration>,
     /// When the peer will have taken nothing for too long.
     stalled: Option<Instant>,
-    /// What to watch once the connection is open, and who does.
-    watch: (Option<Keepalive>, Option<Duration>),
     liveness: Option<Box<Liveness>>,
-    /// Whether large messages come, and more is read at a time.
-    reads_large: bool,
-    ends: Ends,
-    counted: Counted,
+    /// Who compresses, where that was agreed to.
+    compressor: Option<Box<Compressor>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timers {
+    fn next(&self) -> Option<Instant> {
+        let deadlines = [
+            self.opening,
+            self.closing,
+            self.unanswered,
+            self.inactive,
+            self.stalled,
+            self.liveness.as_ref().and_then(|liveness| liveness.poll_timeout()),
+            self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+/// What to watch once the connection is open.
+type Watch = (Option<Keepalive>, Option<Duration>);
+
+/// An opening handshake, and what is to become of it.
+struct Beginning {
+    handshake: Handshake,
+    /// What may be agreed to.
+    compression: Option<deflate::Config>,
+    /// Whether the application answers it.
+    asks: bool,
+    watch: Watch,
+}
+
+/// An opening handshake that is answered, and what came behind it.
+struct Answered {
+    receiver: Receiver,
+    rest: Vec<u8>,
+    watch: Watch,
 }
 
 enum Transport {
@@ -170,9 +215,9 @@ enum Transport {
 }
 
 enum Stage {
-    Handshake(Box<Handshake>),
-    /// The opening handshake is answered, and the application is being told; what came behind it.
-    Opening(Receiver, Vec<u8>),
+    Handshake(Box<Beginning>),
+    /// The opening handshake is answered, and the application is being told.
+    Opening(Box<Answered>),
     Frames(Receiver),
     Raw,
     /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
@@ -258,7 +303,7 @@ impl Driver {
     fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
         let is_wanted = self.ends.handle.0.attention.swap(false, SeqCst);
         let is_tls = matches!(self.transport, Transport::Open(Stream::Tls(_)));
-        if !(is_wanted || self.is_busy || has_read && (is_tls || self.inactive.is_some())) {
+        if !(is_wanted || self.is_busy || has_read && (is_tls || self.watches_inactivity())) {
             return Step::On;
         }
         if matches!(self.stage, Stage::Linger(_)) {
@@ -282,7 +327,8 @@ impl Driver {
             }
         }
         let pieces = link.deferred.as_mut().and_then(|deferred| deferred.take());
-        if let (Some(pieces), Some(compressor)) = (pieces, &mut self.compressor) {
+        let compressor = self.timers.as_mut().and_then(|timers| timers.compressor.as_mut());
+        if let (Some(pieces), Some(compressor)) = (pieces, compressor) {
             drop(link);
             let frames = compressor.compress(pieces, Instant::now());
             link = lock(&shared.link);
@@ -306,15 +352,19 @@ impl Driver {
         }
         // What was sent meanwhile has woken this task again.
         written &= !link.is_deferring();
-        self.unanswered = link.connection.poll_timeout();
-        self.inactive = link.inactive_at();
+        let (unanswered, inactive) = (link.connection.poll_timeout(), link.inactive_at());
+        if self.timers.is_some() || unanswered.is_some() || inactive.is_some() {
+            let timers = self.timers.get_or_insert_default();
+            (timers.unanswered, timers.inactive) = (unanswered, inactive);
+        }
         self.is_busy = !written || link.released || link.end != Progress::Stay;
         if link.end == Progress::Stay && !link.released {
             return Step::On;
         }
         // A peer that does not read is not waited for longer than one that does not answer.
         let patience = link.connection.close_timeout();
-        self.closing_deadline.get_or_insert_with(|| Instant::now() + patience);
+        let timers = self.timers.get_or_insert_default();
+        timers.closing.get_or_insert_with(|| Instant::now() + patience);
         if !written {
             return Step::Wait;
         }
@@ -334,21 +384,26 @@ impl Driver {
             return Step::End;
         }
         if matches!(self.stage, Stage::Opening(..)) {
-            self.counted.tally.counters.failed("application");
+            self.ends.handle.counters().failed("application");
         }
         self.tell_closed();
         self.stage = Stage::Linger(LINGER.1);
-        self.closing_deadline = Some(Instant::now() + LINGER.0);
+        self.timers.get_or_insert_default().closing = Some(Instant::now() + LINGER.0);
         Step::On
     }
 
     /// A peer that takes nothing of what waits is not waited for for ever.
     fn note_stall(&mut self, is_written: bool, has_taken: bool) {
         if is_written {
-            self.stalled = None;
-        } else if has_taken || self.stalled.is_none() {
-            self.stalled =
-                self.write_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            if let Some(timers) = &mut self.timers {
+                timers.stalled = None;
+            }
+        } else if let Some(timeout) = self.write_timeout {
+            let timers = self.timers.get_or_insert_default();
+            if has_taken || timers.stalled.is_none() {
+                let timeout = Duration::from_millis(u64::from(timeout.get()));
+                timers.stalled = Instant::now().checked_add(timeout);
+            }
         }
     }
 
@@ -415,8 +470,8 @@ impl Driver {
             Stage::Frames(receiver) => {
                 poll_frames(stream, receiver, ends, &mut self.reads_large, cx)
             }
-            Stage::Handshake(handshake) => {
-                let receive = |bytes: &mut BytesMut| Some(handshake.receive(bytes));
+            Stage::Handshake(begun) => {
+                let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
                 stream.poll_read(cx, READ, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
@@ -472,54 +527,52 @@ impl Driver {
 
     /// Sleeps until the next deadline, or does what one wants that has passed.
     fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
-        let deadlines = [
-            self.opening_deadline,
-            self.closing_deadline,
-            self.unanswered,
-            self.inactive,
-            self.stalled,
-            self.liveness.as_ref().and_then(|liveness| liveness.poll_timeout()),
-            self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
-        ];
-        let Some(next) = deadlines.into_iter().flatten().min() else {
-            self.sleep = None;
+        let Some(timers) = &mut self.timers else { return Step::Wait };
+        let Some(next) = timers.next() else {
+            timers.sleep = None;
+            if timers.compressor.is_none() && timers.liveness.is_none() {
+                self.timers = None;
+            }
             return Step::Wait;
         };
         let next = tokio::time::Instant::from_std(next);
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        let sleep = timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
         if sleep.deadline() != next {
             sleep.as_mut().reset(next);
         }
         if sleep.as_mut().poll(cx).is_pending() {
             return Step::Wait;
         }
-        self.sleep = None;
+        timers.sleep = None;
         let now = Instant::now();
-        if let Some(compressor) = &mut self.compressor {
+        if let Some(compressor) = &mut timers.compressor {
             compressor.handle_timeout(now);
         }
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let error = {
             let mut link = lock(&self.ends.handle.0.link);
             let error = link.connection.handle_timeout(now);
-            self.unanswered = link.connection.poll_timeout();
-            self.inactive = link.inactive_at();
-            if passed(self.closing_deadline) || passed(self.inactive) {
+            timers.unanswered = link.connection.poll_timeout();
+            timers.inactive = link.inactive_at();
+            if passed(timers.closing) || passed(timers.inactive) {
                 return Step::End;
             }
             error
         };
-        if passed(self.stalled) {
-            count(&self.counted.tally.counters.stalled);
+        if passed(timers.stalled) {
+            count(&self.ends.handle.counters().stalled);
             return Step::End;
+        }
+        let is_opened_late = passed(timers.opening);
+        if is_opened_late {
+            timers.opening = None;
         }
         if self.is_dead(now) {
             return Step::End;
         }
-        if passed(self.opening_deadline) {
-            self.opening_deadline = None;
+        if is_opened_late {
             if matches!(self.transport, Transport::Accepting(_)) {
-                self.counted.tally.counters.failed("tls_timed_out");
+                self.ends.handle.counters().failed("tls_timed_out");
                 return Step::End;
             }
             if !matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..)) {
@@ -536,11 +589,23 @@ impl Driver {
         Step::On
     }
 
+    fn watches_inactivity(&self) -> bool {
+        self.timers.as_ref().is_some_and(|timers| timers.inactive.is_some())
+    }
+
+    /// The opening handshakes are done.
+    fn is_opened(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.opening = None;
+        }
+    }
+
     /// Pings, or closes an idle connection, where that is due; whether the peer is dead.
     fn is_dead(&mut self, now: Instant) -> bool {
-        let Some(liveness) = &mut self.liveness else { return false };
+        let Some(timers) = &mut self.timers else { return false };
+        let Some(liveness) = &mut timers.liveness else { return false };
         let (received, sent) = self.ends.handle.traffic();
-        let counters = &self.counted.tally.counters;
+        let counters = &self.ends.handle.counters();
         match liveness.handle_timeout(now, self.reads, received.messages + sent.messages) {
             Due::Nothing => {}
             Due::Ping => {
@@ -554,7 +619,7 @@ impl Driver {
             Due::Idle => {
                 count(&counters.idle);
                 let reason = format!("Idle for {:?}", liveness.idle_timeout());
-                self.liveness = None;
+                timers.liveness = None;
                 self.ends.handle.close(Some(CloseCode::GOING_AWAY), &reason);
             }
         }
@@ -589,7 +654,7 @@ impl Driver {
         {
             let mut link = lock(&self.ends.handle.0.link);
             if mem::take(&mut link.overrun) {
-                count(&self.counted.tally.counters.overrun);
+                count(&self.ends.handle.counters().overrun);
             }
             link.end = Progress::Abort;
             link.fd = None;

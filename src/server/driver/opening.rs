@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     reading::{feed, Input},
-    Driver, Stage, Step, Transport,
+    Answered, Beginning, Driver, Stage, Step, Transport, Watch,
 };
 use crate::{
     protocol::{
@@ -46,7 +46,7 @@ impl Driver {
                 self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
                 lock(&self.ends.handle.0.link).tls = Some(Box::new(session));
                 if matches!(self.stage, Stage::Raw) {
-                    self.opening_deadline = None;
+                    self.is_opened();
                 }
                 if self.announces_tls {
                     self.ends.handle.0.hold.fetch_or(hold::SECURING, SeqCst);
@@ -56,7 +56,7 @@ impl Driver {
                 Step::On
             }
             Poll::Ready(Err(_)) => {
-                self.counted.tally.counters.failed("tls");
+                self.ends.handle.counters().failed("tls");
                 Step::End
             }
         }
@@ -70,14 +70,17 @@ impl Driver {
             Opening::Accepted(accepted) => {
                 let accepted = *accepted;
                 handle.0.hold.fetch_or(hold::OPENING, SeqCst);
-                if !self.asks {
+                let Stage::Handshake(begun) = &self.stage else { return };
+                let Beginning { compression, asks, watch, .. } = **begun;
+                if !asks {
                     handle.send_raw(&accepted.answer.to_bytes(), Cork::No);
                 }
                 let mut receiver = Receiver::new(accepted.profile, handle.limits());
-                if let (Some(agreed), Some(config)) = (accepted.deflate, self.compression) {
+                if let (Some(agreed), Some(config)) = (accepted.deflate, compression) {
                     receiver = receiver.with_deflate(&agreed);
                     let deflater = Deflater::new(&agreed, &config);
-                    self.compressor = Some(Box::new(Compressor::new(deflater, accepted.profile)));
+                    let timers = self.timers.get_or_insert_default();
+                    timers.compressor = Some(Box::new(Compressor::new(deflater, accepted.profile)));
                     self.ends.inflates = true;
                     let deferred = Box::new(Deferred::new(config.threshold));
                     lock(&handle.0.link).deferred = Some(deferred);
@@ -86,12 +89,17 @@ impl Driver {
                     request: accepted.request,
                     profile: accepted.profile,
                     subprotocol: accepted.answer.subprotocol().map(Box::from),
-                    answer: self.asks.then(|| Box::new(accepted.answer)),
+                    answer: asks.then(|| Box::new(accepted.answer)),
                 };
-                (Stage::Opening(receiver, accepted.rest), Delivery::Open(Box::new(opened)))
+                // An application that is asked has what is left of the time.
+                if !asks {
+                    self.is_opened();
+                }
+                let answered = Answered { receiver, rest: accepted.rest, watch };
+                (Stage::Opening(Box::new(answered)), Delivery::Open(Box::new(opened)))
             }
             Opening::Refused(refused) => {
-                self.counted.tally.counters.failed(refused.error.name());
+                self.ends.handle.counters().failed(refused.error.name());
                 (Stage::Over, Delivery::Refused(refused))
             }
             Opening::Healthcheck => {
@@ -105,31 +113,31 @@ impl Driver {
                 return;
             }
         };
-        // An application that is asked has what is left of the time.
-        if !(self.asks && matches!(stage, Stage::Opening(..))) {
-            self.opening_deadline = None;
+        if !matches!(stage, Stage::Opening(_)) {
+            self.is_opened();
         }
         self.stage = stage;
         let connection = self.ends.connection;
         self.ends.queue.append(|batch| batch.push(connection, delivery));
     }
 
-    fn begin_watch(&mut self) {
-        let (keepalive, idle_timeout) = self.watch;
+    fn begin_watch(&mut self, (keepalive, idle_timeout): Watch) {
         let profile = self.ends.handle.profile();
         let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
         self.ends.keeps_alive = keepalive.is_some();
-        self.liveness = Liveness::new(keepalive, idle_timeout, Instant::now());
+        if let Some(liveness) = Liveness::new(keepalive, idle_timeout, Instant::now()) {
+            self.timers.get_or_insert_default().liveness = Some(liveness);
+        }
     }
 
     /// The application has been told of the opening: what came behind it is read first.
     pub(super) fn begin_frames(&mut self) {
-        let Stage::Opening(mut receiver, mut rest) = mem::replace(&mut self.stage, Stage::Over)
-        else {
+        let Stage::Opening(answered) = mem::replace(&mut self.stage, Stage::Over) else {
             return;
         };
-        self.opening_deadline = None;
-        self.begin_watch();
+        let Answered { mut receiver, mut rest, watch } = *answered;
+        self.is_opened();
+        self.begin_watch(watch);
         receiver.set_limits(self.ends.handle.limits());
         self.peer_closed = feed(&self.ends, &mut receiver, Input::Lent(&mut rest)).is_close;
         if !receiver.is_done() {
