@@ -89,7 +89,7 @@ module EventMachine
 
       # (see Connection#send_text)
       def send_text_frame(data)
-        debug [:sending_frame, :text, data]
+        debug [:sending_frame, :text, data] if @debug
         @liveness&.used
         put(@protocol.text(data))
         nil
@@ -97,7 +97,7 @@ module EventMachine
 
       # (see Connection#send_binary)
       def send_binary_frame(data)
-        debug [:sending_frame, :binary, data]
+        debug [:sending_frame, :binary, data] if @debug
         @liveness&.used
         put(@protocol.binary(data)) || -1
       end
@@ -140,9 +140,9 @@ module EventMachine
       private
 
       def deliver
-        while (event = @events.shift)
+        while (kind = @events.shift)
           begin
-            tell(*event)
+            tell(kind, @events.shift)
           rescue StandardError => e
             @connection.__send__(:application_error, e)
           end
@@ -152,8 +152,9 @@ module EventMachine
         EventMachine.next_tick { deliver } unless @events.empty?
       end
 
-      def tell(kind, payload, body = nil)
-        debug [:message_received, kind, payload] unless %i[close error].include?(kind)
+      # A message costs no Array here: there are many of them.
+      def tell(kind, payload)
+        debug [:message_received, kind, payload] if @debug && !%i[close error].include?(kind)
         case kind
         when :text, :binary then tell_message(kind, payload)
         when :ping
@@ -162,8 +163,8 @@ module EventMachine
         when :pong
           @connection.trigger_on_pong(payload) unless @liveness && payload == Liveness::PING
         when :close
-          debug [:close_frame_received, payload, body]
-          finish(*@protocol.peer_closed(payload, body))
+          debug [:close_frame_received, *payload]
+          finish(*@protocol.peer_closed(*payload))
         when :error then tell_error(payload)
         end
       end

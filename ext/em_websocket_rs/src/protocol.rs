@@ -21,6 +21,14 @@ use magnus::{
 
 use crate::{bytes, error, event, handle, handshake::Deflate};
 
+/// More than EventMachine reads at a time is not kept.
+const MUCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Where bytes are unmasked, for their String stays as it is.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::default();
+}
+
 /// `Native::Protocol`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Protocol", free_immediately, size)]
 pub(crate) struct Protocol {
@@ -59,8 +67,8 @@ impl Protocol {
         }
     }
 
-    /// What the bytes complete, in order: `[:text | :binary | :ping | :pong, String]`,
-    /// `[:close, code or nil, body]`, `[:error, exception]`.
+    /// What the bytes complete, in order, two elements each: `:text`, `:binary`, `:ping` or `:pong`
+    /// and a String, `:close` and `[code or nil, body]`, `:error` and an exception.
     fn receive(
         ruby: &Ruby,
         this: &Self,
@@ -68,7 +76,8 @@ impl Protocol {
         max_frame_size: usize,
         max_message_size: usize,
     ) -> Result<RArray, Error> {
-        let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
+        let mut input = SCRATCH.take();
+        bytes::with_bytes(data, |data| input.extend_from_slice(data));
         let mut receiver = this.receiver.borrow_mut();
         receiver.set_limits(Limits {
             frame: max_frame_size,
@@ -77,32 +86,33 @@ impl Protocol {
         });
         let events = ruby.ary_new();
         let mut result = Ok(());
-        receiver.receive(&mut data, &mut |event: Event<'_>| {
-            let entry = match event {
-                Event::Text(text, charset) => ruby.ary_new_from_values(&[
-                    symbol(ruby, &TEXT),
-                    bytes::text(ruby, &text, charset).as_value(),
-                ]),
-                Event::Binary(body) => tagged(ruby, &BINARY, &body),
-                Event::Ping(body) => tagged(ruby, &PING, &body),
-                Event::Pong(body) => tagged(ruby, &PONG, &body),
+        receiver.receive(&mut input, &mut |event: Event<'_>| {
+            let (kind, value) = match event {
+                Event::Text(text, charset) => (&TEXT, bytes::text(ruby, &text, charset).as_value()),
+                Event::Binary(body) => (&BINARY, bytes::binary(ruby, &body).as_value()),
+                Event::Ping(body) => (&PING, bytes::binary(ruby, &body).as_value()),
+                Event::Pong(body) => (&PONG, bytes::binary(ruby, &body).as_value()),
                 Event::Close(close) => {
                     let code = ruby.into_value(close.code.map(|code| code.0));
                     let body = bytes::binary(ruby, close.body).as_value();
-                    ruby.ary_new_from_values(&[symbol(ruby, &CLOSE), code, body])
+                    (&CLOSE, ruby.ary_new_from_values(&[code, body]).as_value())
                 }
                 Event::Error(error) => match error::protocol(ruby, &error) {
                     Ok(exception) => {
                         *this.error.borrow_mut() = Some(error);
-                        ruby.ary_new_from_values(&[symbol(ruby, &ERROR), exception.as_value()])
+                        (&ERROR, exception.as_value())
                     }
                     Err(error) => return result = Err(error),
                 },
             };
-            if let Err(error) = events.push(entry) {
+            if let Err(error) = events.cat(&[symbol(ruby, kind), value]) {
                 result = Err(error);
             }
         });
+        if input.capacity() <= MUCH {
+            input.clear();
+            SCRATCH.set(input);
+        }
         result.map(|()| events)
     }
 
@@ -167,7 +177,9 @@ impl Protocol {
             let frame = ruby.str_buf_new(len);
             frame.cat(parts.head());
             bytes::with_bytes(payload, |payload| frame.cat(payload));
-            frame.cat(parts.tail());
+            if !parts.tail().is_empty() {
+                frame.cat(parts.tail());
+            }
             frame
         }))
     }
@@ -251,10 +263,6 @@ static ABORT: LazyId = LazyId::new("abort");
 
 fn symbol(ruby: &Ruby, name: &LazyId) -> Value {
     ruby.into_value(**name)
-}
-
-fn tagged(ruby: &Ruby, name: &LazyId, body: &[u8]) -> RArray {
-    ruby.ary_new_from_values(&[symbol(ruby, name), bytes::binary(ruby, body).as_value()])
 }
 
 fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RArray, Error> {
