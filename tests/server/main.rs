@@ -14,6 +14,7 @@ mod sending;
 mod server_limits;
 mod stopping;
 mod tls;
+mod tls_attacks;
 
 #[path = "../support/client.rs"]
 mod client;

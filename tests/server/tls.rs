@@ -67,23 +67,32 @@ pub(crate) fn client_config(versions: &[&'static SupportedProtocolVersion]) -> A
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
-        .with_root_certificates(identity().roots.clone())
+        .with_root_certificates(roots())
         .with_no_client_auth();
     Arc::new(config)
+}
+
+/// What a client trusts the server by.
+pub(crate) fn roots() -> RootCertStore {
+    identity().roots.clone()
 }
 
 pub(crate) fn server_name() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
-type TlsClient = Client<StreamOwned<ClientConnection, std::net::TcpStream>>;
+pub(crate) type TlsClient = Client<StreamOwned<ClientConnection, std::net::TcpStream>>;
 
 /// A client whose handshakes are done.
 pub(crate) fn open(addr: SocketAddr) -> TlsClient {
     open_with(addr, &[&version::TLS13])
 }
 
-fn open_with(addr: SocketAddr, versions: &[&'static SupportedProtocolVersion]) -> TlsClient {
+/// The same, of these versions.
+pub(crate) fn open_with(
+    addr: SocketAddr,
+    versions: &[&'static SupportedProtocolVersion],
+) -> TlsClient {
     let session = ClientConnection::new(client_config(versions), server_name()).unwrap();
     let mut client = Client::on(StreamOwned::new(session, connect(addr)), RFC_6455);
     client.handshake();
