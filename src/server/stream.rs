@@ -33,8 +33,8 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Reads once, at most `limit` bytes, and lends what came to `take`; `Ok(None)` at the end of the stream. What is
-    /// split off the front of it stays where it landed.
+    /// Reads once, at most `limit` bytes, and lends what came to `take`; `Ok(None)` at the end of the
+    /// stream. What is split off the front of it stays where it landed.
     pub(crate) fn poll_read<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -43,11 +43,15 @@ impl Stream {
     ) -> Poll<io::Result<Option<R>>> {
         LANDING.with_borrow_mut(|landing| {
             let bytes = landing.room();
-            let mut reader = self.reader();
-            let len = {
+            let polled = {
+                let mut reader = self.reader();
                 let mut buffer = (&mut *bytes).limit(limit);
-                ready!(pin!(reader.read_buf(&mut buffer)).poll(cx))?
+                pin!(reader.read_buf(&mut buffer)).poll(cx)
             };
+            if polled.is_pending() {
+                self.flush_replies(cx);
+            }
+            let len = ready!(polled)?;
             Poll::Ready(Ok((len > 0).then(|| take(bytes))))
         })
     }
@@ -60,8 +64,22 @@ impl Stream {
         limit: usize,
     ) -> Poll<io::Result<usize>> {
         let mut buffer = buffer.limit(limit);
-        let mut reader = self.reader();
-        pin!(reader.read_buf(&mut buffer)).poll(cx)
+        let polled = pin!(self.reader().read_buf(&mut buffer)).poll(cx);
+        if polled.is_pending() {
+            self.flush_replies(cx);
+        }
+        polled
+    }
+
+    /// Sends what TLS has to say to records that carry nothing for the application, such as its no
+    /// to a renegotiation (RFC 5246 section 7.2.2): nothing else may have to be written for long.
+    fn flush_replies(&mut self, cx: &mut Context<'_>) {
+        if let Self::Tls(stream) = self {
+            if stream.get_ref().1.wants_write() {
+                // An error is found by the next read, too.
+                let _ = Pin::new(stream).poll_flush(cx);
+            }
+        }
     }
 
     fn reader(&mut self) -> Pin<&mut (dyn AsyncRead + Unpin)> {

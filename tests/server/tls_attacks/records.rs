@@ -2,7 +2,7 @@
 //! keys.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{Shutdown, TcpStream},
     sync::Arc,
     time::Instant,
@@ -243,6 +243,20 @@ fn a_client_of_tls_1_2_cannot_renegotiate() {
     assert!(!survives(&mut target, &TLS12, &[request]));
     // There are no key updates before TLS 1.3.
     assert!(!survives(&mut target, &TLS12, &[(ContentType::Handshake, KEY_UPDATE)]));
+}
+
+#[test]
+fn a_client_that_renegotiates_is_told_no_before_it_says_more() {
+    let mut target = Target::new();
+    let hello = flight(&mut session(&TLS12));
+    let mut sealer = Sealer::new(&mut target, &TLS12);
+    let renegotiation = sealer.seal(ContentType::Handshake, &hello[5..]);
+    send(&mut sealer.stream, &renegotiation);
+    let mut answer = [0; 5];
+    sealer.stream.read_exact(&mut answer).unwrap();
+    // An alert, as far as that can be seen.
+    assert_eq!(answer[..3], [0x15, 3, 3]);
+    assert!(sealer.hears(&mut target, &[]));
 }
 
 #[test]
