@@ -1,0 +1,213 @@
+# frozen_string_literal: true
+
+require "io/wait"
+require "openssl"
+require "socket"
+
+module Torture
+  # A client of RFC 6455 that never waits in a write, for many at once and many messages. Its masks
+  # are zeros, which leave payloads as they are.
+  class Client
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+    PATIENCE = 60
+    PIECE = 256 * 1024
+    LOST = [EOFError, Errno::ECONNRESET, Errno::EPIPE, OpenSSL::SSL::SSLError].freeze
+
+    class Failed < StandardError; end
+
+    # The bytes of a frame.
+    def self.frame(opcode, payload)
+      size = payload.bytesize
+      head = if size < 126 then [0x80 | opcode, 0x80 | size].pack("CC")
+             elsif size < 65_536 then [0x80 | opcode, 0x80 | 126, size].pack("CCn")
+             else [0x80 | opcode, 0x80 | 127, size].pack("CCQ>")
+             end
+      head << "\0\0\0\0" << payload.b
+    end
+
+    def self.request(path = "/", **headers)
+      lines = headers.map { |name, value| "#{name.to_s.tr("_", "-")}: #{value}\r\n" }.join
+      "GET #{path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" \
+        "#{lines}\r\n"
+    end
+
+    # One whose opening handshake is done.
+    def self.open(port, path = "/", **options) = new(port, **options).open(path)
+
+    # Moves the bytes of all until the block says that it is enough, at most for so long. Answers
+    # whether it was. Each client's messages are in its `inbox`, or go to its `on_frame`.
+    def self.pump(clients, seconds = PATIENCE)
+      deadline = now + seconds
+      sockets = clients.to_h { |client| [client.socket, client] }
+      until yield
+        return false if now > deadline
+
+        live = sockets.reject { |_, client| client.ended? }
+        return yield if live.empty?
+
+        writing = live.select { |_, client| client.pending? }.keys
+        readable, writable = IO.select(live.keys, writing, nil, 0.05)
+        writable&.each { |socket| sockets[socket].flush }
+        readable&.each { |socket| sockets[socket].receive }
+      end
+      true
+    end
+
+    def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+
+    attr_reader :socket, :inbox, :response
+    attr_accessor :on_frame
+
+    # @param window [Integer, nil] the size of the socket's receive buffer
+    def initialize(port, window: nil, tls: false)
+      @socket = Socket.new(:INET, :STREAM)
+      @socket.setsockopt(:SOCKET, :RCVBUF, window) if window
+      @socket.setsockopt(:TCP, :NODELAY, 1)
+      @socket.connect(Socket.sockaddr_in(port, "127.0.0.1"))
+      secure if tls
+      @out = String.new(encoding: Encoding::BINARY)
+      @in = String.new(encoding: Encoding::BINARY)
+      @inbox = []
+    end
+
+    def open(path = "/", **headers)
+      @socket.write(Client.request(path, **headers))
+      read_head
+      raise Failed, "refused: #{@response.inspect}" unless @response&.start_with?("HTTP/1.1 101")
+
+      self
+    end
+
+    # Queues a frame; `flush` writes as much as goes.
+    def put(opcode, payload) = queue(Client.frame(opcode, payload))
+
+    def queue(bytes)
+      @out << bytes
+      self
+    end
+
+    def text(payload)
+      put(TEXT, payload)
+      flush
+    end
+
+    def flush
+      until @out.empty?
+        written = @socket.write_nonblock(@out.bytesize > PIECE ? @out.byteslice(0, PIECE) : @out,
+                                         exception: false)
+        break unless written.is_a?(Integer)
+
+        @out = @out.bytesize == written ? @out.clear : @out.byteslice(written..)
+      end
+    rescue *LOST
+      @ended = true
+    end
+
+    def pending? = !@out.empty?
+    def ended? = @ended
+
+    # Reads what is there, and takes the frames in it.
+    def receive
+      loop do
+        piece = @socket.read_nonblock(PIECE, exception: false)
+        return @ended = true if piece.nil?
+        break if piece.is_a?(Symbol)
+
+        @in << piece
+        break if piece.bytesize < PIECE && @socket.is_a?(Socket)
+      end
+      take_frames
+    rescue *LOST
+      @ended = true
+    end
+
+    # The next frame, waited for: its opcode and payload; nil at the end.
+    def next_frame(patience = PATIENCE)
+      deadline = Client.now + patience
+      while @inbox.empty?
+        return if ended?
+        return unless (left = deadline - Client.now).positive? && @socket.to_io.wait_readable(left)
+
+        receive
+      end
+      @inbox.shift
+    end
+
+    # Whether the server ends the connection within so long, which is read until then.
+    def ends?(patience = PATIENCE)
+      Client.pump([self], patience) { ended? }
+    end
+
+    def close = @socket.close
+
+    # Ends it with a TCP reset.
+    def reset
+      @socket.setsockopt(Socket::SOL_SOCKET, Socket::SO_LINGER, [1, 0].pack("ii"))
+      @socket.close
+    end
+
+    # The head of the answer to the opening handshake, or nil.
+    def read_head(patience = PATIENCE)
+      deadline = Client.now + patience
+      until (index = @in.index("\r\n\r\n"))
+        left = deadline - Client.now
+        return unless left.positive? && @socket.to_io.wait_readable(left)
+
+        piece = @socket.read_nonblock(PIECE, exception: false)
+        return @ended = true && nil if piece.nil?
+
+        @in << piece unless piece.is_a?(Symbol)
+      end
+      @response = @in.slice!(0, index + 4)
+    rescue *LOST
+      @ended = true
+      nil
+    end
+
+    private
+
+    def secure
+      context = OpenSSL::SSL::SSLContext.new
+      context.verify_mode = OpenSSL::SSL::VERIFY_NONE
+      @socket = OpenSSL::SSL::SSLSocket.new(@socket, context)
+      @socket.sync_close = true
+      @socket.connect
+    end
+
+    def take_frames
+      start = 0
+      while (head = @in.byteslice(start, 10)) && head.bytesize >= 2
+        size = head.getbyte(1)
+        from = 2
+        if size == 126
+          break if head.bytesize < 4
+
+          size = head.unpack1("@2n")
+          from = 4
+        elsif size == 127
+          break if head.bytesize < 10
+
+          size = head.unpack1("@2Q>")
+          from = 10
+        end
+        break if @in.bytesize < start + from + size
+
+        take(head.getbyte(0) & 0xF, @in.byteslice(start + from, size))
+        start += from + size
+      end
+      @in = @in.byteslice(start..) if start.positive?
+    end
+
+    # A close frame is answered (RFC 6455 section 5.5.1).
+    def take(opcode, payload)
+      put(CLOSE, payload.byteslice(0, 2)).flush if opcode == CLOSE
+      on_frame ? on_frame.call(opcode, payload) : @inbox << [opcode, payload]
+    end
+  end
+end

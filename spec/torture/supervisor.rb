@@ -1,0 +1,128 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "promise"
+
+module Torture
+  # Runs faults, each in a process group of its own, which is gone when the fault is over, however
+  # it ended, and also when this process is killed.
+  class Supervisor
+    def initialize(quick:, seconds:, jobs:)
+      @settings = { quick: quick, seconds: seconds }
+      @jobs = jobs
+      @groups = {}
+      @mutex = Mutex.new
+      # Nobody writes to it: it ends when this process does.
+      @lifeline, @held = IO.pipe
+    end
+
+    # All promises; yields each fault's name and how long it took, as it ends.
+    def run(faults, &ended)
+      end_with_us
+      waiting = faults.each_with_index.to_a
+      results = {}
+      lanes = Array.new(@jobs) { Thread.new { run_lane(waiting, results, ended) } }
+      lanes.each(&:join)
+      results.sort.flat_map(&:last)
+    ensure
+      kill_all
+    end
+
+    private
+
+    def run_lane(waiting, results, ended)
+      while (fault, index = @mutex.synchronize { waiting.shift })
+        since = now
+        rows = try(fault)
+        @mutex.synchronize do
+          results[index] = rows
+          ended.call(fault.id, now - since)
+        end
+      end
+    end
+
+    def try(fault)
+      reader, writer = IO.pipe
+      pid = @mutex.synchronize do
+        fork { live(fault, reader, writer) }.tap { |group| @groups[group] = true }
+      end
+      writer.close
+      rows, ending = rows_of(reader, fault.limit(@settings))
+      ending ||= "it did not end well" unless finish(pid)
+      return rows unless ending
+
+      rows << Promise.new(fault: fault.id, text: "comes to its end", value: ending, limit: :equals,
+                          bound: "it does")
+    ensure
+      reader&.close
+    end
+
+    # The rows, as they come, and what kept the fault from coming to its end, if anything did.
+    def rows_of(reader, limit)
+      deadline = now + limit
+      lines = +""
+      loop do
+        left = deadline - now
+        break [parse(lines), "after #{limit} s it had not"] unless left.positive?
+        next unless reader.wait_readable(left)
+
+        lines << reader.readpartial(65_536)
+      rescue EOFError
+        break [parse(lines), nil]
+      end
+    end
+
+    def parse(lines)
+      lines.each_line.map do |line|
+        row = JSON.parse(line, symbolize_names: true)
+        Promise.new(**row, limit: row[:limit]&.to_sym)
+      end
+    end
+
+    # Ends the whole group, and says whether its first process had ended by itself, and well.
+    def finish(pid)
+      deadline = now + 2
+      nil until (done = Process.wait2(pid, Process::WNOHANG)) || now > deadline || !sleep(0.01)
+      kill(pid)
+      Process.wait(pid) unless done
+      @mutex.synchronize { @groups.delete(pid) }
+      done && done.last.success?
+    end
+
+    def kill(group)
+      Process.kill(:KILL, -group)
+    rescue Errno::ESRCH
+      nil
+    end
+
+    def kill_all = @groups.each_key { |group| kill(group) }
+
+    def end_with_us
+      %w[INT TERM HUP].each do |signal|
+        trap(signal) do
+          kill_all
+          exit!(1)
+        end
+      end
+    end
+
+    # In the fault's own process.
+    def live(fault, reader, writer)
+      Process.setsid
+      %w[INT TERM HUP].each { |signal| trap(signal, "DEFAULT") }
+      reader.close
+      @held.close
+      Thread.new do
+        @lifeline.wait_readable
+        Process.kill(:KILL, 0)
+      end
+      fault.new(**@settings) { |row| writer.syswrite("#{JSON.generate(row.to_h)}\n") }.measure
+      exit!(0)
+    rescue Exception => e # rubocop:disable Lint/RescueException -- this process ends with it
+      warn "#{fault.id}: #{e.full_message(highlight: false)}"
+      exit!(1)
+    end
+
+    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+end

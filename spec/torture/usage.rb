@@ -1,0 +1,33 @@
+# frozen_string_literal: true
+
+require "etc"
+
+module Torture
+  # What a process takes, as the kernel counts it.
+  class Usage
+    TICKS = Etc.sysconf(Etc::SC_CLK_TCK).to_f
+
+    def initialize(pid)
+      @directory = "/proc/#{pid}"
+    end
+
+    # Bytes in memory: now, and at most since `forget_peak`.
+    def rss = status("VmRSS")
+    def peak = status("VmHWM")
+
+    def forget_peak = File.write("#{@directory}/clear_refs", "5")
+
+    def fds = Dir.children("#{@directory}/fd").size
+    def threads = Dir.children("#{@directory}/task").size
+
+    # Seconds of the processor, in user and system mode.
+    def cpu
+      fields = File.read("#{@directory}/stat").rpartition(")").last.split
+      fields.values_at(11, 12).sum(&:to_i) / TICKS
+    end
+
+    private
+
+    def status(field) = Integer(File.read("#{@directory}/status")[/^#{field}:\s+(\d+)/, 1]) * 1024
+  end
+end
