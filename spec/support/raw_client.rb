@@ -187,9 +187,11 @@ class RawClient
 
   def read_length_framed
     first, second = read_exactly(2).unpack("CC")
-    length = second & 0x7F
-    length = read_exactly(2).unpack1("n") if length == 126
-    length = read_exactly(8).unpack1("Q>") if length == 127
+    length = case second & 0x7F
+             when 126 then read_exactly(2).unpack1("n")
+             when 127 then read_exactly(8).unpack1("Q>")
+             else second & 0x7F
+             end
     raise "the server masked a frame" if second & 0x80 != 0
 
     type = draft.opcodes.key(first & 0x0F) || raise("unknown opcode in #{first.to_s(16)}")
