@@ -45,18 +45,20 @@ module Torture
       @line.close unless @line.closed?
       deadline = now + patience
       until (_, @status = Process.wait2(@pid, Process::WNOHANG))
-        return kill if now > deadline
+        return signal(:KILL) && nil if now > deadline
 
         sleep 0.01
       end
       @status
     end
 
+    # Ends it at once.
     def kill
-      Process.kill(:KILL, @pid)
-      Process.wait(@pid)
-      nil
+      signal(:KILL)
+      _, @status = Process.wait2(@pid)
     end
+
+    def killed? = @status&.termsig == Signal.list["KILL"]
 
     def signal(name) = Process.kill(name, @pid)
 

@@ -165,6 +165,8 @@ module Torture
         @in << piece unless piece.is_a?(Symbol)
       end
       @response = @in.slice!(0, index + 4)
+      take_frames if @response.start_with?("HTTP/1.1 101")
+      @response
     rescue *LOST
       @ended = true
       nil

@@ -40,7 +40,7 @@ module Torture
     def measure
       raise_descriptor_limit
       run
-      @children.each { |child| check_end(child) }
+      @children.reject(&:killed?).each { |child| check_end(child) }
     end
 
     private

@@ -47,46 +47,47 @@ module Torture
         fork { live(fault, reader, writer) }.tap { |group| @groups[group] = true }
       end
       writer.close
-      rows, ending = rows_of(reader, fault.limit(@settings))
-      ending ||= "it did not end well" unless finish(pid)
+      lines, ending = watch(pid, reader, fault.limit(@settings))
+      rows = lines.lines.map { |line| promise_of(line) }
       return rows unless ending
 
       rows << Promise.new(fault: fault.id, text: "comes to its end", value: ending, limit: :equals,
                           bound: "it does")
     ensure
+      finish(pid)
       reader&.close
     end
 
-    # The rows, as they come, and what kept the fault from coming to its end, if anything did.
-    def rows_of(reader, limit)
+    # What the fault says, and what kept it from coming to its end, if anything did. (The pipe does
+    # not end while a server of the fault's has it, too.)
+    def watch(pid, reader, limit)
       deadline = now + limit
       lines = +""
       loop do
-        left = deadline - now
-        break [parse(lines), "after #{limit} s it had not"] unless left.positive?
-        next unless reader.wait_readable(left)
+        _, status = Process.wait2(pid, Process::WNOHANG)
+        while (piece = reader.read_nonblock(65_536, exception: false)).is_a?(String)
+          lines << piece
+        end
+        return [lines, ("it ended with #{status}" unless status.success?)] if status
+        return [lines, "after #{limit} s it had not"] if now > deadline
 
-        lines << reader.readpartial(65_536)
-      rescue EOFError
-        break [parse(lines), nil]
+        sleep 0.02
       end
     end
 
-    def parse(lines)
-      lines.each_line.map do |line|
-        row = JSON.parse(line, symbolize_names: true)
-        Promise.new(**row, limit: row[:limit]&.to_sym)
-      end
+    def promise_of(line)
+      row = JSON.parse(line, symbolize_names: true)
+      Promise.new(**row, limit: row[:limit]&.to_sym)
     end
 
-    # Ends the whole group, and says whether its first process had ended by itself, and well.
+    # Ends the whole group.
     def finish(pid)
-      deadline = now + 2
-      nil until (done = Process.wait2(pid, Process::WNOHANG)) || now > deadline || !sleep(0.01)
       kill(pid)
-      Process.wait(pid) unless done
+      Process.wait(pid)
+    rescue Errno::ECHILD
+      nil
+    ensure
       @mutex.synchronize { @groups.delete(pid) }
-      done && done.last.success?
     end
 
     def kill(group)

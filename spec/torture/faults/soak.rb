@@ -1,0 +1,107 @@
+# frozen_string_literal: true
+
+require_relative "../visitor"
+
+module Torture
+  # Everything at once, for a long time.
+  class Soak < Fault
+    fault "soak", "mixed drafts, compression, TLS, connects and disconnects"
+
+    PROCESSES = 2
+    # Seconds: from when on memory is compared, and over how much of an end it is judged.
+    WARM = 60
+    SAMPLE = 15
+
+    def self.duration(settings) = settings[:seconds] || (settings[:quick] ? 10 : 600)
+    def self.limit(settings) = duration(settings) + 180
+
+    def run
+      seconds = Soak.duration({ seconds: @seconds, quick: quick? })
+      server = serve_mixed
+      crowds = Array.new(PROCESSES) { |number| crowd(server.ports, number, seconds) }
+      samples = memory_of(server, seconds)
+      came = crowds.map(&:hear)
+      compare(came, server)
+      memory(samples, seconds)
+    end
+
+    private
+
+    def serve_mixed
+      ledgers = []
+      totals = Hash.new(0)
+      seen = -> { totals.merge(Ledger.total(ledgers)) { |_, a, b| a + b } }
+      tls = { secure: true, tls_options: Certificate.tls_options, compression: true }
+      serve([{ compression: true }, tls], answers: { seen: seen }) do |ws|
+        ledger = Ledger.new
+        ws.onopen { ledgers << ledger }
+        ws.onmessage { |text| ledger << text.to_i && ws.send(text) }
+        ws.onbinary { |bytes| ledger << bytes.to_i && ws.send_binary(bytes) }
+        ws.onclose do
+          totals[:closed] += 1
+          # What is over is added up, so that it is this server's own memory that is measured.
+          ledgers.delete(ledger)
+          Ledger.total([ledger]).each { |name, count| totals[name] += count }
+        end
+      end
+    end
+
+    def crowd(ports, number, seconds)
+      child do |line|
+        random = Random.new(6455 + number)
+        visitors = Visitor::KINDS.map { |kind| Visitor.new(kind, ports, random) }
+        deadline = now + seconds
+        until now > deadline
+          visitors.shuffle(random: random).each_slice(8) { |some| converse(some) }
+        end
+        visitors.each { |visitor| visitor.leave(:disconnect) }
+        line.puts(JSON.generate(totals(visitors)))
+      end
+    end
+
+    # All of them speak before any of them hears.
+    def converse(visitors)
+      first, *rest = visitors
+      first&.talk { converse(rest) }
+    end
+
+    def totals(visitors)
+      { connections: visitors.sum(&:connections),
+        sent: Ledger.total(visitors.flat_map(&:sent)),
+        echoed: Ledger.total(visitors.flat_map(&:echoed)) }
+    end
+
+    # Bytes, each second.
+    def memory_of(server, seconds)
+      Array.new(seconds) do
+        sleep 1
+        server.usage.rss
+      end
+    end
+
+    def compare(came, server)
+      sent, echoed = %i[sent echoed].map { |side| came.map { |one| one[side] } }
+      connections = came.sum { |one| one[:connections] }
+      promise "connections, all closed again", settles_at(connections) { server.ask(:seen)[:closed] },
+              equals: connections
+      seen = server.ask(:seen)
+      tell "messages", sent.sum { |one| one[:count] }
+      promise "lost on the way there", sent.sum { |one| one[:count] } - seen[:count], equals: 0
+      promise "lost on the way back", seen[:count] - echoed.sum { |one| one[:count] }, equals: 0
+      promise "sums of their numbers", "#{seen[:sum]}, #{echoed.sum { |one| one[:sum] }}",
+              equals: Array.new(2) { sent.sum { |one| one[:sum] } }.join(", ")
+      promise "out of order", seen[:disorder] + echoed.sum { |one| one[:disorder] }, equals: 0
+    end
+
+    def memory(samples, seconds)
+      tell "memory at the end", samples.last / MIB, "MiB"
+      return if seconds < WARM + (2 * SAMPLE)
+
+      before = median(samples[WARM, SAMPLE])
+      growth = (median(samples.last(SAMPLE)) - before) * 100.0 / before
+      promise "memory, since the first minute", growth, "%", at_most: 5.0
+    end
+
+    def median(numbers) = numbers.sort[numbers.size / 2]
+  end
+end
