@@ -206,8 +206,10 @@ module Torture
       @in = @in.byteslice(start..) if start.positive?
     end
 
-    # A close frame is answered (RFC 6455 section 5.5.1).
+    # Close frames and pings are answered (RFC 6455 sections 5.5.1 and 5.5.2).
     def take(opcode, payload)
+      return put(PONG, payload).flush if opcode == PING
+
       put(CLOSE, payload.byteslice(0, 2)).flush if opcode == CLOSE
       on_frame ? on_frame.call(opcode, payload) : @inbox << [opcode, payload]
     end

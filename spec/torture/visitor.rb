@@ -22,6 +22,13 @@ module Torture
       *[false, true].map { |tls| Kind.new(Drafts::RFC, DeflateClient, tls) }
     ].freeze
 
+    # On a machine that is busy, or is but imitated, answers may be late.
+    def self.patiently
+      RawClient.__send__(:remove_const, :TIMEOUT)
+      RawClient.const_set(:TIMEOUT, 60)
+      yield
+    end
+
     attr_reader :sent, :echoed, :connections
 
     # @param ports [Array<Integer>] without and with TLS

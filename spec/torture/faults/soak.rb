@@ -51,8 +51,10 @@ module Torture
         random = Random.new(6455 + number)
         visitors = Visitor::KINDS.map { |kind| Visitor.new(kind, ports, random) }
         deadline = now + seconds
-        until now > deadline
-          visitors.shuffle(random: random).each_slice(8) { |some| converse(some) }
+        Visitor.patiently do
+          until now > deadline
+            visitors.shuffle(random: random).each_slice(8) { |some| converse(some) }
+          end
         end
         visitors.each { |visitor| visitor.leave(:disconnect) }
         line.puts(JSON.generate(totals(visitors)))

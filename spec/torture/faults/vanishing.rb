@@ -105,7 +105,7 @@ module Torture
       watched = bystander(server)
       fds = server.usage.fds
       crowd = ChildProcess.new do |line|
-        clients = Array.new(COUNT) { Client.open(server.port) }
+        clients = Array.new(COUNT) { Client.open(server.port, window: 4096) }
         line.puts("0")
         clients.each { |client| client.text("talk") } if line.gets
         line.puts("0")

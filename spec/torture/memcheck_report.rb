@@ -1,0 +1,49 @@
+# frozen_string_literal: true
+
+require "rexml/document"
+
+module Torture
+  # What valgrind's memcheck has found. Ruby looks for objects in memory that nobody has written to,
+  # and says so in the thousands; an error is ours where it happened in our library, or in what it
+  # has called in the C library.
+  class MemcheckReport
+    OURS = /em_websocket_rs\.so\z/
+    LIBC = %r{/(vgpreload_[^/]*|lib(c|pthread|m)|ld-linux[^/]*)[.-][^/]*\z}
+
+    # Nothing is lost that a program which ends has not given back.
+    LOST = "Leak_DefinitelyLost"
+
+    def initialize(path)
+      @errors = REXML::Document.new(File.read(path)).get_elements("//error").map { |e| Error.new(e) }
+    end
+
+    def count = @errors.size
+
+    def invalid = @errors.select { |error| error.kind != LOST && error.ours? }
+    def lost = @errors.select { |error| error.kind == LOST && error.allocated_here? }
+    def lost_bytes = lost.sum(&:bytes)
+
+    # One of them.
+    class Error
+      attr_reader :kind, :bytes, :frames
+
+      def initialize(element)
+        @kind = element.text("kind")
+        @bytes = element.text("xwhat/leakedbytes").to_i
+        @frames = element.elements["stack"].get_elements("frame").map do |frame|
+          [frame.text("obj").to_s, frame.text("fn").to_s]
+        end
+      end
+
+      def ours? = caller_of(LIBC).match?(OURS)
+      def allocated_here? = caller_of(LIBC).match?(OURS)
+      def to_s = "#{kind} #{frames.first(12).map(&:last).join(" < ")}"
+
+      private
+
+      def caller_of(libraries)
+        frames.map(&:first).find { |object| !object.match?(libraries) }.to_s
+      end
+    end
+  end
+end
