@@ -3,11 +3,9 @@
 # Echo servers without and with TLS, compressing, as a program of their
 # own. Prints their ports and serves until its standard input ends.
 #
-#   ruby -Ilib spec/torture/echo_server.rb KEY CHAIN
+#   ruby -Ilib spec/torture/echo_server.rb
 
 require "em-websocket"
-
-TLS = { secure: true, tls_options: { private_key_file: ARGV[0], cert_chain_file: ARGV[1] } }.freeze
 
 module UntilTheEnd
   def unbind = EM.stop
@@ -22,7 +20,7 @@ def serve(options = {})
 end
 
 EM.run do
-  puts([serve, serve(TLS)].join(" "))
+  puts([serve, serve(secure: true)].join(" "))
   $stdout.flush
   EM.attach($stdin, UntilTheEnd)
 end

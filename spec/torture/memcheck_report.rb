@@ -10,6 +10,10 @@ module Torture
     OURS = /em_websocket_rs\.so\z/
     LIBC = %r{/(vgpreload_[^/]*|lib(c|pthread|m)|ld-linux[^/]*)[.-][^/]*\z}
 
+    # ring hashes in assembler, which memcheck cannot follow: it thinks that the digest, and so
+    # every byte of TLS, depends on what nobody has written.
+    TLS = /\b(rustls|ring)::/
+
     # Nothing is lost that a program which ends has not given back.
     LOST = "Leak_DefinitelyLost"
 
@@ -19,9 +23,14 @@ module Torture
 
     def count = @errors.size
 
-    def invalid = @errors.select { |error| error.kind != LOST && error.ours? }
-    def lost = @errors.select { |error| error.kind == LOST && error.allocated_here? }
+    def tls = ours.select(&:tls?)
+    def invalid = ours - tls
+    def lost = @errors.select { |error| error.kind == LOST && error.ours? }
     def lost_bytes = lost.sum(&:bytes)
+
+    private
+
+    def ours = @errors.select { |error| error.kind != LOST && error.ours? }
 
     # One of them.
     class Error
@@ -35,15 +44,10 @@ module Torture
         end
       end
 
-      def ours? = caller_of(LIBC).match?(OURS)
-      def allocated_here? = caller_of(LIBC).match?(OURS)
+      # Whether the first who is not the C library is us.
+      def ours? = frames.map(&:first).find { |object| !object.match?(LIBC) }.to_s.match?(OURS)
+      def tls? = frames.any? { |_, function| function.match?(TLS) }
       def to_s = "#{kind} #{frames.first(12).map(&:last).join(" < ")}"
-
-      private
-
-      def caller_of(libraries)
-        frames.map(&:first).find { |object| !object.match?(libraries) }.to_s
-      end
     end
   end
 end
