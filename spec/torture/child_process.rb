@@ -64,10 +64,10 @@ module Torture
 
     private
 
-    # Sockets that the child had too would not end when the parent closes them.
+    # Sockets that the child had too would not end when the parent closes them, and what Ruby closes
+    # once it is collected would be missed.
     def live(line)
-      ObjectSpace.each_object(BasicSocket) { |socket| socket.close unless socket.equal?(line) }
-      @line.close unless @line.closed?
+      ObjectSpace.each_object(IO) { |io| io.close if io != line && !io.closed? && io.fileno > 2 }
       yield line
       exit!(0)
     rescue Exception => e # rubocop:disable Lint/RescueException -- this process ends with it

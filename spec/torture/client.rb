@@ -23,8 +23,9 @@ module Torture
     # The bytes of a frame.
     def self.frame(opcode, payload)
       size = payload.bytesize
-      head = if size < 126 then [0x80 | opcode, 0x80 | size].pack("CC")
-             elsif size < 65_536 then [0x80 | opcode, 0x80 | 126, size].pack("CCn")
+      head = case size
+             when 0..125 then [0x80 | opcode, 0x80 | size].pack("CC")
+             when 126..65_535 then [0x80 | opcode, 0x80 | 126, size].pack("CCn")
              else [0x80 | opcode, 0x80 | 127, size].pack("CCQ>")
              end
       head << "\0\0\0\0" << payload.b
@@ -46,18 +47,22 @@ module Torture
       deadline = now + seconds
       sockets = clients.to_h { |client| [client.socket, client] }
       until yield
-        return false if now > deadline
+        live = clients.reject(&:ended?)
+        return yield if now > deadline || live.empty?
 
-        live = sockets.reject { |_, client| client.ended? }
-        return yield if live.empty?
-
-        writing = live.select { |_, client| client.pending? }.keys
-        readable, writable = IO.select(live.keys, writing, nil, 0.05)
-        writable&.each { |socket| sockets[socket].flush }
-        readable&.each { |socket| sockets[socket].receive }
+        move(live, sockets)
       end
       true
     end
+
+    # Waits, not for long, and moves what bytes there are.
+    def self.move(live, sockets)
+      writing = live.select(&:pending?).map(&:socket)
+      readable, writable = IO.select(live.map(&:socket), writing, nil, 0.05)
+      writable&.each { |socket| sockets[socket].flush }
+      readable&.each { |socket| sockets[socket].receive }
+    end
+    private_class_method :move
 
     def self.now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 
@@ -105,8 +110,15 @@ module Torture
 
         @out = @out.bytesize == written ? @out.clear : @out.byteslice(written..)
       end
+      self
     rescue *LOST
       @ended = true
+      self
+    end
+
+    # Writes all, however long that takes, and reads nothing.
+    def flush_all
+      nil while flush.pending? && !ended? && @socket.wait_writable(PATIENCE)
     end
 
     def pending? = !@out.empty?
@@ -184,26 +196,23 @@ module Torture
 
     def take_frames
       start = 0
-      while (head = @in.byteslice(start, 10)) && head.bytesize >= 2
-        size = head.getbyte(1)
-        from = 2
-        if size == 126
-          break if head.bytesize < 4
-
-          size = head.unpack1("@2n")
-          from = 4
-        elsif size == 127
-          break if head.bytesize < 10
-
-          size = head.unpack1("@2Q>")
-          from = 10
-        end
-        break if @in.bytesize < start + from + size
-
-        take(head.getbyte(0) & 0xF, @in.byteslice(start + from, size))
-        start += from + size
+      while (head, size = header_at(start)) && @in.bytesize >= start + head + size
+        take(@in.getbyte(start) & 0xF, @in.byteslice(start + head, size))
+        start += head + size
       end
       @in = @in.byteslice(start..) if start.positive?
+    end
+
+    # How long a frame's header is, and its payload; nil where not all of the header has come.
+    def header_at(start)
+      left = @in.bytesize - start
+      return if left < 2
+
+      case size = @in.getbyte(start + 1)
+      when 126 then [4, @in.unpack1("n", offset: start + 2)] if left >= 4
+      when 127 then [10, @in.unpack1("Q>", offset: start + 2)] if left >= 10
+      else [2, size]
+      end
     end
 
     # Close frames and pings are answered (RFC 6455 sections 5.5.1 and 5.5.2).

@@ -12,7 +12,8 @@ module UntilTheEnd
 end
 
 def serve(options = {})
-  signature = EM::WebSocket.run({ host: "127.0.0.1", port: 0, compression: true, **options }) do |ws|
+  options = { host: "127.0.0.1", port: 0, compression: true, **options }
+  signature = EM::WebSocket.run(options) do |ws|
     ws.onmessage { |text| ws.send(text) }
     ws.onbinary { |bytes| ws.send_binary(bytes) }
   end

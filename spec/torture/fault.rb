@@ -67,6 +67,16 @@ module Torture
     # A process of its own that does what the block says, and must come to its end.
     def child(...) = ChildProcess.new(...).tap { |process| @children << process }
 
+    def serve_echo(options = {}, **settings)
+      serve(options, **settings) { |ws| ws.onmessage { |text| ws.send(text) } }
+    end
+
+    # Memory at the most since the mark, in MiB.
+    def memory(server, at_most:, kind: nil)
+      promise [kind, "memory at the most"].compact.join(": "), server.usage.peak_growth / MIB,
+              "MiB more", at_most: at_most
+    end
+
     # One who does nothing wrong meanwhile.
     def bystander(server, **options) = Bystander.new(server.port, **options)
 
@@ -97,6 +107,8 @@ module Torture
       eventually(seconds) { (value = yield) == expected }
       value
     end
+
+    def program?(name) = system("which", name, out: File::NULL)
 
     def timed
       since = now

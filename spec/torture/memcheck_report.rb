@@ -18,7 +18,8 @@ module Torture
     LOST = "Leak_DefinitelyLost"
 
     def initialize(path)
-      @errors = REXML::Document.new(File.read(path)).get_elements("//error").map { |e| Error.new(e) }
+      document = REXML::Document.new(File.read(path))
+      @errors = document.get_elements("//error").map { |element| Error.new(element) }
     end
 
     def count = @errors.size

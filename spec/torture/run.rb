@@ -28,7 +28,9 @@ module Torture
     def run
       since = now
       supervisor = Supervisor.new(quick: @quick, seconds: @seconds, jobs: @jobs)
-      results = supervisor.run(@faults) { |fault, took| warn format("%-12s %6.1f s", fault, took) }
+      results = supervisor.run(@faults) do |fault, took|
+        warn format("%<fault>-12s %<took>6.1f s", fault: fault, took: took)
+      end
       puts Table.new(results), ""
       broken = results.count(&:broken?)
       puts format("%<kept>d of %<all>d promises kept, %<faults>d faults in %<seconds>.0f s",
@@ -50,7 +52,7 @@ module Torture
         end
         options.on("--json FILE", "the table as JSON, too") { |file| @json = file }
         options.separator("\nFaults:")
-        Fault.all.each { |fault| options.separator(format("    %-12s %s", fault.id, fault.title)) }
+        Fault.all.each { |fault| options.separator("    #{fault.id.ljust(12)} #{fault.title}") }
       end
     end
 

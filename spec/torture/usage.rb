@@ -11,11 +11,19 @@ module Torture
       @directory = "/proc/#{pid}"
     end
 
-    # Bytes in memory: now, and at most since `forget_peak`.
+    # Bytes in memory: now, and at the most since the mark.
     def rss = status("VmRSS")
     def peak = status("VmHWM")
 
-    def forget_peak = File.write("#{@directory}/clear_refs", "5")
+    # From now on the peak and the growth are counted.
+    def mark
+      File.write("#{@directory}/clear_refs", "5")
+      @marked = rss
+    end
+
+    # Bytes more than at the mark, at the most and now.
+    def peak_growth = peak - @marked
+    def growth = rss - @marked
 
     def fds = Dir.children("#{@directory}/fd").size
     def threads = Dir.children("#{@directory}/task").size

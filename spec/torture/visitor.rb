@@ -52,12 +52,13 @@ module Torture
     end
 
     def leave(how = LEAVING.sample(random: @random))
-      client, @client = @client, nil
-      return unless client
+      return unless (client = @client)
+
+      @client = nil
 
       case how
       when :close then client.close(1000).then { client.read(:close) }
-      when :cut then client.write(client.header(:text, 100)) unless client.draft.framing == :sentinel
+      when :cut then client.write(half(client))
       when :reset then return abandon(client)
       end
       client.disconnect
@@ -84,9 +85,17 @@ module Torture
 
     def hear((type, payload))
       answer = @client.read(type)
-      raise "#{@kind}: #{answer[0, 20].inspect} came for #{payload[0, 20].inspect}" if answer != payload.b
+      unless answer == payload.b
+        raise "#{@kind}: #{answer[0, 20].inspect} came for #{payload[0, 20].inspect}"
+      end
 
       @echoed.last << answer.to_i
+    end
+
+    # Of a frame.
+    def half(client)
+      frame = client.encode(:text, "x" * 100)
+      frame.byteslice(0, frame.bytesize / 2)
     end
 
     def abandon(client)

@@ -21,8 +21,6 @@ module Torture
       behind = sent.sum(&:count) - echoes.sum(&:count)
       server.hear
       took = timed { Client.pump(clients) { echoes.sum(&:count) == sent.sum(&:count) } }
-      load(clients, sent, 0.5)
-      Client.pump(clients) { echoes.sum(&:count) == sent.sum(&:count) }
       promise "messages behind, at the end of the block", behind, at_least: RATE / 10
       compare(Ledger.total(sent), server.ask(:sums), Ledger.total(echoes))
       promise "caught up, after the block, in", took, "s", at_most: 10.0

@@ -5,6 +5,7 @@ module Torture
   class Bounds < Fault
     # How late the end of a time may be seen on a busy machine.
     LATE = 3.0
+    PIECE = ("x" * 131_072).freeze
 
     private
 
@@ -20,16 +21,18 @@ module Torture
 
     # What one who does not read gets, as long as it is not gone.
     def more(ws)
-      ws.send_binary("x" * 1_000_000) if ws.state == :connected && ws.get_outbound_data_size.zero?
-      EM.add_timer(0.01) { more(ws) } if ws.state == :connected
+      return unless ws.state == :connected
+
+      ws.send_binary(PIECE) if ws.buffered_amount.zero?
+      EM.add_timer(0.01) { more(ws) }
     end
 
-    def closed(server, count, code, since, from:, to:)
+    def closed(server, count, code, since, between:)
       closes = settles_closed(server, count)
       promise "onclose with #{code}", closes.count { |each, _| each == code }, equals: count
       times = closes.map { |_, time| time - since }
-      promise "the first, after", times.min.to_f, "s", at_least: from
-      promise "the last, after", times.max.to_f, "s", at_most: to
+      promise "the first, after", times.min.to_f, "s", at_least: between.first
+      promise "the last, after", times.max.to_f, "s", at_most: between.last
     end
 
     def settles_closed(server, count)
@@ -93,7 +96,7 @@ module Torture
       watched = bystander(server)
       crowd = silent(server.port, COUNT)
       crowd.signal(:STOP)
-      closed(server, COUNT, 1006, now, from: timeout * 0.9, to: interval + timeout + LATE)
+      closed(server, COUNT, 1006, now, between: [timeout * 0.9, interval + timeout + LATE])
       promise "counted by stats", server.ask(:stats)[:ping_timeouts], equals: COUNT
       unaffected(watched)
       crowd.kill
@@ -113,7 +116,7 @@ module Torture
       since = now
       crowd = silent(server.port, COUNT, "more")
       # The bystander reads all the while.
-      closed(server, COUNT, 1006, since, from: timeout * 0.9, to: timeout + (LATE * 2))
+      closed(server, COUNT, 1006, since, between: [timeout * 0.9, timeout + (LATE * 2)])
       promise "counted by stats", server.ask(:stats)[:write_timeouts], equals: COUNT
       unaffected(watched)
       crowd.kill
@@ -138,7 +141,7 @@ module Torture
         opcode == Client::CLOSE && body.unpack1("n") == 1001
       end
       promise "told 1001", told, equals: COUNT
-      closed(server, COUNT, 1001, since, from: timeout * 0.9, to: (timeout * 1.125) + LATE)
+      closed(server, COUNT, 1001, since, between: [timeout * 0.9, (timeout * 1.125) + LATE])
       promise "counted by stats", server.ask(:stats)[:idle_timeouts], equals: COUNT
       unaffected(watched)
     end

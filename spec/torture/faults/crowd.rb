@@ -9,12 +9,12 @@ module Torture
     SPARE = 300
 
     def run
-      server = serve { |ws| ws.onmessage { |text| ws.send(text) } }
+      server = serve_echo
       idle, talking = sizes
-      before = server.usage.rss
+      server.usage.mark
       clients = Array.new(idle) { Client.open(server.port) }
       tell "idle connections", clients.size
-      promise "memory for an idle connection", (server.usage.rss - before) / 1024.0 / idle, "KiB",
+      promise "memory for an idle connection", server.usage.growth / 1024.0 / idle, "KiB",
               at_most: 16
       talk(server, talking)
       promise "idle connections still open", answered(clients), equals: idle
@@ -34,7 +34,10 @@ module Torture
       rounds = scaled(20, 10)
       clients = Array.new(talking) { Client.open(server.port) }
       took = timed do
-        clients.each { |client| rounds.times { |n| client.put(Client::TEXT, n.to_s) }.then { client.flush } }
+        clients.each do |client|
+          rounds.times { |n| client.put(Client::TEXT, n.to_s) }
+          client.flush
+        end
         Client.pump(clients) { clients.all? { |client| client.inbox.size == rounds } }
       end
       promise "messages of those that talk, echoed", clients.sum { |client| client.inbox.size },

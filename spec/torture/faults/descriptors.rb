@@ -10,14 +10,13 @@ module Torture
     WATCHED = 2.0
 
     def run
-      server = serve({}, files: FILES) { |ws| ws.onmessage { |text| ws.send(text) } }
+      server = serve_echo(files: FILES)
       served, waiting = fill(server)
       tell "connections served before the limit (#{FILES} descriptors)", served.size
       promise "connections that wait", waiting.size, at_least: WAITING
-      busy = cpu_while(server) { sleep(WATCHED) }
-      promise "processor while they wait", busy * 100, "%", at_most: 20.0
+      promise "processor while they wait", busy(server) * 100, "%", at_most: 20.0
       promise "messages of the others answered", answered(served), equals: served.size
-      resume(server, served, waiting)
+      resume(served, waiting)
     end
 
     private
@@ -38,9 +37,9 @@ module Torture
 
     def readable?(clients, seconds) = IO.select(clients.map(&:socket), nil, nil, seconds)
 
-    def cpu_while(server)
+    def busy(server)
       before = server.usage.cpu
-      took = timed { yield }
+      took = timed { sleep(WATCHED) }
       (server.usage.cpu - before) / took
     end
 
@@ -50,9 +49,10 @@ module Torture
       clients.count { |client| client.inbox.pop == [Client::TEXT, "hello"] }
     end
 
-    def resume(server, served, waiting)
+    def resume(served, waiting)
       served.shift(served.size - 1).each(&:close)
-      room, rest = [waiting.take(30), waiting.drop(30)]
+      room = waiting.take(30)
+      rest = waiting.drop(30)
       took = timed { room.select! { |client| client.read_head(20) } }
       promise "accepted once there is room, of 30", room.size, equals: 30
       tell "that took", took, "s"

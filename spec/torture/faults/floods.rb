@@ -12,16 +12,15 @@ module Torture
       sleeps = scaled(5, 1)
       server = serve_numbers(sleeps)
       client = Client.open(server.port)
-      server.usage.forget_peak
-      before = server.usage.rss
+      server.usage.mark
       held = send_all(client, count, sleeps, server)
       promise "messages sent and received", settles_at(count) { server.ask(:sums)[:count] },
               equals: count
       sums = server.ask(:sums)
       promise "sum of their numbers", sums[:sum], equals: count * (count + 1) / 2
       promise "out of order", sums[:disorder], equals: 0
-      promise "memory while the block sleeps", (held - before) / MIB, "MiB more", at_most: 16
-      promise "memory at the most", (server.usage.peak - before) / MIB, "MiB more", at_most: 48
+      promise "memory while the block sleeps", held / MIB, "MiB more", at_most: 16
+      memory(server, at_most: 48)
     end
 
     private
@@ -37,18 +36,18 @@ module Torture
       end
     end
 
-    # What the server held when the sleep was nearly over.
+    # What the server held more when the sleep was nearly over.
     def send_all(client, count, sleeps, server)
       wakes = now + (sleeps * 0.9)
       held = nil
       1.step(count, BATCH) do |first|
         first.upto([first + BATCH - 1, count].min) { |n| client.put(Client::TEXT, n.to_s) }
         Client.pump([client]) do
-          held ||= server.usage.rss if now > wakes
+          held ||= server.usage.growth if now > wakes
           !client.pending?
         end
       end
-      held || server.usage.rss
+      held || server.usage.growth
     end
   end
 
@@ -63,12 +62,11 @@ module Torture
       pings = 0
       server = serve(answers: { pings: -> { pings } }) { |ws| ws.onping { pings += 1 } }
       client = Client.open(server.port)
-      server.usage.forget_peak
-      before = server.usage.rss
+      server.usage.mark
       count.pred.times { flood(client, BODY) }
       flood(client, "the last")
       promise "pings received", settles_at(count, 120) { server.ask(:pings) }, equals: count
-      promise "memory for the pongs", (server.usage.peak - before) / MIB, "MiB more", at_most: 48
+      memory(server, at_most: 48)
       promise "the last pong, once it reads", last_pong(client), equals: "the last"
     end
 
@@ -78,9 +76,7 @@ module Torture
       @ping ||= Client.frame(Client::PING, BODY)
       client.queue(body.equal?(BODY) ? @ping : Client.frame(Client::PING, body))
       @waiting = (@waiting || 0) + 1
-      return unless (@waiting % 500).zero? || body != BODY
-
-      nil while client.flush && client.pending? && client.socket.wait_writable(Client::PATIENCE)
+      client.flush_all if (@waiting % 500).zero? || body != BODY
     end
 
     def last_pong(client)
@@ -104,15 +100,14 @@ module Torture
       end
       watched = bystander(server)
       fds = server.usage.fds
-      server.usage.forget_peak
-      before = server.usage.rss
+      server.usage.mark
       clients = Array.new(connections) { Client.open(server.port) }
       flood = Client.frame(Client::CLOSE, [1000].pack("n")) * frames
       clients.each { |client| client.queue(flood).flush }
-      promise "closed with 1000, once each", settles_at(connections) { server.ask(:closed)[:"1000"] },
-              equals: connections
+      came = settles_at(connections) { server.ask(:closed)[:"1000"] }
+      promise "closed with 1000, once each", came, equals: connections
       promise "descriptors left", settles_at(0) { server.usage.fds - fds }, equals: 0
-      promise "memory at the most", (server.usage.peak - before) / MIB, "MiB more", at_most: 48
+      memory(server, at_most: 48)
       unaffected(watched)
     end
   end

@@ -36,7 +36,8 @@ module Torture
         line.puts(reader.gets)
         serve_and_say(line)
       end
-      promise "before: echoes, child and parent", Array.new(2) { echoes(process.hear) }.sum, equals: 2
+      came = Array.new(2) { echoes(process.hear) }.sum
+      promise "before: echoes, child and parent", came, equals: 2
       process.kill
     end
 
@@ -51,7 +52,8 @@ module Torture
       promise "#{name}: and once the child is gone", talk(clients), equals: CLIENTS
       promise "#{name}: new ones", echoes(server.port), equals: 1
       clients.each(&:close)
-      promise "#{name}: onclose in the parent", settles_at(CLIENTS + 1, &closed), equals: CLIENTS + 1
+      left = settles_at(CLIENTS + 1, &closed)
+      promise "#{name}: onclose in the parent", left, equals: CLIENTS + 1
     end
 
     def serve_and_fork(how)
@@ -77,7 +79,7 @@ module Torture
       sockets = lambda do
         IO.popen([RbConfig.ruby, "-e", SOCKETS], close_others: false, &:read).to_i
       end
-      server = serve({}, answers: { sockets: sockets }) { |ws| ws.onmessage { |text| ws.send(text) } }
+      server = serve_echo(answers: { sockets: sockets })
       clients = Array.new(CLIENTS) { Client.open(server.port) }
       promise "exec: sockets that the program inherits", server.ask(:sockets), equals: 0
       promise "exec: the parent's connections", talk(clients), equals: CLIENTS
@@ -118,8 +120,8 @@ module Torture
     end
 
     class << self
-      def fork(&) = Process.fork(&)
-      def fork_reactor(&) = EM.fork_reactor(&)
+      def fork(&block) = Process.fork(&block)
+      def fork_reactor(&block) = EM.fork_reactor(&block)
     end
   end
 
@@ -134,12 +136,12 @@ module Torture
     }.freeze
 
     def run
-      server = serve({}, answers: { try: method(:try) }) { |ws| ws.onmessage { |text| ws.send(text) } }
+      server = serve_echo(answers: { try: method(:try) })
       client = Client.open(server.port)
       errors = USES.map { |name, code| [name, server.ask(:try, code)] }
       tell "what is raised", errors.map { |name, error| "#{name}: #{error}" }.join(", ")
-      promise "uses that raise an error of Ractor's", errors.count { |_, e| e.start_with?("Ractor") },
-              equals: USES.size
+      raised = errors.count { |_, error| error.start_with?("Ractor") }
+      promise "uses that raise an error of Ractor's", raised, equals: USES.size
       client.text("hello")
       promise "the connections go on", client.next_frame&.last, equals: "hello"
     end

@@ -14,7 +14,7 @@ module Torture
     ROUNDS = 3
 
     def run
-      return leave_out("memcheck", "there is no valgrind") unless system("which valgrind", out: File::NULL)
+      return leave_out("memcheck", "there is no valgrind") unless program?("valgrind")
 
       Dir.mktmpdir("memcheck") { |directory| try(File.join(directory, "report.xml")) }
     end
@@ -46,7 +46,8 @@ module Torture
     end
 
     def report(found)
-      tell "errors in Ruby, and elsewhere", found.count - [found.invalid, found.tls, found.lost].sum(&:size)
+      tell "errors in Ruby, and elsewhere",
+           found.count - [found.invalid, found.tls, found.lost].sum(&:size)
       tell "errors in TLS", found.tls.size
       promise "errors in this library", found.invalid.size, equals: 0
       promise "memory that it has lost", found.lost_bytes, "bytes", equals: 0
@@ -66,8 +67,9 @@ module Torture
       end
 
       environment = { "RUSTFLAGS" => "-Zsanitizer=address", "CARGO_TARGET_DIR" => "tmp/asan" }
-      output, status = Open3.capture2e(environment, "cargo", "+nightly", "test", "--locked", "--tests",
-                                       "--target", TARGET)
+      output, status = Open3.capture2e(
+        environment, *%w[cargo +nightly test --locked --tests --no-fail-fast --target], TARGET
+      )
       passed = output.scan(/^test result: \w+\. (\d+) passed; (\d+) failed/)
       promise "tests that pass", passed.sum { |ok, _| ok.to_i }, at_least: 1
       promise "tests that fail", passed.sum { |_, failed| failed.to_i }, equals: 0

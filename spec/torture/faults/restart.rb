@@ -55,7 +55,8 @@ module Torture
           end
           ws.onclose { done[:closed] += 1 }
         end
-        EM.connect("127.0.0.1", Socket.unpack_sockaddr_in(EM.get_sockname(signature)).first, OneEcho)
+        port, host = Socket.unpack_sockaddr_in(EM.get_sockname(signature))
+        EM.connect(host, port, OneEcho)
       end
     end
   end

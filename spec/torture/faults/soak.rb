@@ -22,7 +22,7 @@ module Torture
       samples = memory_of(server, seconds)
       came = crowds.map(&:hear)
       compare(came, server)
-      memory(samples, seconds)
+      growth(samples, seconds)
     end
 
     private
@@ -35,8 +35,8 @@ module Torture
       serve([{ compression: true }, tls], answers: { seen: seen }) do |ws|
         ledger = Ledger.new
         ws.onopen { ledgers << ledger }
-        ws.onmessage { |text| ledger << text.to_i && ws.send(text) }
-        ws.onbinary { |bytes| ledger << bytes.to_i && ws.send_binary(bytes) }
+        ws.onmessage { |text| ws.send(text) if ledger << text.to_i }
+        ws.onbinary { |bytes| ws.send_binary(bytes) if ledger << bytes.to_i }
         ws.onclose do
           totals[:closed] += 1
           # What is over is added up, so that it is this server's own memory that is measured.
@@ -82,26 +82,28 @@ module Torture
     end
 
     def compare(came, server)
-      sent, echoed = %i[sent echoed].map { |side| came.map { |one| one[side] } }
+      sent, echoed = %i[sent echoed].map do |side|
+        %i[count sum disorder].to_h { |key| [key, came.sum { |one| one[side][key] }] }
+      end
       connections = came.sum { |one| one[:connections] }
-      promise "connections, all closed again", settles_at(connections) { server.ask(:seen)[:closed] },
-              equals: connections
+      settles_at(connections) { server.ask(:seen)[:closed] }
       seen = server.ask(:seen)
-      tell "messages", sent.sum { |one| one[:count] }
-      promise "lost on the way there", sent.sum { |one| one[:count] } - seen[:count], equals: 0
-      promise "lost on the way back", seen[:count] - echoed.sum { |one| one[:count] }, equals: 0
-      promise "sums of their numbers", "#{seen[:sum]}, #{echoed.sum { |one| one[:sum] }}",
-              equals: Array.new(2) { sent.sum { |one| one[:sum] } }.join(", ")
-      promise "out of order", seen[:disorder] + echoed.sum { |one| one[:disorder] }, equals: 0
+      promise "connections, all closed again", seen[:closed], equals: connections
+      tell "messages sent, and the sum of their numbers", "#{sent[:count]}, #{sent[:sum]}"
+      promise "lost on the way there", sent[:count] - seen[:count], equals: 0
+      promise "lost on the way back", seen[:count] - echoed[:count], equals: 0
+      promise "sum, at the server's", seen[:sum], equals: sent[:sum]
+      promise "sum, of the echoes", echoed[:sum], equals: sent[:sum]
+      promise "out of order", seen[:disorder] + echoed[:disorder], equals: 0
     end
 
-    def memory(samples, seconds)
+    def growth(samples, seconds)
       tell "memory at the end", samples.last / MIB, "MiB"
       return if seconds < WARM + (2 * SAMPLE)
 
       before = median(samples[WARM, SAMPLE])
-      growth = (median(samples.last(SAMPLE)) - before) * 100.0 / before
-      promise "memory, since the first minute", growth, "%", at_most: 5.0
+      more = (median(samples.last(SAMPLE)) - before) * 100.0 / before
+      promise "memory, since the first minute", more, "%", at_most: 5.0
     end
 
     def median(numbers) = numbers.sort[numbers.size / 2]

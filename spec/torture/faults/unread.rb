@@ -7,7 +7,9 @@ module Torture
 
     LIMIT = 8 * 1024 * 1024
     PIECE = Random.new(6455).bytes(64 * 1024).freeze
-    KINDS = { "plain" => {}, "TLS" => { secure: true }, "compressed" => { compression: true } }.freeze
+    KINDS = {
+      "plain" => {}, "TLS" => { secure: true }, "compressed" => { compression: true }
+    }.freeze
 
     def run
       KINDS.each { |kind, options| try(kind, options) }
@@ -25,22 +27,20 @@ module Torture
       client.open(**headers)
       # (TLS for the bystander, too.)
       watched = Bystander.new(server.port, tls: options[:secure] || false)
-      server.usage.forget_peak
-      before = server.usage.rss
+      server.usage.mark
       client.text("go")
-      report(kind, server, before, scaled(1024, 128))
+      report(kind, server, scaled(1024, 128))
       unaffected(watched)
       client.close
     end
 
-    def report(kind, server, before, mib)
+    def report(kind, server, mib)
       told = nil
       eventually(120) { (told = server.ask(:told))[:sent] == mib }
-      promise "#{kind}: MiB that the application sends", told[:sent], equals: mib
-      promise "#{kind}: memory at the most", (server.usage.peak - before) / MIB, "MiB more",
-              at_most: (LIMIT / MIB) + 24
-      promise "#{kind}: the connection is aborted with", settles_at(1006) { server.ask(:told)[:code] },
-              equals: 1006
+      promise "#{kind}: MiB that the application would send", told[:sent], equals: mib
+      memory(server, kind: kind, at_most: (LIMIT / MIB) + 24)
+      code = settles_at(1006) { server.ask(:told)[:code] }
+      promise "#{kind}: the connection is aborted with", code, equals: 1006
     end
 
     # Sends, to who says "go", a MiB at a time; echoes to others.

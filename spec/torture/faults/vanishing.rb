@@ -3,6 +3,8 @@
 module Torture
   # Clients that end without a word.
   class Vanishing < Fault
+    PIECE = ("x" * 65_536).freeze
+
     private
 
     # What is told of the connections that have been open.
@@ -18,9 +20,9 @@ module Torture
       end
     end
 
-    # The server is in the middle of saying something long, a MiB at a time.
-    def talk(ws, left = 8)
-      16.times { ws.state == :connected && ws.send_binary("x" * 65_536) }
+    # The server is in the middle of saying something long: 8 MiB.
+    def talk(ws, left = 64)
+      2.times { ws.send_binary(PIECE) if ws.state == :connected }
       EM.next_tick { talk(ws, left - 1) } if left > 1
     end
 
@@ -112,16 +114,27 @@ module Torture
         line.gets
       end
       crowd.hear
-      server.usage.forget_peak
-      before = server.usage.rss
+      server.usage.mark
       crowd.say("talk")
       crowd.hear
       crowd.signal(:STOP)
       all_gone(server, fds, COUNT)
-      promise "memory at the most", (server.usage.peak - before) / MIB, "MiB more",
-              at_most: (COUNT * LIMIT / MIB) + 48
+      memory(server, at_most: (COUNT * LIMIT / MIB) + 48)
       unaffected(watched)
       crowd.kill
+    end
+
+    private
+
+    # They ask to be talked to, and do not listen.
+    def listeners(port)
+      ChildProcess.new do |line|
+        clients = Array.new(COUNT) { Client.open(port, window: 4096) }
+        line.puts("0")
+        clients.each { |client| client.text("talk") } if line.gets
+        line.puts("0")
+        line.gets
+      end
     end
   end
 end
