@@ -10,7 +10,7 @@ def cargo_has?(command)
 end
 
 desc "Every linter"
-task lint: %w[lint:fmt lint:rubocop lint:core lint:clippy lint:yard lint:rbs]
+task lint: %w[lint:fmt lint:rubocop lint:core lint:clippy lint:fuzz lint:yard lint:rbs]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"
@@ -32,6 +32,18 @@ namespace :lint do
 
     quietly "cargo clippy", Cargo.find, "clippy", "--locked", "--workspace", "--all-targets", "--",
             "-D", "warnings"
+  end
+
+  desc "The fuzz targets are formatted, build, and clippy has no warning"
+  task :fuzz do
+    manifest = %w[--manifest-path fuzz/Cargo.toml]
+    next skip("lint:fuzz", "clippy, or no rustfmt") unless cargo_has?("clippy") && cargo_has?("fmt")
+
+    quietly "fuzz: cargo fmt", Cargo.find, "fmt", *manifest, "--check"
+    # Much of what it needs is built for the tests already.
+    quietly "fuzz: cargo clippy", Cargo.find, "clippy", "--locked", *manifest, "--features", "tls",
+            "--all-targets", "--", "-D", "warnings",
+            env: { "CARGO_TARGET_DIR" => File.expand_path(TARGET_DIRECTORY) }
   end
 
   desc "rubocop"
