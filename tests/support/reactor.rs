@@ -232,10 +232,11 @@ impl Owner {
                 assert_eq!(error.kind(), ErrorKind::Interrupted);
             }
             let _gate = lock(&shared.gate);
+            self.turn();
+            // Not before: a turn forgets that it was woken, and by whom.
             if shared.over.load(SeqCst) {
                 return;
             }
-            self.turn();
         }
     }
 
