@@ -31,10 +31,10 @@ module Torture
 
     attr_reader :sent, :echoed, :connections
 
-    # @param ports [Array<Integer>] without and with TLS
+    # @param ports [Array<Integer>] without and with TLS, in turn
     def initialize(kind, ports, random)
       @kind = kind
-      @port = ports[kind.tls ? 1 : 0]
+      @ports = ports.each_slice(2).map { |pair| pair[kind.tls ? 1 : 0] }
       @random = random
       @sent = []
       @echoed = []
@@ -67,7 +67,8 @@ module Torture
     private
 
     def connect
-      @client = @kind.client.new(@port, @kind.draft, tls: @kind.tls).tap(&:open)
+      port = @ports.sample(random: @random)
+      @client = @kind.client.new(port, @kind.draft, tls: @kind.tls).tap(&:open)
       @connections += 1
       @sent << Ledger.new
       @echoed << Ledger.new

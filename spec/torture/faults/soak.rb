@@ -12,6 +12,7 @@ module Torture
     WARM = 60
     SAMPLE = 15
 
+    # Without and with TLS, served by one thread and by two.
     def self.duration(settings) = settings[:seconds] || (settings[:quick] ? 10 : 600)
     def self.limit(settings) = duration(settings) + 180
 
@@ -31,8 +32,12 @@ module Torture
       ledgers = []
       totals = Hash.new(0)
       seen = -> { totals.merge(Ledger.total(ledgers)) { |_, a, b| a + b } }
-      tls = { secure: true, tls_options: Certificate.tls_options, compression: true }
-      serve([{ compression: true }, tls], answers: { seen: seen }) do |ws|
+      tls = { secure: true, tls_options: Certificate.tls_options }
+      # Served by one thread, and by two.
+      kinds = [1, 2].product([{}, tls]).map do |threads, options|
+        { compression: true, threads: threads, **options }
+      end
+      serve(kinds, answers: { seen: seen }) do |ws|
         ledger = Ledger.new
         ws.onopen { ledgers << ledger }
         ws.onmessage { |text| ws.send(text) if ledger << text.to_i }
