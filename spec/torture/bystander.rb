@@ -7,9 +7,9 @@ module Torture
   # One who does nothing wrong, in a process of its own: it has its messages echoed, one at a time,
   # and measures how long it waits for each.
   class Bystander
-    PAUSE = 0.01
+    PAUSE = 0.005
     # However short the fault is.
-    LEAST = 50
+    LEAST = 200
 
     def initialize(port, tls: false)
       @process = ChildProcess.new { |line| live(line, Client.open(port, tls: tls)) }
