@@ -37,7 +37,7 @@ module Torture
     def report(kind, server, mib)
       told = nil
       eventually(120) { (told = server.ask(:told))[:sent] == mib }
-      promise "#{kind}: MiB that the application would send", told[:sent], equals: mib
+      promise "#{kind}: MiB that the application sends", told[:sent], equals: mib
       memory(server, kind: kind, at_most: (LIMIT / MIB) + 24)
       code = settles_at(1006) { server.ask(:told)[:code] }
       promise "#{kind}: the connection is aborted with", code, equals: 1006
