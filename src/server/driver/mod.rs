@@ -12,39 +12,32 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::{
-    io::AsyncWrite,
-    net::TcpStream,
-    time::{sleep_until, Sleep},
-};
+use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_rustls::{Accept, TlsAcceptor};
 
 mod opening;
 mod reading;
 #[cfg(test)]
 mod tests;
+mod timing;
 
-use self::reading::{poll_frames, Read};
+use self::{
+    opening::{Answered, Beginning},
+    reading::{poll_frames, Read},
+    timing::{milliseconds, Timers},
+};
 use super::{
     config::ConnectionOptions,
-    deferred::Compressor,
     events::{Delivery, EventQueue},
-    handle::Cork,
     landing::READ,
     link::{hold, write_slices, Link},
-    liveness::{self, Due, Keepalive, Liveness},
     stats::count,
     stream::{poll_flush_tls, Stream},
     tally::{lock, Counted},
 };
 use crate::{
-    error::{HandshakeError, ProtocolError},
-    protocol::{
-        close::CloseCode,
-        deflate,
-        handshake::{Handshake, Progress as Opening, Refused},
-        Event, Progress, Receiver,
-    },
+    error::ProtocolError,
+    protocol::{handshake::Handshake, Event, Progress, Receiver},
 };
 
 /// Reads in a row before other connections have their turn.
@@ -103,10 +96,7 @@ pub(crate) fn drive(
     Driver {
         transport,
         stage,
-        timers: limited.then(|| {
-            let opening = Some(Instant::now() + options.handshake_timeout);
-            Box::new(Timers { opening, ..Timers::default() })
-        }),
+        timers: limited.then(|| Timers::of_opening(Instant::now() + options.handshake_timeout)),
         told: false,
         has_panicked: false,
         peer_closed: false,
@@ -117,13 +107,6 @@ pub(crate) fn drive(
         reads_large: false,
         ends,
     }
-}
-
-/// As many as the driver has room for: there are many drivers.
-fn milliseconds(timeout: Duration) -> NonZeroU32 {
-    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
-    let milliseconds = u32::try_from(milliseconds).unwrap_or(u32::MAX);
-    NonZeroU32::new(milliseconds).unwrap_or(NonZeroU32::MIN)
 }
 
 // Of 152 bytes: with what tokio adds, one task then fills 256. What most connections do not have
@@ -151,61 +134,6 @@ struct Driver {
     write_timeout: Option<NonZeroU32>,
     /// Dropped last, and of it the handle.
     ends: Ends,
-}
-
-/// What a connection waits for, and the clock that wakes it.
-#[derive(Default)]
-struct Timers {
-    /// When the opening handshakes must be done.
-    opening: Option<Instant>,
-    /// When what waits must be written, once the connection is to be ended; later, when lingering
-    /// is over.
-    closing: Option<Instant>,
-    /// What the link said when it was last looked at: when our close will have been unanswered too
-    /// long, and when too long nothing will have been read nor written.
-    unanswered: Option<Instant>,
-    inactive: Option<Instant>,
-    /// When the peer will have taken nothing for too long.
-    stalled: Option<Instant>,
-    liveness: Option<Box<Liveness>>,
-    /// Who compresses, where that was agreed to.
-    compressor: Option<Box<Compressor>>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timers {
-    fn next(&self) -> Option<Instant> {
-        let deadlines = [
-            self.opening,
-            self.closing,
-            self.unanswered,
-            self.inactive,
-            self.stalled,
-            self.liveness.as_ref().and_then(|liveness| liveness.poll_timeout()),
-            self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
-        ];
-        deadlines.into_iter().flatten().min()
-    }
-}
-
-/// What to watch once the connection is open.
-type Watch = (Option<Keepalive>, Option<Duration>);
-
-/// An opening handshake, and what is to become of it.
-struct Beginning {
-    handshake: Handshake,
-    /// What may be agreed to.
-    compression: Option<deflate::Config>,
-    /// Whether the application answers it.
-    asks: bool,
-    watch: Watch,
-}
-
-/// An opening handshake that is answered, and what came behind it.
-struct Answered {
-    receiver: Receiver,
-    rest: Vec<u8>,
-    watch: Watch,
 }
 
 enum Transport {
@@ -392,21 +320,6 @@ impl Driver {
         Step::On
     }
 
-    /// A peer that takes nothing of what waits is not waited for for ever.
-    fn note_stall(&mut self, is_written: bool, has_taken: bool) {
-        if is_written {
-            if let Some(timers) = &mut self.timers {
-                timers.stalled = None;
-            }
-        } else if let Some(timeout) = self.write_timeout {
-            let timers = self.timers.get_or_insert_default();
-            if has_taken || timers.stalled.is_none() {
-                let timeout = Duration::from_millis(u64::from(timeout.get()));
-                timers.stalled = Instant::now().checked_add(timeout);
-            }
-        }
-    }
-
     /// Whether everything is written.
     fn flush(&mut self, link: &mut Link, cx: &mut Context<'_>) -> bool {
         if link.broken {
@@ -523,107 +436,6 @@ impl Driver {
                 Step::On
             }
         }
-    }
-
-    /// Sleeps until the next deadline, or does what one wants that has passed.
-    fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
-        let Some(timers) = &mut self.timers else { return Step::Wait };
-        let Some(next) = timers.next() else {
-            timers.sleep = None;
-            if timers.compressor.is_none() && timers.liveness.is_none() {
-                self.timers = None;
-            }
-            return Step::Wait;
-        };
-        let next = tokio::time::Instant::from_std(next);
-        let sleep = timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
-        if sleep.deadline() != next {
-            sleep.as_mut().reset(next);
-        }
-        if sleep.as_mut().poll(cx).is_pending() {
-            return Step::Wait;
-        }
-        timers.sleep = None;
-        let now = Instant::now();
-        if let Some(compressor) = &mut timers.compressor {
-            compressor.handle_timeout(now);
-        }
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let error = {
-            let mut link = lock(&self.ends.handle.0.link);
-            let error = link.connection.handle_timeout(now);
-            timers.unanswered = link.connection.poll_timeout();
-            timers.inactive = link.inactive_at();
-            if passed(timers.closing) || passed(timers.inactive) {
-                return Step::End;
-            }
-            error
-        };
-        if passed(timers.stalled) {
-            count(&self.ends.handle.counters().stalled);
-            return Step::End;
-        }
-        let is_opened_late = passed(timers.opening);
-        if is_opened_late {
-            timers.opening = None;
-        }
-        if self.is_dead(now) {
-            return Step::End;
-        }
-        if is_opened_late {
-            if matches!(self.transport, Transport::Accepting(_)) {
-                self.ends.handle.counters().failed("tls_timed_out");
-                return Step::End;
-            }
-            if !matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..)) {
-                return Step::On;
-            }
-            let error = HandshakeError::TimedOut;
-            let refused = Refused { error, response: None, request: None };
-            self.answer(Opening::Refused(Box::new(refused)));
-        }
-        if let Some(error) = error {
-            self.tell_error(error);
-            self.stage = Stage::Over;
-        }
-        Step::On
-    }
-
-    fn watches_inactivity(&self) -> bool {
-        self.timers.as_ref().is_some_and(|timers| timers.inactive.is_some())
-    }
-
-    /// The opening handshakes are done.
-    fn is_opened(&mut self) {
-        if let Some(timers) = &mut self.timers {
-            timers.opening = None;
-        }
-    }
-
-    /// Pings, or closes an idle connection, where that is due; whether the peer is dead.
-    fn is_dead(&mut self, now: Instant) -> bool {
-        let Some(timers) = &mut self.timers else { return false };
-        let Some(liveness) = &mut timers.liveness else { return false };
-        let (received, sent) = self.ends.handle.traffic();
-        let counters = &self.ends.handle.counters();
-        match liveness.handle_timeout(now, self.reads, received.messages + sent.messages) {
-            Due::Nothing => {}
-            Due::Ping => {
-                // A connection that is closing has a limit of its own.
-                let _ = self.ends.handle.ping(liveness::PING, Cork::No);
-            }
-            Due::Dead => {
-                count(&counters.unanswered);
-                return true;
-            }
-            Due::Idle => {
-                count(&counters.idle);
-                let reason = format!("Idle for {:?}", liveness.idle_timeout());
-                timers.liveness = None;
-                self.ends.handle.close(Some(CloseCode::GOING_AWAY), &reason);
-            }
-        }
-        false
     }
 
     fn tell_error(&self, error: ProtocolError) {

@@ -6,17 +6,17 @@ use std::{
     pin::Pin,
     sync::atomic::Ordering::SeqCst,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     reading::{feed, Input},
-    Answered, Beginning, Driver, Stage, Step, Transport, Watch,
+    Driver, Stage, Step, Transport,
 };
 use crate::{
     protocol::{
-        deflate::Deflater,
-        handshake::{self, Progress as Opening},
+        deflate::{self, Deflater},
+        handshake::{self, Handshake, Progress as Opening},
         Progress, Receiver,
     },
     server::{
@@ -24,12 +24,32 @@ use crate::{
         events::{Delivery, Opened},
         handle::Cork,
         link::hold,
-        liveness::Liveness,
+        liveness::{Keepalive, Liveness},
         stream::Stream,
         tally::lock,
         tls::TlsSession,
     },
 };
+
+/// What to watch once the connection is open.
+pub(super) type Watch = (Option<Keepalive>, Option<Duration>);
+
+/// An opening handshake, and what is to become of it.
+pub(super) struct Beginning {
+    pub(super) handshake: Handshake,
+    /// What may be agreed to.
+    pub(super) compression: Option<deflate::Config>,
+    /// Whether the application answers it.
+    pub(super) asks: bool,
+    pub(super) watch: Watch,
+}
+
+/// An opening handshake that is answered, and what came behind it.
+pub(super) struct Answered {
+    pub(super) receiver: Receiver,
+    pub(super) rest: Vec<u8>,
+    pub(super) watch: Watch,
+}
 
 impl Driver {
     pub(super) fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
