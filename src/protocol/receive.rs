@@ -87,10 +87,22 @@ impl Receiver {
     /// Takes bytes, however they were cut, and reports what they complete. `input` is unmasked in
     /// place. Bytes behind a close or an error are ignored.
     pub fn receive(&mut self, input: &mut [u8], sink: &mut impl Sink) {
-        if let Err(error) = self.advance(input, sink) {
+        self.receive_frames(input, usize::MAX, sink);
+    }
+
+    /// The same, but begins `most` frames at most. How many bytes are left, at the end of `input`.
+    pub fn receive_frames(&mut self, input: &mut [u8], most: usize, sink: &mut impl Sink) -> usize {
+        self.advance(input, most, sink).unwrap_or_else(|error| {
             self.finish();
             sink.event(Event::Error(error));
-        }
+            0
+        })
+    }
+
+    /// Whether [`receive_frames`](Self::receive_frames) knows how many frames there are: not in
+    /// drafts 75 and 76.
+    pub fn counts_frames(&self) -> bool {
+        !matches!(self.reading, Reading::Sentinel(_))
     }
 
     /// Where the next bytes may be read to without a detour, and how many at most: inside a
@@ -126,20 +138,26 @@ impl Receiver {
         self.inflater = None;
     }
 
-    fn advance(&mut self, mut input: &mut [u8], sink: &mut impl Sink) -> Result<(), ProtocolError> {
+    fn advance(
+        &mut self,
+        mut input: &mut [u8],
+        mut most: usize,
+        sink: &mut impl Sink,
+    ) -> Result<usize, ProtocolError> {
         let rules = Rules {
             require_masked: self.limits.require_masked,
             compression: self.inflater.is_some(),
         };
         loop {
             input = match &mut self.reading {
-                Reading::Done => return Ok(()),
+                Reading::Done => return Ok(0),
                 Reading::Sentinel(sentinel) => {
                     if sentinel.receive(input, &self.limits, sink)? {
                         self.finish();
                     }
-                    return Ok(());
+                    return Ok(0);
                 }
+                Reading::Header { .. } if most == 0 => return Ok(input.len()),
                 Reading::Header { bytes, len } => {
                     let stashed = usize::from(*len);
                     let header = if stashed == 0 {
@@ -155,14 +173,15 @@ impl Receiver {
                             bytes[..input.len()].copy_from_slice(input);
                         }
                         *len += input.len() as u8;
-                        return Ok(());
+                        return Ok(0);
                     };
+                    most -= 1;
                     self.begin(&header, payload_len)?;
                     &mut input[usize::from(header.len) - stashed..]
                 }
                 Reading::Payload { .. } => {
                     let Some(rest) = self.payload(input, sink)? else {
-                        return Ok(());
+                        return Ok(0);
                     };
                     rest
                 }

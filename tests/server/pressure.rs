@@ -226,6 +226,39 @@ fn a_flood_of_messages_of_some_size_waits_at_the_sender() {
 }
 
 #[test]
+fn a_large_message_lets_no_flood_of_tiny_ones_through() {
+    const TINY: usize = 260_000;
+    let limits = QueueLimits { bytes: 10_000_000, messages: 100, ..QueueLimits::default() };
+    let mut server = ByHand::new(limits);
+    let client = server.open(b"");
+    set_socket_send_buffer_size(&client.stream, 4_000_000).unwrap();
+    server.delivers = false;
+    let large = Frame { masked: false, ..RFC_6455.plain(Kind::Binary, true, &[7; 60_000]) };
+    let tiny = Frame { masked: false, ..RFC_6455.plain(Kind::Binary, true, b"") };
+    let mut bytes = RFC_6455.encode(&large).repeat(3);
+    bytes.extend(RFC_6455.encode(&tiny).repeat(TINY));
+    let mut stream = client.stream.try_clone().unwrap();
+    let writer = thread::spawn(move || stream.write_all(&bytes).unwrap());
+    wait_until("the queue is full", || {
+        server.take();
+        server.messages.len() >= limits.messages
+    });
+    thread::sleep(Duration::from_millis(100));
+    server.take();
+    let waiting = server.messages.len();
+    assert!(waiting <= limits.messages + 32_768, "{waiting} messages");
+
+    server.delivers = true;
+    server.connections[0].delivered(server.waiting(), waiting);
+    while server.messages.len() < 3 + TINY {
+        server.wait_and_take();
+    }
+    assert!(server.messages.drain(..3).all(|(_, message)| message == [7; 60_000]));
+    assert!(server.messages.iter().all(|(_, message)| message.is_empty()));
+    writer.join().unwrap();
+}
+
+#[test]
 fn messages_of_all_sizes_keep_their_bytes_and_their_order() {
     const SIZES: [usize; 10] = [4, 20_000, 5, 70_000, 16_384, 6, 300_000, 16_383, 600_000, 7];
     const CLIENTS: u32 = 3;

@@ -23,7 +23,7 @@ mod timing;
 
 use self::{
     opening::{Answered, Beginning},
-    reading::{poll_frames, Read},
+    reading::{go_on, poll_frames, Read},
     timing::{milliseconds, Timers},
 };
 use super::{
@@ -147,6 +147,8 @@ enum Stage {
     /// The opening handshake is answered, and the application is being told.
     Opening(Box<Answered>),
     Frames(Receiver),
+    /// The same, with bytes that were read and not looked at yet.
+    Held(Box<(Receiver, BytesMut)>),
     Raw,
     /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
     Over,
@@ -250,8 +252,10 @@ impl Driver {
             link.touch();
         }
         if mem::take(&mut link.limits_changed) {
-            if let Stage::Frames(receiver) = &mut self.stage {
-                receiver.set_limits(link.limits);
+            match &mut self.stage {
+                Stage::Frames(receiver) => receiver.set_limits(link.limits),
+                Stage::Held(held) => held.0.set_limits(link.limits),
+                _ => {}
             }
         }
         let pieces = link.deferred.as_mut().and_then(|deferred| deferred.take());
@@ -383,6 +387,7 @@ impl Driver {
             Stage::Frames(receiver) => {
                 poll_frames(stream, receiver, ends, &mut self.reads_large, cx)
             }
+            Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends))),
             Stage::Handshake(begun) => {
                 let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
                 stream.poll_read(cx, READ, receive).map_ok(Read::from)
@@ -418,9 +423,17 @@ impl Driver {
                     self.stage = Stage::Over;
                     Step::On
                 }
+                Stage::Held(held) if held.1.is_empty() => {
+                    self.stage = mem::replace(&mut self.stage, Stage::Over).freed();
+                    Step::On
+                }
                 Stage::Linger(0) => Step::End,
                 _ => Step::On,
             },
+            Poll::Ready(Ok(Read::More(rest))) => {
+                self.stage = mem::replace(&mut self.stage, Stage::Over).held(rest);
+                Step::On
+            }
             Poll::Ready(Ok(Read::Opening(opening))) => {
                 self.answer(opening);
                 Step::On

@@ -7,9 +7,9 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
-use super::Ends;
+use super::{Ends, Stage};
 use crate::{
     protocol::{handshake::Progress as Opening, Event, Payload, Receiver, Sink},
     server::{
@@ -30,9 +30,15 @@ thread_local! {
     static APART: RefCell<Batch> = RefCell::default();
 }
 
+/// A read brings this many frames at most, as many as a usual one could. What a larger one has
+/// brought besides is held.
+const FRAMES: usize = READ / 2;
+
 /// What one read brought.
 pub(super) enum Read {
     Some,
+    /// Frames, and more of them than are looked at at once.
+    More(BytesMut),
     /// Bytes, and the peer's close among them.
     Close,
     Opening(Opening),
@@ -68,12 +74,14 @@ impl Input<'_> {
         }
     }
 
-    fn give(&mut self, receiver: &mut Receiver, sink: &mut impl Sink) {
+    /// How many bytes are left.
+    fn give(&mut self, receiver: &mut Receiver, sink: &mut impl Sink) -> usize {
         match self {
             Self::Lent(bytes) => receiver.receive(bytes, sink),
-            Self::Landed(bytes) => receiver.receive(bytes, sink),
+            Self::Landed(bytes) => return receiver.receive_frames(bytes, FRAMES, sink),
             Self::Own(len) => receiver.received(*len, sink),
         }
+        0
     }
 }
 
@@ -89,14 +97,53 @@ pub(super) fn poll_frames(
         let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
         (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
     } else {
-        let feed = |bytes: &mut BytesMut| feed(ends, receiver, Input::Landed(bytes));
+        let feed = |bytes: &mut BytesMut| {
+            let mut found = feed(ends, receiver, Input::Landed(bytes));
+            if found.left > 0 {
+                found.rest = Some(BytesMut::from(&bytes[bytes.len() - found.left..]));
+            }
+            found
+        };
         // Not more past what may wait than a usual read.
         let limit = if *reads_large { ends.handle.0.room().clamp(READ, LARGE_READ) } else { READ };
         ready!(stream.poll_read(cx, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
-    *reads_large = found.was_large.unwrap_or(*reads_large);
-    Poll::Ready(Ok(if found.is_close { Read::Close } else { Read::Some }))
+    *reads_large = found.was_large.unwrap_or(*reads_large) && receiver.counts_frames();
+    Poll::Ready(Ok(match found.rest {
+        Some(rest) => Read::More(rest),
+        None if found.is_close => Read::Close,
+        None => Read::Some,
+    }))
+}
+
+impl Stage {
+    /// With bytes that are not looked at yet.
+    pub(super) fn held(self, rest: BytesMut) -> Self {
+        match self {
+            Self::Frames(receiver) => Self::Held(Box::new((receiver, rest))),
+            stage => stage,
+        }
+    }
+
+    /// Now that they have been.
+    pub(super) fn freed(self) -> Self {
+        match self {
+            Self::Held(held) if !held.0.is_done() => Self::Frames(held.0),
+            _ => Self::Over,
+        }
+    }
+}
+
+/// Goes on with what is held.
+pub(super) fn go_on((receiver, rest): &mut (Receiver, BytesMut), ends: &Ends) -> Read {
+    let found = feed(ends, receiver, Input::Landed(rest));
+    rest.advance(rest.len() - found.left);
+    if found.is_close {
+        Read::Close
+    } else {
+        Read::Some
+    }
 }
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings.
@@ -163,6 +210,9 @@ pub(super) struct Found {
     pub(super) is_close: bool,
     /// Whether the last message was a large one.
     was_large: Option<bool>,
+    /// How many bytes are left, and which.
+    left: usize,
+    rest: Option<BytesMut>,
 }
 
 impl Burst<'_> {
@@ -187,8 +237,9 @@ impl Burst<'_> {
             landing,
             landed: 0,
         };
-        input.give(receiver, &mut burst);
-        let Burst { found, landed, .. } = burst;
+        let left = input.give(receiver, &mut burst);
+        let Burst { mut found, landed, .. } = burst;
+        found.left = left;
         if let (Input::Landed(bytes), 1..) = (input, landed) {
             batch.fill(&bytes.split_to(landed).freeze());
         }
