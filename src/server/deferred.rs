@@ -7,9 +7,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::task::block_in_place;
 
 use super::broadcast::{Broadcast, Compressed, SHARED};
 use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
+
+/// So many bytes are compressed before other connections have their turn: some milliseconds.
+const TURN: usize = 256 * 1024;
+
+/// Past so many bytes, others do not wait for what is being done: the thread is left to it, and
+/// another one serves them, which costs a hand-over.
+pub(crate) const APART: usize = 64 * 1024;
 
 /// What has been sent on a connection that compresses, and is no frame yet. Compressing is the
 /// driver's: it takes long, and here nobody holds the connection's lock, or Ruby's.
@@ -19,6 +27,8 @@ pub(crate) struct Deferred {
     len: usize,
     /// The driver compresses what came before: nothing may overtake it.
     in_work: bool,
+    /// How many bytes that is.
+    working: usize,
     /// Messages of fewer bytes are not compressed.
     threshold: usize,
 }
@@ -45,7 +55,7 @@ impl Piece {
 
 impl Deferred {
     pub(crate) fn new(threshold: usize) -> Self {
-        Self { pieces: VecDeque::new(), len: 0, in_work: false, threshold }
+        Self { pieces: VecDeque::new(), len: 0, in_work: false, working: 0, threshold }
     }
 
     /// Whether a message has to take the way through here.
@@ -58,9 +68,9 @@ impl Deferred {
         self.in_work || !self.pieces.is_empty()
     }
 
-    /// How many bytes wait.
+    /// How many bytes wait, those included that are being compressed.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.len + self.working
     }
 
     pub(crate) fn push(&mut self, piece: Piece) {
@@ -68,19 +78,30 @@ impl Deferred {
         self.pieces.push_back(piece);
     }
 
-    /// For the driver: everything that waits. [`done`](Self::done) must follow.
+    /// For the driver: what comes next, one message at least and no more than is compressed at a
+    /// time. [`done`](Self::done) must follow.
     pub(crate) fn take(&mut self) -> Option<VecDeque<Piece>> {
-        if self.pieces.is_empty() {
+        let mut bytes = 0;
+        let count = self.pieces.iter().take_while(|piece| {
+            let is_next = bytes < TURN;
+            bytes += piece.len();
+            is_next
+        });
+        let rest = self.pieces.split_off(count.count());
+        let next = std::mem::replace(&mut self.pieces, rest);
+        if next.is_empty() {
             return None;
         }
         self.in_work = true;
-        self.len = 0;
-        Some(std::mem::take(&mut self.pieces))
+        self.working = next.iter().map(Piece::len).sum();
+        self.len -= self.working;
+        Some(next)
     }
 
     /// For the driver: what was taken stands in the outbound buffer.
     pub(crate) fn done(&mut self) {
         self.in_work = false;
+        self.working = 0;
     }
 }
 
@@ -121,7 +142,12 @@ impl Compressor {
 
     /// The bytes that these pieces come to.
     pub(crate) fn compress(&mut self, pieces: VecDeque<Piece>, now: Instant) -> Vec<Bytes> {
-        let frames = frames(pieces, &mut self.deflater, self.profile);
+        let (deflater, profile) = (&mut self.deflater, self.profile);
+        let frames = if pieces.iter().map(Piece::len).sum::<usize>() > APART {
+            block_in_place(|| frames(pieces, deflater, profile))
+        } else {
+            frames(pieces, deflater, profile)
+        };
         self.used = self.deflater.has_context().then_some(now);
         if self.used.is_some() {
             self.idle_at.get_or_insert(now + CONTEXT);
@@ -189,6 +215,24 @@ mod tests {
         let first =
             Compressor::new(Deflater::new(&agreed, &config), &RFC_6455).compress(message(), begin);
         assert_eq!(compressor.compress(message(), idle_at), first);
+    }
+
+    #[test]
+    fn what_is_taken_at_a_time_is_bounded() {
+        let mut deferred = Deferred::new(1);
+        for _ in 0..10 {
+            deferred.push(Piece::Bytes(Bytes::from(vec![0; TURN / 4])));
+        }
+        deferred.push(Piece::Bytes(Bytes::from(vec![0; TURN * 4])));
+        for (count, left) in [(4, 6), (4, 2), (3, 0)] {
+            let all = deferred.len();
+            assert_eq!(deferred.take().map(|pieces| pieces.len()), Some(count));
+            assert_eq!(deferred.len(), all, "it waits until it is done");
+            deferred.done();
+            assert_eq!(deferred.is_waiting(), left > 0);
+        }
+        assert!(deferred.take().is_none());
+        assert_eq!(deferred.len(), 0);
     }
 
     #[test]

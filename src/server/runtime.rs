@@ -28,6 +28,9 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
+/// So many threads stand in for those that compress or inflate something large.
+const STAND_INS: usize = 4;
+
 static RUNTIMES: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 struct Running {
@@ -51,6 +54,7 @@ pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<Handle> {
     }
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads.get())
+        .max_blocking_threads(STAND_INS)
         .thread_name("em-websocket")
         .enable_all()
         .build()?;

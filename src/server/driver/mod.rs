@@ -269,6 +269,10 @@ impl Driver {
             }
             if let Some(deferred) = &mut link.deferred {
                 deferred.done();
+                if deferred.is_waiting() {
+                    // Others have their turn first.
+                    cx.waker().wake_by_ref();
+                }
             }
         }
         let waiting = link.out.len();

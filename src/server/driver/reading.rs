@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use tokio::task::block_in_place;
 
 use super::{Ends, Stage};
 use crate::{
@@ -24,6 +25,10 @@ use crate::{
 
 /// A message of a large read is not copied if it is at least this long.
 const STAYS: usize = 256;
+
+/// So many compressed bytes may be a thousand times as many: others are served by another thread
+/// while they are inflated, which costs a hand-over.
+const INFLATED_APART: usize = 16 * 1024;
 
 thread_local! {
     /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
@@ -156,6 +161,7 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
     let announce = |found: &Found| {
         if found.messages > 0 {
             shared.queued(found.bytes, found.messages);
+            shared.count_received(found.received);
         }
         (!found.pings.is_empty()).then(|| lock(&shared.link))
     };
@@ -163,7 +169,9 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
         APART.with_borrow_mut(|apart| {
             // What a panic has left there is nobody's.
             apart.clear();
-            let found = Burst::read(apart, ends, receiver, input);
+            let is_long = ends.inflates && input.len() >= INFLATED_APART;
+            let read = || Burst::read(apart, ends, receiver, input);
+            let found = if is_long { block_in_place(read) } else { read() };
             let link = ends.queue.append(|batch| {
                 batch.absorb(apart);
                 announce(&found)
@@ -177,9 +185,6 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
             (found, link)
         })
     };
-    if found.received.messages > 0 {
-        shared.count_received(found.received);
-    }
     if let Some(mut link) = link {
         ends.handle.answer_pings(&mut link, std::mem::take(&mut found.pings));
     }
