@@ -33,6 +33,11 @@ impl Backlog {
         self.bytes.fetch_add(bytes, SeqCst) + bytes >= self.limit
     }
 
+    /// How many bytes more may wait.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.load(SeqCst))
+    }
+
     pub(crate) fn is_low(&self) -> bool {
         self.bytes.load(SeqCst) <= self.limit / 2
     }

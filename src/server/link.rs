@@ -219,7 +219,8 @@ impl Shared {
 
     /// How many bytes more may wait for the application.
     pub(crate) fn room(&self) -> usize {
-        self.queue_limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst))
+        let own = self.queue_limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst));
+        own.min(self.backlog.room())
     }
 
     fn is_low(&self) -> bool {
