@@ -1,11 +1,15 @@
 //! What has been received on all connections of a server and waits for the application.
 
-use std::sync::{
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    Arc, Mutex,
-};
+use std::sync::Arc;
 
-use super::{link::Shared, tally::lock};
+use super::{
+    link::Shared,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        Mutex,
+    },
+    tally::lock,
+};
 
 /// How much waits altogether. Past the limit, every connection that is read comes to rest, until
 /// half of it is gone.

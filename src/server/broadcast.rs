@@ -1,12 +1,13 @@
 //! One message for many connections.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
     deferred::Piece,
     handle::{Cork, Handle, Sent},
+    sync::Mutex,
     tally::lock,
 };
 use crate::protocol::{

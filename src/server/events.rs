@@ -9,12 +9,15 @@ use std::{
     collections::VecDeque,
     mem::size_of,
     os::fd::{AsRawFd, RawFd},
-    sync::Mutex,
 };
 
 use bytes::Bytes;
 
-use super::{listener::Incoming, tally::lock, wakeup::Wakeup};
+use super::{
+    listener::Incoming,
+    sync::{Mutex, Wakeup},
+    tally::lock,
+};
 use crate::{
     error::ProtocolError,
     protocol::{
@@ -289,7 +292,7 @@ impl Batch {
 #[derive(Debug)]
 pub struct EventQueue {
     batch: Mutex<Batch>,
-    wakeup: Wakeup,
+    pub(super) wakeup: Wakeup,
 }
 
 impl EventQueue {

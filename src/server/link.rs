@@ -4,19 +4,11 @@ use std::{
     io::{self, IoSlice},
     net::{SocketAddr, SocketAddrV4, SocketAddrV6},
     os::fd::RawFd,
-    sync::{
-        atomic::{
-            AtomicBool, AtomicU64, AtomicU8, AtomicUsize,
-            Ordering::{Relaxed, SeqCst},
-        },
-        Arc, Mutex,
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
-use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
     backlog::Backlog,
@@ -25,6 +17,13 @@ use super::{
     outbound::Outbound,
     runtime,
     stats::Traffic,
+    sync::{
+        atomic::{
+            AtomicBool, AtomicU64, AtomicU8, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+        AtomicWaker, Mutex, OwnedWriteHalf,
+    },
     tls::TlsSession,
 };
 use crate::protocol::{Connection, Limits, Progress};

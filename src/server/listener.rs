@@ -4,7 +4,7 @@ use std::{
     io, mem,
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
     os::fd::{AsRawFd, RawFd},
-    sync::{mpsc, Arc, Mutex},
+    sync::{mpsc, Arc},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use super::{
     handle::Handle,
     runtime as threads,
     stats::{count, Stats},
+    sync::Mutex,
     tally::{lock, Place, Tally},
 };
 

@@ -19,10 +19,13 @@ mod landing;
 mod link;
 mod listener;
 mod liveness;
+#[cfg(all(test, feature = "loom"))]
+mod models;
 mod outbound;
 mod runtime;
 mod stats;
 mod stream;
+mod sync;
 mod tally;
 pub mod tls;
 mod wakeup;

@@ -1,15 +1,14 @@
 //! What a server has seen and done, in numbers.
 
-use std::{
-    collections::BTreeMap,
-    ops::AddAssign,
+use std::{collections::BTreeMap, ops::AddAssign};
+
+use super::{
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Mutex,
     },
+    tally::lock,
 };
-
-use super::tally::lock;
 
 /// Messages, and the bytes in them: of their payloads, as the application has them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

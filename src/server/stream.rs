@@ -11,11 +11,11 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    net::{tcp::OwnedReadHalf, TcpStream},
+    net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{landing::Landing, outbound::Outbound};
+use super::{landing::Landing, outbound::Outbound, sync::OwnedReadHalf};
 
 thread_local! {
     /// Where bytes land before they are judged: one place a thread, so that no connection holds

@@ -5,16 +5,17 @@ use std::{
     hash::{Hash, Hasher},
     ops::Deref,
     os::fd::RawFd,
-    sync::{
-        atomic::{AtomicUsize, Ordering::SeqCst},
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    },
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use super::{
     handle::Handle,
     stats::{Counters, Stats},
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        Condvar, Mutex, MutexGuard,
+    },
 };
 
 /// The drivers that are alive.

@@ -33,6 +33,7 @@ use super::{
     link::{hold, write_slices, Link},
     stats::count,
     stream::{poll_flush_tls, Stream},
+    sync::split,
     tally::{lock, Counted},
 };
 use crate::{
@@ -86,7 +87,7 @@ pub(crate) fn drive(
             Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(stream)))
         }
         None => {
-            let (reader, writer) = stream.into_split();
+            let (reader, writer) = split(stream);
             lock(&ends.handle.0.link).socket = Some(writer);
             Transport::Open(Stream::Plain(reader))
         }

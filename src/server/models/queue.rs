@@ -1,0 +1,93 @@
+//! The event queue and its wake-up edge.
+
+use std::sync::Arc;
+
+use loom::thread;
+
+use super::model;
+use crate::server::events::{Batch, Delivery, EventQueue};
+
+/// Appends a producer's numbered records, so many under each lock.
+fn produce(queue: &EventQueue, producer: u32, appends: &[u8]) {
+    let mut number = 0;
+    for count in appends {
+        queue.append(|batch| {
+            for _ in 0..*count {
+                batch.push_bytes(producer, &[number]);
+                number += 1;
+            }
+        });
+    }
+}
+
+/// What the queue's owner has seen: of each producer all records so far, in order.
+#[derive(Default)]
+struct Seen {
+    next: [u8; 2],
+    takes: u64,
+    wakes: u64,
+}
+
+impl Seen {
+    fn count(&self) -> u8 {
+        self.next.iter().sum()
+    }
+
+    /// As `Native::Server#drain`, whose turn ends after `limit` records, or with an exception.
+    fn drain(&mut self, queue: &EventQueue, batch: &mut Batch, limit: usize) {
+        if batch.is_empty() {
+            queue.take(batch);
+            self.takes += 1;
+        }
+        for _ in 0..limit {
+            let Some(record) = batch.pop() else { return };
+            let Delivery::Bytes(span) = record.delivery else { panic!("{record:?}") };
+            let next = &mut self.next[record.connection as usize];
+            assert_eq!(batch.bytes(span), [*next], "of producer {}", record.connection);
+            *next += 1;
+        }
+        queue.wake();
+        self.wakes += 1;
+    }
+
+    /// Sleeps and drains until so many have come.
+    fn drain_all(&mut self, queue: &EventQueue, limit: usize, count: u8) {
+        let mut batch = Batch::default();
+        while self.count() < count {
+            queue.wakeup.wait();
+            self.drain(queue, &mut batch, limit);
+        }
+    }
+}
+
+fn run(appends: [&'static [u8]; 2], limit: usize) {
+    let queue = Arc::new(EventQueue::new().unwrap());
+    let producers: Vec<_> = (0..)
+        .zip(appends)
+        .map(|(producer, appends)| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || produce(&queue, producer, appends))
+        })
+        .collect();
+    let mut seen = Seen::default();
+    let count = |appends: &[u8]| appends.iter().sum::<u8>();
+    seen.drain_all(&queue, limit, appends.map(count).iter().sum());
+    for producer in producers {
+        producer.join().unwrap();
+    }
+    assert_eq!(seen.next, appends.map(count));
+    assert!(queue.is_empty());
+    // The queue was found empty by its first append, and after each time it was taken.
+    let edges = queue.wakeup.sets() - seen.wakes;
+    assert!(edges <= seen.takes + 1, "{edges} edges, taken {} times", seen.takes);
+}
+
+#[test]
+fn no_record_is_lost_or_overtaken_and_none_waits_for_a_sleeper() {
+    model(3, || run([&[1, 1], &[1, 1]], usize::MAX));
+}
+
+#[test]
+fn what_a_turn_leaves_is_not_slept_on() {
+    model(3, || run([&[2, 1], &[1]], 1));
+}
