@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{landing::Landing, outbound::Outbound, sync::OwnedReadHalf};
 
-thread_local! {
+super::sync::thread_local! {
     /// Where bytes land before they are judged: one place a thread, so that no connection holds
     /// memory while it waits.
     static LANDING: RefCell<Landing> = RefCell::default();
@@ -41,7 +41,8 @@ impl Stream {
         limit: usize,
         take: impl FnOnce(&mut BytesMut) -> R,
     ) -> Poll<io::Result<Option<R>>> {
-        LANDING.with_borrow_mut(|landing| {
+        LANDING.with(|landing| {
+            let mut landing = landing.borrow_mut();
             let bytes = landing.room();
             let polled = {
                 let mut reader = self.reader();

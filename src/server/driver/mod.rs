@@ -15,6 +15,8 @@ use bytes::BytesMut;
 use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_rustls::{Accept, TlsAcceptor};
 
+#[cfg(all(test, feature = "loom"))]
+mod models;
 mod opening;
 mod reading;
 #[cfg(test)]
@@ -29,11 +31,12 @@ use self::{
 use super::{
     config::ConnectionOptions,
     events::{Delivery, EventQueue},
+    handle::Handle,
     landing::READ,
     link::{hold, write_slices, Link},
     stats::count,
     stream::{poll_flush_tls, Stream},
-    sync::split,
+    sync::{split, OwnedReadHalf, OwnedWriteHalf},
     tally::{lock, Counted},
 };
 use crate::{
@@ -68,6 +71,22 @@ pub(crate) fn drive(
     ends: Ends,
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
+    let transport = match &options.tls {
+        Some(config) => {
+            Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(stream)))
+        }
+        None => plain(split(stream), &ends.handle),
+    };
+    begin(transport, ends, options)
+}
+
+/// The writing half stands in the link, for whoever sends.
+fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
+    lock(&handle.0.link).socket = Some(writer);
+    Transport::Open(Stream::Plain(reader))
+}
+
+fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Driver {
     let stage = if options.raw {
         Stage::Raw
     } else {
@@ -81,16 +100,6 @@ pub(crate) fn drive(
             asks: options.asks,
             watch: (options.keepalive, options.idle_timeout),
         }))
-    };
-    let transport = match &options.tls {
-        Some(config) => {
-            Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(stream)))
-        }
-        None => {
-            let (reader, writer) = split(stream);
-            lock(&ends.handle.0.link).socket = Some(writer);
-            Transport::Open(Stream::Plain(reader))
-        }
     };
     // A raw connection's handshake is the application's, but TLS is ours.
     let limited = !options.raw || options.tls.is_some();

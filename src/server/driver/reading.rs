@@ -19,6 +19,7 @@ use crate::{
         liveness,
         stats::Traffic,
         stream::Stream,
+        sync,
         tally::lock,
     },
 };
@@ -30,7 +31,7 @@ const STAYS: usize = 256;
 /// while they are inflated, which costs a hand-over.
 const INFLATED_APART: usize = 16 * 1024;
 
-thread_local! {
+sync::thread_local! {
     /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
     static APART: RefCell<Batch> = RefCell::default();
 }
@@ -166,7 +167,8 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
         (!found.pings.is_empty()).then(|| lock(&shared.link))
     };
     let (mut found, link) = if ends.inflates || input.len() >= LARGE {
-        APART.with_borrow_mut(|apart| {
+        APART.with(|apart| {
+            let apart = &mut *apart.borrow_mut();
             // What a panic has left there is nobody's.
             apart.clear();
             let is_long = ends.inflates && input.len() >= INFLATED_APART;

@@ -5,8 +5,12 @@ use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc,
+    },
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use tokio::{
@@ -23,7 +27,7 @@ pub(crate) fn split(_: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
 }
 
 /// A socket that holds so many bytes until its peer reads them.
-pub(super) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
+pub(crate) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
     let inbound = Arc::new(Inbound::default());
     let outbound = Arc::new(Outbound {
         state: Mutex::new(Sent { room, is_ready: true, ..Sent::default() }),
@@ -33,12 +37,16 @@ pub(super) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
     (halves, Peer { inbound, outbound })
 }
 
-/// What comes from the peer, a read each; no bytes: the end.
+/// What comes from the peer.
 #[derive(Debug, Default)]
-struct Inbound(Mutex<Received>);
+struct Inbound {
+    received: Mutex<Received>,
+    is_closed: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Received {
+    /// A read each; no bytes: the end.
     reads: VecDeque<Vec<u8>>,
     reader: Option<Waker>,
 }
@@ -52,7 +60,7 @@ impl AsyncRead for OwnedReadHalf {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut received = lock(&self.0 .0);
+        let mut received = lock(&self.0.received);
         match received.reads.pop_front() {
             Some(bytes) => {
                 buffer.put_slice(&bytes);
@@ -63,6 +71,12 @@ impl AsyncRead for OwnedReadHalf {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl Drop for OwnedReadHalf {
+    fn drop(&mut self) {
+        self.0.is_closed.store(true, Relaxed);
     }
 }
 
@@ -129,6 +143,10 @@ impl AsRef<Outbound> for OwnedWriteHalf {
 
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
+        // A model that has failed is not to be touched any more.
+        if thread::panicking() {
+            return;
+        }
         lock(&self.0.state).is_shut = true;
         self.0.moved.notify_all();
     }
@@ -136,15 +154,15 @@ impl Drop for OwnedWriteHalf {
 
 /// The other end.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     inbound: Arc<Inbound>,
     outbound: Arc<Outbound>,
 }
 
 impl Peer {
     /// Sends what one read will bring; no bytes: it sends no more.
-    pub(super) fn send(&self, bytes: &[u8]) {
-        let mut received = lock(&self.inbound.0);
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let mut received = lock(&self.inbound.received);
         received.reads.push_back(bytes.to_vec());
         let reader = received.reader.take();
         drop(received);
@@ -154,7 +172,7 @@ impl Peer {
     }
 
     /// Waits for something to come, and takes what is there; nothing at the end.
-    pub(super) fn receive(&self) -> Vec<u8> {
+    pub(crate) fn receive(&self) -> Vec<u8> {
         let quiet = |sent: &mut Sent| sent.bytes.is_empty() && !sent.is_shut;
         let mut sent = self.outbound.moved.wait_while(lock(&self.outbound.state), quiet);
         let bytes = mem::take(&mut sent.bytes);
@@ -166,5 +184,10 @@ impl Peer {
             writer.wake();
         }
         bytes
+    }
+
+    /// Whether this end is the only one that is left.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.inbound.is_closed.load(Relaxed) && lock(&self.outbound.state).is_shut
     }
 }

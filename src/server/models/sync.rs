@@ -12,60 +12,63 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 use crate::server::tally::lock;
 
-/// loom takes `SeqCst` for `AcqRel`, and would report orders that cannot be. Fences it knows: with
-/// one on either side of every such access, these are in one order for all threads.
+/// Values that every thread sees in the one order of what happens, as it does where all accesses are
+/// `SeqCst`. (loom's own atomics take `SeqCst` for `AcqRel`, and report orders that cannot be.)
 pub(crate) mod atomic {
-    use loom::sync::atomic::fence;
-    pub(crate) use std::sync::atomic::Ordering;
+    // Only counts have it, and nobody waits for a count.
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
-    use Ordering::SeqCst;
-
-    fn fenced<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
-        if order != SeqCst {
-            return access();
-        }
-        fence(SeqCst);
-        let result = access();
-        fence(SeqCst);
-        result
-    }
+    use super::{lock, Mutex, MutexGuard};
 
     macro_rules! atomics {
-        ($($name:ident($value:ty) { $($rmw:ident)* })*) => {$(
+        ($($name:ident($value:ty) { $($change:ident($before:ident, $by:ident) $after:expr,)* })*) => {$(
             #[derive(Debug, Default)]
-            pub(crate) struct $name(loom::sync::atomic::$name);
+            pub(crate) struct $name(Mutex<$value>);
 
-            #[allow(dead_code, reason = "all have the same")]
             impl $name {
                 pub(crate) fn new(value: $value) -> Self {
-                    Self(loom::sync::atomic::$name::new(value))
+                    Self(value.into())
                 }
 
-                #[track_caller]
                 pub(crate) fn load(&self, order: Ordering) -> $value {
-                    fenced(order, || self.0.load(order))
-                }
-
-                #[track_caller]
-                pub(crate) fn store(&self, value: $value, order: Ordering) {
-                    fenced(order, || self.0.store(value, order));
+                    *self.access(order)
                 }
 
                 $(
-                    #[track_caller]
-                    pub(crate) fn $rmw(&self, value: $value, order: Ordering) -> $value {
-                        fenced(order, || self.0.$rmw(value, order))
+                    pub(crate) fn $change(&self, $by: $value, order: Ordering) -> $value {
+                        let mut value = self.access(order);
+                        let $before = *value;
+                        *value = $after;
+                        $before
                     }
                 )*
+
+                fn access(&self, order: Ordering) -> MutexGuard<'_, $value> {
+                    assert_eq!(order, Ordering::SeqCst, "other orders need another model");
+                    lock(&self.0)
+                }
             }
         )*};
     }
 
     atomics! {
-        AtomicBool(bool) { swap fetch_or fetch_and }
-        AtomicU8(u8) { swap fetch_or fetch_and fetch_add fetch_sub }
-        AtomicU64(u64) { swap fetch_or fetch_and fetch_add fetch_sub }
-        AtomicUsize(usize) { swap fetch_or fetch_and fetch_add fetch_sub }
+        AtomicBool(bool) {
+            swap(before, by) by,
+        }
+        AtomicU8(u8) {
+            fetch_or(before, by) before | by,
+            fetch_and(before, by) before & by,
+        }
+        AtomicUsize(usize) {
+            fetch_add(before, by) before + by,
+            fetch_sub(before, by) before - by,
+        }
+    }
+
+    impl AtomicBool {
+        pub(crate) fn store(&self, value: bool, order: Ordering) {
+            self.swap(value, order);
+        }
     }
 }
 

@@ -1,0 +1,110 @@
+//! A driver, the threads that send through its connection, and the queue's owner.
+
+use std::{iter, net::SocketAddr, sync::Arc};
+
+use loom::thread::JoinHandle;
+
+use super::{begin, plain, Driver, Ends, Stage};
+use crate::{
+    protocol::{version::RFC_6455, Limits, Receiver},
+    server::{
+        backlog::Backlog,
+        config::{ConnectionOptions, QueueLimits},
+        events::{Batch, EventQueue, Record},
+        handle::Handle,
+        models::socket::{pair, Peer},
+        tally::Tally,
+    },
+};
+
+mod reading;
+mod writing;
+
+/// What a server has but a listener.
+struct Site {
+    queue: Arc<EventQueue>,
+    backlog: Arc<Backlog>,
+    tally: Arc<Tally>,
+    limits: QueueLimits,
+}
+
+impl Site {
+    fn new(limits: QueueLimits) -> Self {
+        Self {
+            queue: Arc::new(EventQueue::new().unwrap()),
+            backlog: Arc::new(Backlog::new(limits.total)),
+            tally: Arc::default(),
+            limits,
+        }
+    }
+
+    /// A connection before its opening handshake, whose socket has room for so many bytes.
+    fn accept(&self, connection: u32, room: usize, asks: bool) -> (Driver, Handle, Peer) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let handle = Handle::new(0, address, address, self.limits, Arc::clone(&self.backlog));
+        let options = ConnectionOptions { asks, write_timeout: None, ..Default::default() };
+        handle.configure(&options);
+        let place = self.tally.place(None).unwrap();
+        let ends = Ends {
+            handle: self.tally.count(&handle, place),
+            queue: Arc::clone(&self.queue),
+            connection,
+            inflates: false,
+            keeps_alive: false,
+        };
+        let (halves, peer) = pair(room);
+        let transport = plain(halves, &handle);
+        (begin(transport, ends, &options), handle, peer)
+    }
+
+    /// A connection that is open.
+    fn open(&self, connection: u32, room: usize) -> (Driver, Handle, Peer) {
+        let (mut driver, handle, peer) = self.accept(connection, room, false);
+        driver.timers = None;
+        driver.stage = Stage::Frames(Receiver::new(&RFC_6455, Limits::default()));
+        handle.open(&RFC_6455);
+        (driver, handle, peer)
+    }
+
+    /// What has been told and not been taken: what each is called.
+    fn records(&self) -> Vec<String> {
+        let mut batch = Batch::default();
+        self.queue.take(&mut batch);
+        iter::from_fn(|| batch.pop()).map(|record| format!("{:?}", record.delivery)).collect()
+    }
+}
+
+/// Waits until they have ended.
+fn join<const COUNT: usize>(threads: [JoinHandle<()>; COUNT]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// The queue's owner: sleeps where nothing waits.
+struct Owner {
+    queue: Arc<EventQueue>,
+    batch: Batch,
+}
+
+impl Owner {
+    fn new(site: &Site) -> Self {
+        Self { queue: Arc::clone(&site.queue), batch: Batch::default() }
+    }
+
+    /// The next record, once there is one.
+    fn next(&mut self) -> Record {
+        loop {
+            if let Some(record) = self.batch.pop() {
+                return record;
+            }
+            self.queue.wakeup.wait();
+            self.queue.take(&mut self.batch);
+        }
+    }
+}
+
+/// A frame of a client's, whose mask is all zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+}
