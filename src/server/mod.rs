@@ -19,7 +19,8 @@ mod landing;
 mod link;
 mod listener;
 mod liveness;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(feature = "loom")]
+#[cfg(test)]
 mod models;
 mod outbound;
 mod runtime;

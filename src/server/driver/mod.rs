@@ -15,7 +15,8 @@ use bytes::BytesMut;
 use tokio::{io::AsyncWrite, net::TcpStream};
 use tokio_rustls::{Accept, TlsAcceptor};
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(feature = "loom")]
+#[cfg(test)]
 mod models;
 mod opening;
 mod reading;
@@ -41,7 +42,7 @@ use super::{
 };
 use crate::{
     error::ProtocolError,
-    protocol::{handshake::Handshake, Event, Progress, Receiver},
+    protocol::{Event, Progress, Receiver},
 };
 
 /// Reads in a row before other connections have their turn.
@@ -87,25 +88,11 @@ fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> 
 }
 
 fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Driver {
-    let stage = if options.raw {
-        Stage::Raw
-    } else {
-        let handshake = Handshake::new(options.secure, options.handshake)
-            .compression(options.compression)
-            .subprotocols(options.subprotocols.clone())
-            .answer_plain_http(options.answers_plain_http);
-        Stage::Handshake(Box::new(Beginning {
-            handshake,
-            compression: options.compression,
-            asks: options.asks,
-            watch: (options.keepalive, options.idle_timeout),
-        }))
-    };
     // A raw connection's handshake is the application's, but TLS is ours.
     let limited = !options.raw || options.tls.is_some();
     Driver {
         transport,
-        stage,
+        stage: Stage::first(options),
         timers: limited.then(|| Timers::of_opening(Instant::now() + options.handshake_timeout)),
         told: false,
         has_panicked: false,

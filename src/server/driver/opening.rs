@@ -20,6 +20,7 @@ use crate::{
         Progress, Receiver,
     },
     server::{
+        config::ConnectionOptions,
         deferred::{Compressor, Deferred},
         events::{Delivery, Opened},
         handle::Cork,
@@ -49,6 +50,25 @@ pub(super) struct Answered {
     pub(super) receiver: Receiver,
     pub(super) rest: Vec<u8>,
     pub(super) watch: Watch,
+}
+
+impl Stage {
+    /// Where a connection begins.
+    pub(super) fn first(options: &ConnectionOptions) -> Self {
+        if options.raw {
+            return Self::Raw;
+        }
+        let handshake = Handshake::new(options.secure, options.handshake)
+            .compression(options.compression)
+            .subprotocols(options.subprotocols.clone())
+            .answer_plain_http(options.answers_plain_http);
+        Self::Handshake(Box::new(Beginning {
+            handshake,
+            compression: options.compression,
+            asks: options.asks,
+            watch: (options.keepalive, options.idle_timeout),
+        }))
+    }
 }
 
 impl Driver {
