@@ -12,8 +12,9 @@ use tokio::task::block_in_place;
 use super::broadcast::{Broadcast, Compressed, SHARED};
 use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
 
-/// So many bytes are compressed before other connections have their turn: some milliseconds.
-const TURN: usize = 256 * 1024;
+/// So many bytes are compressed before other connections have their turn: some milliseconds. In the
+/// models, where it is the turns that matter, a message each.
+const TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
 
 /// Past so many bytes, others do not wait for what is being done: the thread is left to it, and
 /// another one serves them, which costs a hand-over.
