@@ -144,15 +144,15 @@ fn nothing_overtakes_what_is_left_to_the_driver_to_compress() {
             spawn(move || {
                 send(&a, "a0", Cork::Yes);
                 a.flush();
-                a.ping(b"a1", Cork::No).unwrap();
             }),
             spawn(move || {
-                b.ping(b"b0", Cork::No).unwrap();
+                send(&b, "b0", Cork::No);
+                b.ping(b"b1", Cork::No).unwrap();
             }),
         ];
         let frames = receive(&peer, 3);
-        assert_eq!(of(b'a', &frames), [b"a0", b"a1"]);
-        assert_eq!(of(b'b', &frames), [b"b0"]);
+        assert_eq!(of(b'a', &frames), [b"a0"]);
+        assert_eq!(of(b'b', &frames), [b"b0", b"b1"]);
         handle.abort();
         join(threads);
     });
