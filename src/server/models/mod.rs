@@ -19,6 +19,7 @@ use tokio::runtime::{self, Runtime};
 
 use super::tally::lock;
 
+mod backlog;
 mod queue;
 pub(super) mod socket;
 pub(super) mod sync;
