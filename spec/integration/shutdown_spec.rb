@@ -112,6 +112,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
       end)
       EM::WebSocket.start(host: "127.0.0.1", port: 0, graceful: GRACEFUL) do |ws|
         ws.onopen { puts "open" }
+        ws.onmessage { |text| ws.send(text) }
         ws.onclose { |event| puts event[:code] }
       end
       puts "ended"
@@ -123,6 +124,9 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
         input.close
         client = connect(port: Integer(output.gets))
         expect(output.gets).to eq("open\n")
+        # Once it has answered, nothing of the line is still being written when the signal comes.
+        client.text("there?")
+        client.read_text
         yield client, output, process
         expect(process.join(8)).to be_truthy
       ensure
