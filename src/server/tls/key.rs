@@ -18,7 +18,7 @@ use rustls::sign::SigningKey;
 use rustls_pki_types::PrivateKeyDer;
 
 use super::error::TlsError;
-use super::pem::{Block, Source};
+use super::pem::{Block, Source, LONGEST_NAME};
 
 /// The first private key of the source.
 pub(super) fn load(
@@ -128,6 +128,9 @@ fn decrypt_traditional(
         "AES-192-CBC" => decrypt_cbc::<Aes192>,
         "AES-256-CBC" => decrypt_cbc::<Aes256>,
         "DES-EDE3-CBC" => decrypt_cbc::<TdesEde3>,
+        other if other.len() > LONGEST_NAME => {
+            return Err(source.damaged("DEK-Info names no algorithm"))
+        }
         other => {
             return Err(TlsError::UnsupportedEncryption(source.origin.clone(), other.to_owned()))
         }

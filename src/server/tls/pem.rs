@@ -7,6 +7,10 @@ use base64::prelude::{Engine as _, BASE64_STANDARD};
 
 use super::error::{Origin, TlsError};
 
+/// In bytes, of a label and of an algorithm. What is longer lost a line break, and its end may be
+/// the key: it is no name, and no error tells it.
+pub(super) const LONGEST_NAME: usize = 40;
+
 /// The text that an option holds or names.
 pub(super) struct Source {
     pub(super) origin: Origin,
@@ -108,6 +112,9 @@ enum Boundary<'a> {
 impl<'a> Boundary<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let inner = line.strip_prefix("-----")?.strip_suffix("-----")?;
+        if inner.len() > "BEGIN ".len() + LONGEST_NAME {
+            return None;
+        }
         if let Some(label) = inner.strip_prefix("BEGIN ") {
             Some(Self::Begin(label))
         } else {

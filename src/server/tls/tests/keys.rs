@@ -139,3 +139,20 @@ fn no_key_and_damaged_keys() {
         assert!(matches!(error, TlsError::Malformed(ORIGIN, _)), "{damaged}\n{error:?}");
     }
 }
+
+/// Where line breaks are lost, key material stands behind a name.
+#[test]
+fn what_is_too_long_for_a_name_is_not_told() {
+    let (_, secret) = EC_AES256.split_once("\n\n").unwrap();
+    let secret = secret.lines().next().unwrap();
+    for damaged in [
+        EC_AES256.replace("AES-256-CBC,", &format!("AES-256-CBC{secret},")),
+        EC_AES256.replace("BEGIN EC PRIVATE", &format!("BEGIN EC {secret} PRIVATE")),
+        EC_AES256.replace("END EC PRIVATE", &format!("END EC {secret} PRIVATE")),
+        EC_AES256.replace("EC PRIVATE", &format!("EC {secret} PRIVATE")),
+        format!("-----END {secret}-----\n{EC_AES256}").replace("AES-256-CBC,", "AES-256-CBC"),
+    ] {
+        let error = refusal(&damaged, Some(PASSPHRASE));
+        assert!(!error.to_string().contains(secret), "{damaged}\n{error}");
+    }
+}
