@@ -43,9 +43,9 @@ module EventMachine
       private
 
       # Whether an opening handshake has to be shown to the application first.
-      def asks?
+      def asks?(own = Overrides.of(self))
         @options[:origins] || @options[:protocols].respond_to?(:call) || @onrequest ||
-          Overrides.any?(self, Overrides::REQUEST)
+          own.intersect?(Overrides::REQUEST)
       end
 
       # Finds out what the answer to a handshake is; the block is called with it, now or later.

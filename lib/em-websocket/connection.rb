@@ -278,7 +278,7 @@ module EventMachine
       #
       # @param data [String]
       def receive_data(data)
-        debug [:receive_data, data]
+        debug [:receive_data, data] if @debug
         if @handler
           @handler.receive_data(data)
         else
@@ -317,7 +317,7 @@ module EventMachine
 
       # Called when the connection is gone.
       def unbind
-        debug %i[unbind connection]
+        debug %i[unbind connection] if @debug
         @response&.withdraw
         @opening_timer&.cancel
         trigger_on_close(@handler.closed) if @handler
@@ -346,7 +346,7 @@ module EventMachine
 
       def close_websocket_private(code, body)
         if @handler
-          debug [:closing, code]
+          debug [:closing, code] if @debug
           @handler.close_websocket(code, body)
         else
           abort(:handshake_incomplete)

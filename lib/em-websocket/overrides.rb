@@ -1,12 +1,15 @@
 # frozen_string_literal: true
 
+require_relative "native"
+
 module EventMachine
   module WebSocket
     # Finds out what an application has made its own of {Connection}'s hooks: in a subclass, a
     # module, the reopened class, or one connection's singleton.
     #
     # It looks anew at each connection: a module may get its methods at any time after it was
-    # included, so nothing that was found for one connection holds for the next.
+    # included, so nothing that was found for one connection holds for the next. Only where no
+    # module has come since, and no singleton class stands before it, can nobody override anything.
     #
     # @api private
     module Overrides
@@ -18,6 +21,9 @@ module EventMachine
       REQUEST = %i[trigger_on_request].freeze
       # Who overrides one of these is told of TLS.
       TLS = %i[ssl_handshake_completed].freeze
+      # Most applications override nothing.
+      NONE = [].freeze
+      private_constant :NONE
 
       # Extends {Connection}: notices when it is reopened.
       module Watch
@@ -34,20 +40,35 @@ module EventMachine
         # From now on, whatever defines a hook is the application.
         def seal(klass)
           names = RAW + TRIGGERS + REQUEST + TLS
+          @class = klass
+          @ancestors = klass.ancestors
           @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
+          @untouched = true
           klass.extend(Watch)
         end
 
         # @param connection [Connection]
-        # @param names [Array<Symbol>] {RAW}, {TRIGGERS}, {REQUEST} or {TLS}
-        # @return [Boolean] whether one of them is the application's
-        def any?(connection, names)
-          names.any? { |name| connection.method(name).owner != @owners[name] }
+        # @return [Array<Symbol>] the names of those that are the application's, of {RAW},
+        #   {TRIGGERS}, {REQUEST} and {TLS}
+        def of(connection)
+          return NONE if plain?(connection)
+
+          @owners.filter_map { |name, owner| name if connection.method(name).owner != owner }
         end
 
         # A method of Connection itself was defined anew: its owner does not tell any more.
         def redefined(name)
-          @owners[name] = nil if @owners.key?(name)
+          return unless @owners.key?(name)
+
+          @owners[name] = nil
+          @untouched = false
+        end
+
+        private
+
+        # Asked of every connection: the Methods of all hooks would be most of what one allocates.
+        def plain?(connection)
+          @untouched && Native.instance?(connection, @class) && @class.ancestors == @ancestors
         end
       end
     end

@@ -228,7 +228,7 @@ module Serving
 
     overrides = EM::WebSocket::Overrides
     hooks = overrides::RAW + overrides::TRIGGERS
-    overrides.any?(EM::WebSocket::Connection.allocate, hooks)
+    overrides.of(EM::WebSocket::Connection.allocate).intersect?(hooks)
   end
 
   # The connection's object, once it is open.

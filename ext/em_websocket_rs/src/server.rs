@@ -14,9 +14,10 @@ use em_websocket::server::{
 use magnus::{
     function, gc, method,
     prelude::*,
+    symbol::IntoSymbol,
     typed_data::Obj,
     value::{LazyId, Opaque},
-    DataTypeFunctions, Error, RArray, RHash, RModule, RObject, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RArray, RClass, RHash, RModule, RObject, Ruby, TypedData, Value,
 };
 
 use crate::{
@@ -192,20 +193,21 @@ impl Server {
         traits: RArray,
     ) {
         let Some(incoming) = connection.take_incoming() else { return };
-        let is = |name: &str| traits.includes(ruby.to_symbol(name));
+        // Most have none.
+        let is = |name: &LazyId| !traits.is_empty() && traits.includes(name.into_symbol_with(ruby));
         if let Some(slot) = this.slots.borrow_mut().get_mut(connection.number()) {
-            slot.triggers = is("triggers");
+            slot.triggers = is(&TRIGGERS);
         }
         let handle = connection.handle();
         let mut limits = handle.limits();
-        limits.require_masked = is("strict");
+        limits.require_masked = is(&STRICT);
         let options = ConnectionOptions {
             tls: tls.map(|tls| tls.server().config.clone()),
-            asks: is("asks"),
-            secure: is("secure"),
-            raw: is("raw"),
-            answers_plain_http: is("strict"),
-            announces_tls: is("announce_tls"),
+            asks: is(&ASKS),
+            secure: is(&SECURE),
+            raw: is(&RAW),
+            answers_plain_http: is(&STRICT),
+            announces_tls: is(&ANNOUNCE_TLS),
             limits,
             close_timeout: handle.close_timeout(),
             ..settings.connection.clone()
@@ -401,6 +403,12 @@ impl Drop for Timed<'_> {
     }
 }
 
+static TRIGGERS: LazyId = LazyId::new("triggers");
+static STRICT: LazyId = LazyId::new("strict");
+static ASKS: LazyId = LazyId::new("asks");
+static SECURE: LazyId = LazyId::new("secure");
+static RAW: LazyId = LazyId::new("raw");
+static ANNOUNCE_TLS: LazyId = LazyId::new("announce_tls");
 static CALL: LazyId = LazyId::new("call");
 static ACCEPT: LazyId = LazyId::new("accept");
 static SECURED: LazyId = LazyId::new("background_secured");
@@ -459,7 +467,13 @@ impl Drop for Tally {
     }
 }
 
+/// Whether a class is an object's own, and no singleton class stands before it.
+fn is_instance(object: Value, class: RClass) -> bool {
+    object.class().equal(class).unwrap_or(false)
+}
+
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_module_function("instance?", function!(is_instance, 2))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_singleton_method("bind", function!(Server::bind, 3))?;

@@ -285,18 +285,19 @@ module EventMachine
         end
 
         def background_traits
+          own = Overrides.of(self)
           traits = []
           traits << :secure if @secure || @secure_proxy
-          traits << :raw if @debug || Overrides.any?(self, Overrides::RAW)
-          traits << :asks if asks?
-          traits << :triggers if Overrides.any?(self, Overrides::TRIGGERS)
+          traits << :raw if @debug || own.intersect?(Overrides::RAW)
+          traits << :asks if asks?(own)
+          traits << :triggers if own.intersect?(Overrides::TRIGGERS)
           traits << :strict if strict?
-          traits << :announce_tls if announce_tls?
+          traits << :announce_tls if announce_tls?(own)
           traits
         end
 
-        def announce_tls?
-          @native_tls && (@native_verifies || Overrides.any?(self, Overrides::TLS))
+        def announce_tls?(own)
+          @native_tls && (@native_verifies || own.intersect?(Overrides::TLS))
         end
 
         def tls_session
