@@ -333,15 +333,21 @@ impl EventQueue {
 
     /// Appends under the lock, and wakes the owner on the edge from empty to non-empty.
     pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> R {
+        let (result, edge) = self.append_quietly(append);
+        if edge {
+            self.wake();
+        }
+        result
+    }
+
+    /// As [`append`](Self::append), for whoever appends more at once: the owner sleeps until it is
+    /// [woken](Self::wake), which is the caller's to do if `true` is returned with the result.
+    /// Nobody else will.
+    pub(crate) fn append_quietly<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> (R, bool) {
         let mut batch = lock(&self.batch);
         let was_empty = batch.is_empty();
         let result = append(&mut batch);
-        let edge = was_empty && !batch.is_empty();
-        drop(batch);
-        if edge {
-            self.wakeup.set();
-        }
-        result
+        (result, was_empty && !batch.is_empty())
     }
 }
 

@@ -379,7 +379,7 @@ pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Resul
         *slice = IoSlice::new(part);
     }
     loop {
-        match socket.try_write_vectored(&slices[..parts.len()]) {
+        match write_slices(socket, &slices[..parts.len()]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

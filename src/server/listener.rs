@@ -1,14 +1,17 @@
 //! Listening and accepting.
 
 use std::{
+    future::poll_fn,
     io, mem,
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
     os::fd::{AsRawFd, RawFd},
     sync::{mpsc, Arc},
+    task::{ready, Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
+use rustix::net::sockopt::set_tcp_nodelay;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -84,6 +87,10 @@ impl Server {
         let listener = StdListener::bind(&addresses[..]).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
+        if INHERITS_NODELAY {
+            // Frames are written whole, so there is little for Nagle's algorithm to gather.
+            let _ = set_tcp_nodelay(&listener, options.tcp_nodelay);
+        }
         let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
         let runtime = threads::handle(options.threads).map_err(BindError::Threads)?;
         let listener = {
@@ -223,15 +230,25 @@ struct Accept {
 impl Accept {
     async fn run(self) {
         loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => self.announce(stream, peer),
-                Err(error) if is_the_clients(&error) => {}
-                Err(_) => sleep(EXHAUSTED).await,
+            if poll_fn(|cx| self.poll_accept(cx)).await.is_err() {
+                sleep(EXHAUSTED).await;
             }
         }
     }
 
-    fn announce(&self, stream: TcpStream, peer: SocketAddr) {
+    /// Accepts whoever waits, and tells of all of them at once. Only errors are ever returned.
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut announcing = Announcing { queue: &self.queue, wakes: false, told: 0 };
+        loop {
+            match ready!(self.listener.poll_accept(cx)) {
+                Ok((stream, peer)) => self.announce(stream, peer, &mut announcing),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn announce(&self, stream: TcpStream, peer: SocketAddr, announcing: &mut Announcing<'_>) {
         let Some(place) = self.tally.place(self.max_connections) else {
             count(&self.tally.counters.turned_away);
             return self.turn_away(stream);
@@ -241,8 +258,9 @@ impl Accept {
         let Ok(local) = stream.local_addr() else {
             return;
         };
-        // Frames are written whole, so there is little for Nagle's algorithm to gather.
-        let _ = stream.set_nodelay(self.tcp_nodelay);
+        if !INHERITS_NODELAY {
+            let _ = stream.set_nodelay(self.tcp_nodelay);
+        }
         let incoming = Box::new(Incoming {
             handle: Handle::new(
                 stream.as_raw_fd(),
@@ -256,7 +274,7 @@ impl Accept {
             tally: Arc::clone(&self.tally),
             runtime: self.runtime.clone(),
         });
-        self.queue.append(|batch| batch.push(0, Delivery::Accepted(incoming)));
+        announcing.tell(incoming);
     }
 
     /// Tells one too many so, if only few are being told already.
@@ -270,6 +288,44 @@ impl Accept {
         });
     }
 }
+
+/// Tells of many at the cost of one wake-up.
+struct Announcing<'a> {
+    queue: &'a EventQueue,
+    /// Whether the queue's owner is still to be woken.
+    wakes: bool,
+    told: usize,
+}
+
+/// So many at most: the first of them would wait for the last.
+const AT_ONCE: usize = 16;
+
+impl Announcing<'_> {
+    fn tell(&mut self, incoming: Box<Incoming>) {
+        let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(incoming));
+        let ((), edge) = self.queue.append_quietly(push);
+        self.wakes |= edge;
+        self.told += 1;
+        if self.told % AT_ONCE == 0 {
+            self.wake();
+        }
+    }
+
+    fn wake(&mut self) {
+        if mem::take(&mut self.wakes) {
+            self.queue.wake();
+        }
+    }
+}
+
+impl Drop for Announcing<'_> {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
+/// Whether an accepted socket has the options of the one that listens: it is a copy of it.
+const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
 
 /// Whether accepting failed for one client only (accept(2): it is gone before it was accepted).
 fn is_the_clients(error: &io::Error) -> bool {
@@ -321,6 +377,33 @@ impl Drop for Incoming {
             mem::forget(stream);
         } else {
             self.handle.gone();
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nagles_algorithm_is_off_unless_it_is_asked_for() {
+        for tcp_nodelay in [true, false] {
+            let options = ServerOptions { tcp_nodelay, ..ServerOptions::default() };
+            let server = Server::bind("127.0.0.1", 0, options).unwrap();
+            let _client = std::net::TcpStream::connect(server.local_addr()).unwrap();
+            let mut batch = Batch::default();
+            while batch.is_empty() {
+                std::thread::yield_now();
+                server.queue().take(&mut batch);
+            }
+            let Some(Delivery::Accepted(incoming)) = batch.pop().map(|record| record.delivery)
+            else {
+                panic!("nothing was accepted");
+            };
+            let (stream, _) = incoming.entered.as_ref().unwrap();
+            assert_eq!(stream.nodelay().unwrap(), tcp_nodelay);
+            drop(incoming);
+            server.stop();
         }
     }
 }

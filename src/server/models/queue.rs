@@ -20,6 +20,17 @@ fn produce(queue: &EventQueue, producer: u32, appends: &[u8]) {
     }
 }
 
+/// Appends them one by one, and wakes the owner once for all of them, as a listener does.
+fn produce_quietly(queue: &EventQueue, producer: u32, count: u8) {
+    let mut wakes = false;
+    for number in 0..count {
+        wakes |= queue.append_quietly(|batch| batch.push_bytes(producer, &[number])).1;
+    }
+    if wakes {
+        queue.wake();
+    }
+}
+
 /// What the queue's owner has seen: of each producer all records so far, in order.
 #[derive(Default)]
 struct Seen {
@@ -85,6 +96,27 @@ fn run(appends: [&'static [u8]; 2], limit: usize) {
 #[test]
 fn no_record_is_lost_or_overtaken_and_none_waits_for_a_sleeper() {
     model(3, || run([&[1, 1], &[1, 1]], usize::MAX));
+}
+
+#[test]
+fn what_was_appended_quietly_is_not_slept_on() {
+    model(3, || {
+        let queue = Arc::new(EventQueue::new().unwrap());
+        let quiet = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || produce_quietly(&queue, 0, 2))
+        };
+        let other = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || produce(&queue, 1, &[1, 1]))
+        };
+        let mut seen = Seen::default();
+        seen.drain_all(&queue, usize::MAX, 4);
+        quiet.join().unwrap();
+        other.join().unwrap();
+        assert_eq!(seen.next, [2, 2]);
+        assert!(queue.is_empty());
+    });
 }
 
 #[test]
