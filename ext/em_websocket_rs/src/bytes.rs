@@ -1,10 +1,12 @@
-//! Looking into Ruby strings, and making them: the one file here with `unsafe`.
+//! Looking into Ruby strings, and making them: with `block.rs` the files here with `unsafe`.
 
 use em_websocket::protocol::Charset;
 use magnus::{
     encoding::{Coderange, EncodingCapable},
+    rb_sys::AsRawValue,
     RString, Ruby,
 };
+use rb_sys::{rb_utf8_encindex, ruby_encoding_consts::RUBY_ENCODING_SHIFT, RBasic, VALUE};
 
 /// Lends the bytes of a string to `look`, which must not call Ruby: every caller's closure is Rust
 /// code that knows no Ruby value.
@@ -17,7 +19,15 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 
 /// A String for a text message: UTF-8, and known to be valid where the draft has checked it.
 pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RString {
-    let string = ruby.enc_str_new(bytes, ruby.utf8_encindex());
+    let string = ruby.str_from_slice(bytes);
+    // Before Ruby 3.3, `rb_enc_str_new` asks so much about the encoding that it costs as much as a
+    // small String itself.
+    // SAFETY: this is what the macro `RB_ENCODING_SET_INLINED` does, to a String that is new and
+    // ASCII-8BIT (0); UTF-8 is among the encodings whose index fits into the flags.
+    unsafe {
+        let encoding = (rb_utf8_encindex() as VALUE) << (RUBY_ENCODING_SHIFT as u32);
+        (*(string.as_raw() as *mut RBasic)).flags |= encoding;
+    }
     let range = match charset {
         None => return string,
         Some(Charset::Ascii) => Coderange::SevenBit,

@@ -6,6 +6,7 @@
 #![allow(missing_docs, reason = "there is no Rust interface here, only Ruby's")]
 
 mod answer;
+mod block;
 mod broadcast;
 mod bytes;
 mod error;

@@ -22,7 +22,7 @@ use magnus::{
 
 use crate::{
     answer::Answer,
-    bytes, error, event,
+    block, bytes, error, event,
     handle::{Connection, Corked},
     handshake::Request,
     options::TlsConfig,
@@ -275,17 +275,11 @@ impl Server {
         let object: Option<RObject> = ruby.get_inner(self.objects).entry(number as isize)?;
         let Some(object) = object else { return Ok(()) };
         let result = if triggers {
-            object.funcall::<_, _, Value>(event::trigger(kind), (string,))
+            object.funcall::<_, _, Value>(event::trigger(kind), (string,)).map(drop)
         } else {
-            let block: Value = object.ivar_get(event::ivar(kind))?;
-            if !block.to_bool() {
-                return Ok(());
-            }
-            // As a method, for Proc::call would make an Array of the argument each time. It may be
-            // a Method, too, or whatever else can be called.
-            block.funcall::<_, _, Value>(*CALL, (string,))
+            block::call(ruby, object, event::ivar(kind), string)
         };
-        rescue(ruby, object.as_value(), result.map(drop))
+        rescue(ruby, object.as_value(), result)
     }
 
     /// Counts what is delivered; whether the application has triggers of its own, or `None` where
@@ -409,7 +403,6 @@ static ASKS: LazyId = LazyId::new("asks");
 static SECURE: LazyId = LazyId::new("secure");
 static RAW: LazyId = LazyId::new("raw");
 static ANNOUNCE_TLS: LazyId = LazyId::new("announce_tls");
-static CALL: LazyId = LazyId::new("call");
 static ACCEPT: LazyId = LazyId::new("accept");
 static SECURED: LazyId = LazyId::new("background_secured");
 static REQUESTED: LazyId = LazyId::new("background_requested");
