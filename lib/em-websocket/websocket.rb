@@ -59,6 +59,8 @@ module EventMachine
       # @option options [Boolean] :tcp_nodelay (true) false: small writes wait for Nagle's algorithm
       # @option options [Integer] :drain_batch (1024) messages that the reactor's thread is told of
       #   at a time, before EventMachine's timers and other sockets have their turn
+      # @option options [Integer] :read_size (65536) the most bytes that are read from a socket at a
+      #   time, 4096 to 524288; where messages are large, 8 times as many, up to 524288
       # @option options [Integer] :max_message_size ({.max_message_size}) bytes
       # @option options [Boolean, Hash] :compression (false) permessage-deflate (RFC 7692), for
       #   clients that offer it; a Hash has some of `:level` (0 to 9; 3), `:threshold` (bytes; 860),

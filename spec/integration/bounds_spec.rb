@@ -178,7 +178,10 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
   [
     [{ handshake_timeout: -1 }, "handshake_timeout: -1 is no number of seconds"],
     [{ ping_interval: Float::NAN }, "ping_interval: NaN is no number of seconds"],
-    [{ max_connections: -1 }, "max_connections: -1 is negative"]
+    [{ max_connections: -1 }, "max_connections: -1 is negative"],
+    [{ read_size: 4095 }, "read_size: 4095 is not 4096 to 524288"],
+    [{ read_size: 524_289 }, "read_size: 524289 is not 4096 to 524288"],
+    [{ read_size: -1 }, "read_size: -1 is negative"]
   ].each do |options, message|
     it "says at the start that there is no #{options}" do
       wrong = { host: "127.0.0.1", port: 0 }.merge(options)
@@ -215,6 +218,39 @@ RSpec.describe EventMachine::WebSocket, "with knobs", :ours do
 
     names = Array.new(101) { next_event.name }
     expect(names.index(:timer)).to be < 100
+  end
+
+  # A hook is given what one read has brought.
+  def sizes_of_reads(options)
+    example = self
+    serve(options) do |ws|
+      ws.define_singleton_method(:receive_data) do |data|
+        example.note(:read, data.bytesize)
+        super(data)
+      end
+      ws.onmessage { |text| note(:message, text) }
+    end
+    connect.text("x" * 50_000)
+    sizes = []
+    sizes << next_event.value until sizes.last.is_a?(String)
+    sizes[0...-1]
+  end
+
+  it "reads at most :read_size at a time" do
+    expect(sizes_of_reads(read_size: 4096).max).to eq(4096)
+    expect(sizes_of_reads({}).max).to be > 4096
+  end
+
+  [{}, { secure: true }].each do |options|
+    it "takes a large message whole with the least :read_size, #{options}" do
+      tls_options = options.empty? ? {} : Certificate.tls_options
+      serve(read_size: 4096, tls_options: tls_options, **options)
+      client = connect(tls: !options.empty?)
+      text = Array.new(200_000, &:to_s).join
+      client.text(text)
+
+      expect(client.read_text == text).to be(true)
+    end
   end
 
   it "leaves Nagle's algorithm on where :tcp_nodelay is false" do

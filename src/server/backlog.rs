@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    config::{QueueLimits, ReadSize},
     link::Shared,
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -16,17 +17,21 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Backlog {
     bytes: AtomicUsize,
-    limit: usize,
+    /// Of each connection, and of all of them.
+    pub(crate) limits: QueueLimits,
+    /// By how much they are read.
+    pub(crate) read_size: ReadSize,
     /// Connections that rest because of it.
     parked: Mutex<Vec<Arc<Shared>>>,
     is_awaited: AtomicBool,
 }
 
 impl Backlog {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limits: QueueLimits, read_size: ReadSize) -> Self {
         Self {
             bytes: AtomicUsize::new(0),
-            limit,
+            limits,
+            read_size,
             parked: Mutex::default(),
             is_awaited: AtomicBool::new(false),
         }
@@ -34,16 +39,16 @@ impl Backlog {
 
     /// Counts what is queued; whether it is too much.
     pub(crate) fn add(&self, bytes: usize) -> bool {
-        self.bytes.fetch_add(bytes, SeqCst) + bytes >= self.limit
+        self.bytes.fetch_add(bytes, SeqCst) + bytes >= self.limits.total
     }
 
     /// How many bytes more may wait.
     pub(crate) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.bytes.load(SeqCst))
+        self.limits.total.saturating_sub(self.bytes.load(SeqCst))
     }
 
     pub(crate) fn is_low(&self) -> bool {
-        self.bytes.load(SeqCst) <= self.limit / 2
+        self.bytes.load(SeqCst) <= self.limits.total / 2
     }
 
     /// Counts what is delivered; whoever waited for it goes on.

@@ -1,6 +1,6 @@
 //! What a server and its connections are told to be.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -92,11 +92,53 @@ impl Default for QueueLimits {
     }
 }
 
+/// How many bytes one read takes at most; 64 KiB by default.
+///
+/// Where messages are large, a read takes up to 8 times as many, but not more than
+/// [`RANGE`](Self::RANGE) allows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReadSize(usize);
+
+/// So many times as much is read where messages are large. With the default it is about what a
+/// socket holds, so that most of them come whole.
+const LARGER: usize = 8;
+
+impl ReadSize {
+    /// Which sizes there are: less would be a system call for every few messages, and more is not
+    /// in a socket at a time.
+    pub const RANGE: RangeInclusive<usize> = 4 * 1024..=Self::MOST;
+
+    pub(crate) const MOST: usize = 512 * 1024;
+
+    /// `None` out of [`RANGE`](Self::RANGE).
+    pub fn new(bytes: usize) -> Option<Self> {
+        Self::RANGE.contains(&bytes).then_some(Self(bytes))
+    }
+
+    /// Of a usual read.
+    pub(crate) fn usual(self) -> usize {
+        self.0
+    }
+
+    /// Among large messages.
+    pub(crate) fn large(self) -> usize {
+        (self.0 * LARGER).min(Self::MOST)
+    }
+}
+
+impl Default for ReadSize {
+    fn default() -> Self {
+        Self(64 * 1024)
+    }
+}
+
 /// What a server is told to be.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// How much may wait for the queue's owner.
     pub queue: QueueLimits,
+    /// How many bytes one read takes at most.
+    pub read_size: ReadSize,
     /// How many connections there may be; no limit by default.
     pub max_connections: Option<usize>,
     /// What one too many is sent before it is closed; nothing by default.
@@ -111,6 +153,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             queue: QueueLimits::default(),
+            read_size: ReadSize::default(),
             max_connections: None,
             turn_away_with: None,
             threads: NonZeroUsize::MIN,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{
     backlog::Backlog,
-    config::{ConnectionOptions, QueueLimits},
+    config::ConnectionOptions,
     deferred::Piece,
     link::{hold, write_parts, Link, Shared},
     outbound::Outbound,
@@ -66,10 +66,9 @@ impl Handle {
         fd: RawFd,
         peer: SocketAddr,
         local: SocketAddr,
-        queue_limits: QueueLimits,
         backlog: Arc<Backlog>,
     ) -> Self {
-        Self(Arc::new(Shared::new(fd, peer, local, queue_limits, backlog)))
+        Self(Arc::new(Shared::new(fd, peer, local, backlog)))
     }
 
     pub(crate) fn configure(&self, options: &ConnectionOptions) {

@@ -2,15 +2,10 @@
 
 use bytes::BytesMut;
 
-/// One read takes at most this much.
-pub(crate) const READ: usize = 64 * 1024;
+use super::config::ReadSize;
 
-/// Among large messages one read takes up to this much, which is about what a socket holds, so that
-/// most of them come whole.
-pub(crate) const LARGE_READ: usize = 512 * 1024;
-
-/// One piece of memory.
-const PIECE: usize = LARGE_READ;
+/// One piece of memory, whatever the servers of a thread read at a time.
+const PIECE: usize = ReadSize::MOST;
 
 /// So many pieces may wait until what stands in them has been delivered; past that, memory is
 /// given back and asked for again.
@@ -64,8 +59,8 @@ mod tests {
             for _ in 0..4 {
                 let room = landing.room();
                 assert!(room.is_empty() && room.capacity() >= PIECE / 2);
-                room.extend_from_slice(&[number; LARGE_READ / 4]);
-                kept.push(room.split_to(LARGE_READ / 8).freeze());
+                room.extend_from_slice(&[number; PIECE / 4]);
+                kept.push(room.split_to(PIECE / 8).freeze());
             }
             assert!(kept.iter().all(|bytes| bytes.iter().all(|byte| *byte == number)));
             places.extend(kept.iter().map(|bytes| bytes.as_ptr()));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{
     backlog::Backlog,
-    config::{ConnectionOptions, QueueLimits},
+    config::ConnectionOptions,
     deferred::{Deferred, Piece},
     outbound::Outbound,
     runtime,
@@ -59,7 +59,6 @@ pub(crate) struct Shared {
     /// What was received; the driver alone counts it.
     received_bytes: AtomicU64,
     received_messages: AtomicU64,
-    pub(crate) queue_limits: QueueLimits,
     pub(crate) backlog: Arc<Backlog>,
     pub(crate) peer: Address,
     pub(crate) local: Address,
@@ -134,7 +133,6 @@ impl Shared {
         fd: RawFd,
         peer: SocketAddr,
         local: SocketAddr,
-        queue_limits: QueueLimits,
         backlog: Arc<Backlog>,
     ) -> Self {
         let options = ConnectionOptions::default();
@@ -167,7 +165,6 @@ impl Shared {
             waiting_messages: AtomicUsize::new(0),
             received_bytes: AtomicU64::new(0),
             received_messages: AtomicU64::new(0),
-            queue_limits,
             backlog,
             peer: peer.into(),
             local: local.into(),
@@ -185,9 +182,10 @@ impl Shared {
     /// connection is not read any more.
     pub(crate) fn queued(self: &Arc<Self>, bytes: usize, messages: usize) {
         let is_over = self.backlog.add(bytes);
+        let limits = &self.backlog.limits;
         let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
         let messages = self.waiting_messages.fetch_add(messages, SeqCst) + messages;
-        if is_over || bytes >= self.queue_limits.bytes || messages >= self.queue_limits.messages {
+        if is_over || bytes >= limits.bytes || messages >= limits.messages {
             self.hold.fetch_or(hold::FULL, SeqCst);
             // It may all have been delivered between the count and the hold.
             self.resume();
@@ -218,13 +216,14 @@ impl Shared {
 
     /// How many bytes more may wait for the application.
     pub(crate) fn room(&self) -> usize {
-        let own = self.queue_limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst));
+        let own = self.backlog.limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst));
         own.min(self.backlog.room())
     }
 
     fn is_low(&self) -> bool {
-        self.waiting_bytes.load(SeqCst) <= self.queue_limits.bytes / 2
-            && self.waiting_messages.load(SeqCst) <= self.queue_limits.messages / 2
+        let limits = &self.backlog.limits;
+        self.waiting_bytes.load(SeqCst) <= limits.bytes / 2
+            && self.waiting_messages.load(SeqCst) <= limits.messages / 2
     }
 
     /// For the driver: so much has been received.

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     backlog::Backlog,
-    config::{ConnectionOptions, QueueLimits, ServerOptions},
+    config::{ConnectionOptions, ServerOptions},
     driver::{self, Ends},
     events::{Batch, Delivery, EventQueue},
     handle::Handle,
@@ -104,8 +104,7 @@ impl Server {
             queue: Arc::clone(&queue),
             tally: Arc::default(),
             runtime: runtime.clone(),
-            queue_limits: options.queue,
-            backlog: Arc::new(Backlog::new(options.queue.total)),
+            backlog: Arc::new(Backlog::new(options.queue, options.read_size)),
             max_connections: options.max_connections,
             tcp_nodelay: options.tcp_nodelay,
             turn_away: options
@@ -218,7 +217,6 @@ struct Accept {
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
     runtime: runtime::Handle,
-    queue_limits: QueueLimits,
     backlog: Arc<Backlog>,
     max_connections: Option<usize>,
     tcp_nodelay: bool,
@@ -262,13 +260,7 @@ impl Accept {
             let _ = stream.set_nodelay(self.tcp_nodelay);
         }
         let incoming = Box::new(Incoming {
-            handle: Handle::new(
-                stream.as_raw_fd(),
-                peer,
-                local,
-                self.queue_limits,
-                Arc::clone(&self.backlog),
-            ),
+            handle: Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.backlog)),
             entered: Some((stream, place)),
             queue: Arc::clone(&self.queue),
             tally: Arc::clone(&self.tally),

@@ -32,7 +32,7 @@ pub mod tls;
 mod wakeup;
 
 pub use broadcast::Broadcast;
-pub use config::{ConnectionOptions, QueueLimits, ServerOptions};
+pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server};

@@ -5,11 +5,13 @@
 // clippy knows test functions, and not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod by_hand;
 mod closing;
 mod independent;
 mod liveness;
 mod opening;
 mod pressure;
+mod read_size;
 mod sending;
 mod server_limits;
 mod stopping;

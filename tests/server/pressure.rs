@@ -1,20 +1,17 @@
 //! Who sends faster than others take: both ways it is the sender that waits, and nobody else.
 
 use std::{
-    collections::VecDeque,
     io::{ErrorKind, Write},
     net::TcpStream,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use em_websocket::server::{
-    Batch, ConnectionOptions, Cork, Delivery, Handle, Kind as Type, QueueLimits, Server,
-    ServerOptions,
-};
+use em_websocket::server::{ConnectionOptions, Cork, Kind as Type, QueueLimits};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use crate::{
+    by_hand::{wait_until, ByHand},
     client::Client,
     reactor::{ignore, Reactor, Seen, Setup, PATIENCE},
     support::{machine::abrupt, Frame, Kind, RFC_6455},
@@ -22,106 +19,6 @@ use crate::{
 
 /// More than ever comes.
 const ENOUGH: usize = 1 << 40;
-
-/// Waits until it is so.
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::yield_now();
-    }
-}
-
-/// A server whose queue is taken from by hand, as slowly as a test likes.
-struct ByHand {
-    server: Server,
-    batch: Batch,
-    connections: Vec<Handle>,
-    opened: usize,
-    /// Whether the application is done with its opening, as soon as it is told.
-    opens: bool,
-    /// Whether what is taken is told to be delivered.
-    delivers: bool,
-    /// What was taken, and from which connection.
-    messages: VecDeque<(u32, Vec<u8>)>,
-}
-
-impl ByHand {
-    fn new(queue_limits: QueueLimits) -> Self {
-        Self {
-            server: {
-                let options = ServerOptions { queue: queue_limits, ..ServerOptions::default() };
-                Server::bind("127.0.0.1", 0, options).unwrap()
-            },
-            batch: Batch::default(),
-            connections: Vec::new(),
-            opened: 0,
-            opens: true,
-            delivers: true,
-            messages: VecDeque::new(),
-        }
-    }
-
-    /// Takes one batch.
-    fn take(&mut self) {
-        self.server.queue().take(&mut self.batch);
-        while let Some(record) = self.batch.pop() {
-            let message = match record.delivery {
-                Delivery::Accepted(incoming) => {
-                    self.connections.push(incoming.handle().clone());
-                    let number = self.connections.len() as u32 - 1;
-                    incoming.start(number, &ConnectionOptions::default());
-                    continue;
-                }
-                Delivery::Open(opened) => {
-                    let handle = &self.connections[record.connection as usize];
-                    handle.open(opened.profile);
-                    if self.opens {
-                        handle.opened();
-                    }
-                    self.opened += 1;
-                    continue;
-                }
-                Delivery::Message(_, span) => self.batch.bytes(span).to_vec(),
-                other => panic!("{other:?}"),
-            };
-            if self.delivers {
-                self.connections[record.connection as usize].delivered(message.len(), 1);
-            }
-            self.messages.push_back((record.connection, message));
-        }
-    }
-
-    /// How many bytes were taken and not looked at.
-    fn waiting(&self) -> usize {
-        self.messages.iter().map(|(_, message)| message.len()).sum()
-    }
-
-    fn wait_and_take(&mut self) {
-        let queue = self.server.queue();
-        wait_until("something comes", || !queue.is_empty());
-        self.take();
-    }
-
-    /// A client whose opening handshake is done, and which sends these bytes behind it.
-    fn open(&mut self, bytes: &[u8]) -> Client {
-        let addr = self.server.local_addr();
-        let bytes = bytes.to_vec();
-        let client = thread::spawn(move || Client::open_with(addr, &bytes));
-        let before = self.opened;
-        while self.opened == before {
-            self.wait_and_take();
-        }
-        client.join().unwrap()
-    }
-}
-
-impl Drop for ByHand {
-    fn drop(&mut self) {
-        self.server.stop();
-    }
-}
 
 /// Writes until nothing is taken for a while; how much that was.
 fn write_until_blocked(mut stream: &TcpStream, bytes: &[u8]) -> usize {

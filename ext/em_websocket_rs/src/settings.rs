@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use em_websocket::{
     protocol::handshake::{Limits, Refusal},
-    server::{ConnectionOptions, Keepalive, QueueLimits, ServerOptions},
+    server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
 };
 use magnus::{function, prelude::*, typed_data::Obj, Error, RHash, RModule, Ruby, Value};
 
@@ -80,6 +80,8 @@ impl Settings {
             },
             server: ServerOptions {
                 queue,
+                read_size: count("read_size")?
+                    .map_or(Ok(server.read_size), |bytes| read_size(ruby, bytes))?,
                 max_connections: count("max_connections")?,
                 turn_away_with,
                 threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(server.threads),
@@ -106,6 +108,12 @@ fn count(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<usize>, Error>
     usize::try_from(number)
         .map(|number| (number > 0).then_some(number))
         .map_err(|_| argument(ruby, format!("{key}: {number} is negative")))
+}
+
+fn read_size(ruby: &Ruby, bytes: usize) -> Result<ReadSize, Error> {
+    let (least, most) = ReadSize::RANGE.into_inner();
+    ReadSize::new(bytes)
+        .ok_or_else(|| argument(ruby, format!("read_size: {bytes} is not {least} to {most}")))
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

@@ -33,7 +33,6 @@ use super::{
     config::ConnectionOptions,
     events::{Delivery, EventQueue},
     handle::Handle,
-    landing::READ,
     link::{hold, write_slices, Link},
     stats::count,
     stream::{poll_flush_tls, Stream},
@@ -384,6 +383,7 @@ impl Driver {
             return Step::End;
         };
         let ends = &self.ends;
+        let size = ends.handle.0.backlog.read_size.usual();
         let polled = match &mut self.stage {
             Stage::Frames(receiver) => {
                 poll_frames(stream, receiver, ends, &mut self.reads_large, cx)
@@ -391,10 +391,10 @@ impl Driver {
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends))),
             Stage::Handshake(begun) => {
                 let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
-                stream.poll_read(cx, READ, receive).map_ok(Read::from)
+                stream.poll_read(cx, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
-                .poll_read(cx, READ, |bytes| {
+                .poll_read(cx, size, |bytes| {
                     // Counted first: once it is queued, it may be delivered at any moment.
                     ends.handle.0.queued(bytes.len(), 1);
                     ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
@@ -402,7 +402,7 @@ impl Driver {
                 })
                 .map_ok(Read::from),
             Stage::Linger(left) => stream
-                .poll_read(cx, READ, |bytes| {
+                .poll_read(cx, size, |bytes| {
                     *left = left.saturating_sub(bytes.len());
                     None
                 })

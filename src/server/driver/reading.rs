@@ -15,7 +15,6 @@ use crate::{
     protocol::{handshake::Progress as Opening, Event, Payload, Receiver, Sink},
     server::{
         events::{Batch, Kind, LARGE},
-        landing::{LARGE_READ, READ},
         liveness,
         stats::Traffic,
         stream::Stream,
@@ -36,9 +35,9 @@ sync::thread_local! {
     static APART: RefCell<Batch> = RefCell::default();
 }
 
-/// A read brings this many frames at most, as many as a usual one could. What a larger one has
-/// brought besides is held.
-const FRAMES: usize = READ / 2;
+/// A read brings this many frames at most, as many as 64 KiB could. What a larger one has brought
+/// besides is held.
+const FRAMES: usize = 32 * 1024;
 
 /// What one read brought.
 pub(super) enum Read {
@@ -99,8 +98,9 @@ pub(super) fn poll_frames(
     reads_large: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
+    let size = ends.handle.0.backlog.read_size;
     let found = if let Some((buffer, limit)) = receiver.buffer() {
-        let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
+        let len = ready!(stream.poll_read_to(cx, buffer, limit.min(size.large())))?;
         (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
     } else {
         let feed = |bytes: &mut BytesMut| {
@@ -111,7 +111,9 @@ pub(super) fn poll_frames(
             found
         };
         // Not more past what may wait than a usual read.
-        let limit = if *reads_large { ends.handle.0.room().clamp(READ, LARGE_READ) } else { READ };
+        let usual = size.usual();
+        let limit =
+            if *reads_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
         ready!(stream.poll_read(cx, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };

@@ -4,12 +4,17 @@
 use std::{array, net::SocketAddr, sync::Arc};
 
 use super::{model, spawn, sync::atomic::Ordering::SeqCst};
-use crate::server::{backlog::Backlog, config::QueueLimits, handle::Handle, link::hold};
+use crate::server::{
+    backlog::Backlog,
+    config::{QueueLimits, ReadSize},
+    handle::Handle,
+    link::hold,
+};
 
 fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let backlog = Arc::new(Backlog::new(limits.total));
-    array::from_fn(|_| Handle::new(0, address, address, limits, Arc::clone(&backlog)))
+    let backlog = Arc::new(Backlog::new(limits, ReadSize::default()));
+    array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&backlog)))
 }
 
 /// Whether it is not read.

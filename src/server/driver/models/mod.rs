@@ -9,7 +9,7 @@ use crate::{
     protocol::{version::RFC_6455, Limits, Receiver},
     server::{
         backlog::Backlog,
-        config::{ConnectionOptions, QueueLimits},
+        config::{ConnectionOptions, QueueLimits, ReadSize},
         events::{Batch, EventQueue, Record},
         handle::Handle,
         models::socket::{pair, Peer},
@@ -25,23 +25,21 @@ struct Site {
     queue: Arc<EventQueue>,
     backlog: Arc<Backlog>,
     tally: Arc<Tally>,
-    limits: QueueLimits,
 }
 
 impl Site {
     fn new(limits: QueueLimits) -> Self {
         Self {
             queue: Arc::new(EventQueue::new().unwrap()),
-            backlog: Arc::new(Backlog::new(limits.total)),
+            backlog: Arc::new(Backlog::new(limits, ReadSize::default())),
             tally: Arc::default(),
-            limits,
         }
     }
 
     /// A connection before its opening handshake, whose socket has room for so many bytes.
     fn accept(&self, connection: u32, room: usize, asks: bool) -> (Driver, Handle, Peer) {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let handle = Handle::new(0, address, address, self.limits, Arc::clone(&self.backlog));
+        let handle = Handle::new(0, address, address, Arc::clone(&self.backlog));
         let options = ConnectionOptions { asks, write_timeout: None, ..Default::default() };
         handle.configure(&options);
         let place = self.tally.place(None).unwrap();

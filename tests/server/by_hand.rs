@@ -1,0 +1,110 @@
+//! A server whose queue is taken from by hand.
+
+use std::{collections::VecDeque, thread, time::Instant};
+
+use em_websocket::server::{
+    Batch, ConnectionOptions, Delivery, Handle, QueueLimits, Server, ServerOptions,
+};
+
+use crate::{client::Client, reactor::PATIENCE};
+
+/// Waits until it is so.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::yield_now();
+    }
+}
+
+/// A server whose queue is taken from by hand, as slowly as a test likes.
+pub(crate) struct ByHand {
+    pub(crate) server: Server,
+    batch: Batch,
+    pub(crate) connections: Vec<Handle>,
+    opened: usize,
+    /// Whether the application is done with its opening, as soon as it is told.
+    pub(crate) opens: bool,
+    /// Whether what is taken is told to be delivered.
+    pub(crate) delivers: bool,
+    /// What was taken, and from which connection.
+    pub(crate) messages: VecDeque<(u32, Vec<u8>)>,
+}
+
+impl ByHand {
+    pub(crate) fn new(queue: QueueLimits) -> Self {
+        Self::with(ServerOptions { queue, ..ServerOptions::default() })
+    }
+
+    pub(crate) fn with(options: ServerOptions) -> Self {
+        Self {
+            server: Server::bind("127.0.0.1", 0, options).unwrap(),
+            batch: Batch::default(),
+            connections: Vec::new(),
+            opened: 0,
+            opens: true,
+            delivers: true,
+            messages: VecDeque::new(),
+        }
+    }
+
+    /// Takes one batch.
+    pub(crate) fn take(&mut self) {
+        self.server.queue().take(&mut self.batch);
+        while let Some(record) = self.batch.pop() {
+            let message = match record.delivery {
+                Delivery::Accepted(incoming) => {
+                    self.connections.push(incoming.handle().clone());
+                    let number = self.connections.len() as u32 - 1;
+                    incoming.start(number, &ConnectionOptions::default());
+                    continue;
+                }
+                Delivery::Open(opened) => {
+                    let handle = &self.connections[record.connection as usize];
+                    handle.open(opened.profile);
+                    if self.opens {
+                        handle.opened();
+                    }
+                    self.opened += 1;
+                    continue;
+                }
+                Delivery::Message(_, span) => self.batch.bytes(span).to_vec(),
+                other => panic!("{other:?}"),
+            };
+            if self.delivers {
+                self.connections[record.connection as usize].delivered(message.len(), 1);
+            }
+            self.messages.push_back((record.connection, message));
+        }
+    }
+
+    /// How many bytes were taken and not looked at.
+    pub(crate) fn waiting(&self) -> usize {
+        self.messages.iter().map(|(_, message)| message.len()).sum()
+    }
+
+    pub(crate) fn wait_and_take(&mut self) {
+        let queue = self.server.queue();
+        wait_until("something comes", || !queue.is_empty());
+        self.take();
+    }
+
+    /// A client whose opening handshake is done, and which sends these bytes behind it.
+    pub(crate) fn open(&mut self, bytes: &[u8]) -> Client {
+        let addr = self.server.local_addr();
+        let bytes = bytes.to_vec();
+        let client = thread::spawn(move || Client::open_with(addr, &bytes));
+        let before = self.opened;
+        while self.opened == before {
+            self.wait_and_take();
+        }
+        client.join().unwrap()
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        self.server.stop();
+    }
+}
