@@ -48,22 +48,23 @@ pub struct Connection {
     /// The peer's close has come: nothing that is sent now would be read.
     peer_closed: bool,
     close_timeout: Duration,
+    /// There only once there is any of it.
+    end: Option<Box<End>>,
+}
+
+/// A closing handshake, as far as it has come.
+#[derive(Debug, Default)]
+struct End {
+    /// When our close will have been unanswered too long.
     deadline: Option<Instant>,
-    info: Option<Box<CloseInfo>>,
+    info: Option<CloseInfo>,
 }
 
 impl Connection {
     /// A connection before its opening handshake; our close must be answered within
     /// `close_timeout`.
     pub fn new(close_timeout: Duration) -> Self {
-        Self {
-            state: State::Handshake,
-            sender: None,
-            close_timeout,
-            deadline: None,
-            info: None,
-            peer_closed: false,
-        }
+        Self { state: State::Handshake, sender: None, close_timeout, end: None, peer_closed: false }
     }
 
     /// The opening handshake is answered, and the application is about to be told.
@@ -156,7 +157,8 @@ impl Connection {
                     self.state = State::Closing;
                     // A peer that has closed already has nothing to answer.
                     if !self.peer_closed {
-                        self.deadline = now.checked_add(self.close_timeout);
+                        self.end.get_or_insert_default().deadline =
+                            now.checked_add(self.close_timeout);
                     }
                     Progress::Stay
                 }
@@ -171,12 +173,12 @@ impl Connection {
     pub fn peer_closed(&mut self, close: &PeerClose<'_>, out: &mut Vec<u8>) -> Progress {
         if let (State::Connected | State::Closing, Some(sender)) = (self.state, &mut self.sender) {
             sender.acknowledge(close, out);
-            self.deadline = None;
+            stop_waiting(&mut self.end);
             self.peer_closed = true;
             if sender.profile().close_reply == CloseReply::Terminate {
                 self.state = State::Closing;
             } else {
-                self.info = Some(Box::new(close.to_info()));
+                self.end.get_or_insert_default().info = Some(close.to_info());
             }
         }
         Progress::CloseAfterWriting
@@ -190,7 +192,7 @@ impl Connection {
                 self.state = State::Closing;
             }
         }
-        self.deadline = None;
+        stop_waiting(&mut self.end);
         match error {
             ProtocolError::CloseTimeout(_) => Progress::Abort,
             _ => Progress::CloseAfterWriting,
@@ -199,22 +201,21 @@ impl Connection {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        self.end.as_ref()?.deadline
     }
 
     /// It is `now`: the error where our close has been left unanswered too long. The TCP
     /// connection is then to be aborted.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<ProtocolError> {
-        self.deadline.filter(|deadline| *deadline <= now)?;
-        self.deadline = None;
+        self.poll_timeout().filter(|deadline| *deadline <= now)?;
+        stop_waiting(&mut self.end);
         Some(ProtocolError::CloseTimeout(seconds(self.close_timeout)))
     }
 
     /// The TCP connection is gone: what `onclose` tells.
     pub fn closed(&mut self) -> CloseInfo {
         self.state = State::Closed;
-        self.deadline = None;
-        self.info.take().map_or(CloseInfo::abnormal(), |info| *info)
+        self.end.take().and_then(|end| end.info).unwrap_or(CloseInfo::abnormal())
     }
 
     fn sending(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {
@@ -225,6 +226,13 @@ impl Connection {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// Nothing is waited for any more.
+fn stop_waiting(end: &mut Option<Box<End>>) {
+    if let Some(end) = end {
+        end.deadline = None;
     }
 }
 

@@ -80,12 +80,12 @@ impl Handle {
 
     /// The client's address.
     pub fn peer_addr(&self) -> SocketAddr {
-        (&self.0.peer).into()
+        self.0.addresses.peer()
     }
 
     /// The address the client connected to.
     pub fn local_addr(&self) -> SocketAddr {
-        (&self.0.local).into()
+        self.0.addresses.local()
     }
 
     /// Where the connection stands.
@@ -419,7 +419,7 @@ impl Handle {
         for ping in pings {
             let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
             if link.blocked && is_slow {
-                link.late_pong = Some(ping.into());
+                link.late_pong = Some(Box::new(ping));
             } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
                 self.put(link, &[parts.head(), &ping], Cork::No);
             }

@@ -23,7 +23,7 @@ pub(crate) struct Connection {
     handle: Handle,
     number: u32,
     /// Until it is started.
-    incoming: RefCell<Option<Box<Incoming>>>,
+    incoming: Cell<Option<Box<Incoming>>>,
 }
 
 thread_local! {
@@ -62,7 +62,7 @@ fn cork() -> Cork {
 impl Connection {
     pub(crate) fn new(incoming: Box<Incoming>, number: u32) -> Self {
         let handle = incoming.handle().clone();
-        Self { handle, number, incoming: RefCell::new(Some(incoming)) }
+        Self { handle, number, incoming: Cell::new(Some(incoming)) }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
