@@ -47,7 +47,8 @@ pub struct Connection {
     state: State,
     /// The peer's close has come: nothing that is sent now would be read.
     peer_closed: bool,
-    close_timeout: Duration,
+    /// In nanoseconds.
+    close_timeout: u64,
     /// There only once there is any of it.
     end: Option<Box<End>>,
 }
@@ -64,7 +65,13 @@ impl Connection {
     /// A connection before its opening handshake; our close must be answered within
     /// `close_timeout`.
     pub fn new(close_timeout: Duration) -> Self {
-        Self { state: State::Handshake, sender: None, close_timeout, end: None, peer_closed: false }
+        Self {
+            state: State::Handshake,
+            sender: None,
+            close_timeout: nanoseconds(close_timeout),
+            end: None,
+            peer_closed: false,
+        }
     }
 
     /// The opening handshake is answered, and the application is about to be told.
@@ -87,12 +94,15 @@ impl Connection {
 
     /// How long our close may stay without answer.
     pub fn close_timeout(&self) -> Duration {
-        self.close_timeout
+        match self.close_timeout {
+            u64::MAX => Duration::MAX,
+            nanoseconds => Duration::from_nanos(nanoseconds),
+        }
     }
 
     /// Sets how long our next close may stay without answer.
     pub fn set_close_timeout(&mut self, timeout: Duration) {
-        self.close_timeout = timeout;
+        self.close_timeout = nanoseconds(timeout);
     }
 
     /// The frame around a text message; `None` where the connection is gone.
@@ -151,14 +161,14 @@ impl Connection {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Progress {
+        let timeout = self.close_timeout();
         match (self.state, &mut self.sender) {
             (State::Connected, Some(sender)) => match sender.close(code, reason, out) {
                 AfterClose::AwaitPeer => {
                     self.state = State::Closing;
                     // A peer that has closed already has nothing to answer.
                     if !self.peer_closed {
-                        self.end.get_or_insert_default().deadline =
-                            now.checked_add(self.close_timeout);
+                        self.end.get_or_insert_default().deadline = now.checked_add(timeout);
                     }
                     Progress::Stay
                 }
@@ -209,7 +219,7 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Instant) -> Option<ProtocolError> {
         self.poll_timeout().filter(|deadline| *deadline <= now)?;
         stop_waiting(&mut self.end);
-        Some(ProtocolError::CloseTimeout(seconds(self.close_timeout)))
+        Some(ProtocolError::CloseTimeout(seconds(self.close_timeout())))
     }
 
     /// The TCP connection is gone: what `onclose` tells.
@@ -234,6 +244,12 @@ fn stop_waiting(end: &mut Option<Box<End>>) {
     if let Some(end) = end {
         end.deadline = None;
     }
+}
+
+/// A timeout in the room that a connection has for it: there are many. More than 500 years are
+/// endless.
+fn nanoseconds(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A duration as Ruby would print the number it was given as: 60, 0.1.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     config::{QueueLimits, ReadSize},
     link::Shared,
+    runtime,
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         Mutex,
@@ -21,6 +22,8 @@ pub(crate) struct Backlog {
     pub(crate) limits: QueueLimits,
     /// By how much they are read.
     pub(crate) read_size: ReadSize,
+    /// Of the process that the server was started in.
+    pub(crate) generation: u32,
     /// Connections that rest because of it.
     parked: Mutex<Vec<Arc<Shared>>>,
     is_awaited: AtomicBool,
@@ -32,6 +35,7 @@ impl Backlog {
             bytes: AtomicUsize::new(0),
             limits,
             read_size,
+            generation: runtime::generation(),
             parked: Mutex::default(),
             is_awaited: AtomicBool::new(false),
         }

@@ -13,7 +13,7 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::Piece,
-    link::{hold, write_parts, Link, Shared},
+    link::{hold, write_parts, Link, Shared, Socket},
     outbound::Outbound,
     runtime,
     stats::{Stats, Traffic},
@@ -73,7 +73,7 @@ impl Handle {
 
     pub(crate) fn configure(&self, options: &ConnectionOptions) {
         let mut link = lock(&self.0.link);
-        link.limits = options.limits;
+        link.set_limits(options.limits);
         link.connection.set_close_timeout(options.close_timeout);
         link.outbound_limit = options.outbound_limit.unwrap_or(usize::MAX);
     }
@@ -100,33 +100,34 @@ impl Handle {
 
     /// What the peer may not exceed.
     pub fn limits(&self) -> Limits {
-        lock(&self.0.link).limits
+        lock(&self.0.link).limits()
     }
 
     /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
     /// [`opened`](Self::opened).
     pub fn set_limits(&self, limits: Limits) {
         let mut link = lock(&self.0.link);
-        link.limits = limits;
+        link.set_limits(limits);
         link.limits_changed = true;
         self.0.attention.store(true, SeqCst);
     }
 
     /// How long nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
-        lock(&self.0.link).inactivity.as_ref().map(|inactivity| inactivity.0)
+        let link = lock(&self.0.link);
+        link.known_rare()?.inactivity.map(|(timeout, _)| timeout)
     }
 
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
-        let inactivity = timeout.map(|timeout| Box::new((timeout, Instant::now())));
-        lock(&self.0.link).inactivity = inactivity;
+        let inactivity = timeout.map(|timeout| (timeout, Instant::now()));
+        lock(&self.0.link).rare().inactivity = inactivity;
         self.0.attend();
     }
 
     /// What TLS has agreed on; `None` without TLS, and before it has.
     pub fn tls_session(&self) -> Option<TlsSession> {
-        lock(&self.0.link).tls.as_deref().cloned()
+        lock(&self.0.link).known_rare()?.tls.clone()
     }
 
     /// How long our close may stay without answer.
@@ -148,7 +149,7 @@ impl Handle {
     /// they are down to half of it; 0: never.
     pub fn set_high_water(&self, bytes: usize) {
         let mut link = lock(&self.0.link);
-        link.high_water = bytes;
+        link.rare().high_water = bytes;
         link.note_high();
     }
 
@@ -381,7 +382,7 @@ impl Handle {
         link.touch();
         let is_first = link.out.is_empty() && !link.blocked;
         let gather = cork == Cork::Yes && len < LARGE;
-        let written = match &link.socket {
+        let written = match link.socket.writer() {
             Some(socket) if is_first && !gather => write_parts(socket, parts),
             _ => Ok(0),
         };
@@ -417,9 +418,9 @@ impl Handle {
     /// For the driver: answers pings, in order; while the peer does not read, the last one only.
     pub(crate) fn answer_pings(&self, link: &mut Link, pings: Vec<Vec<u8>>) {
         for ping in pings {
-            let is_slow = link.out.len() >= PONGS_MERGE || link.late_pong.is_some();
+            let is_slow = link.out.len() >= PONGS_MERGE || link.has_late_pong();
             if link.blocked && is_slow {
-                link.late_pong = Some(Box::new(ping));
+                link.rare().late_pong = Some(ping);
             } else if let Ok(Some(parts)) = link.connection.answer(ping.len()) {
                 self.put(link, &[parts.head(), &ping], Cork::No);
             }
@@ -428,17 +429,17 @@ impl Handle {
 
     /// Whether the connection is the parent's, and this process a fork's child.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.0.generation != runtime::generation()
+        self.0.backlog.generation != runtime::generation()
     }
 
     /// The socket is about to be closed.
     pub(crate) fn gone(&self) {
-        lock(&self.0.link).fd = None;
+        lock(&self.0.link).socket = Socket::Gone;
     }
 
     /// In a forked child: the number of the socket, if it is certain that it is still open.
     pub(crate) fn inherited_fd(&self) -> Option<RawFd> {
-        self.0.link.try_lock().ok()?.fd
+        self.0.link.try_lock().ok()?.socket.fd()
     }
 
     fn push_out(&self, link: &mut Link) {

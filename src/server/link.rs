@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::{SocketAddr, SocketAddrV4},
-    os::fd::RawFd,
+    os::fd::{AsRawFd, RawFd},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,11 +15,10 @@ use super::{
     config::ConnectionOptions,
     deferred::{Deferred, Piece},
     outbound::Outbound,
-    runtime,
     stats::Traffic,
     sync::{
         atomic::{
-            AtomicBool, AtomicU64, AtomicU8, AtomicUsize,
+            AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
         AtomicWaker, Mutex, OwnedWriteHalf,
@@ -46,7 +45,7 @@ pub(crate) mod hold {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Shared {
-    pub(crate) generation: u32,
+    waiting_messages: AtomicU32,
     /// Whether anything in the link wants the driver, which does not lock it otherwise.
     pub(crate) attention: AtomicBool,
     /// The reasons for not reading, as bits of [`hold`].
@@ -54,8 +53,7 @@ pub(crate) struct Shared {
     pub(crate) link: Mutex<Link>,
     /// Wakes the driver.
     pub(crate) waker: AtomicWaker,
-    pub(crate) waiting_bytes: AtomicUsize,
-    pub(crate) waiting_messages: AtomicUsize,
+    waiting_bytes: AtomicUsize,
     /// What was received; the driver alone counts it.
     received_bytes: AtomicU64,
     received_messages: AtomicU64,
@@ -75,31 +73,69 @@ pub(crate) struct Link {
     /// The owner of the queue has seen the end.
     pub(crate) released: bool,
     pub(crate) limits_changed: bool,
+    require_masked: bool,
     /// The limit has been passed, and the connection aborted for it.
     pub(crate) overrun: bool,
     pub(crate) is_high: bool,
     /// What waits before `out`, on a connection that compresses.
     pub(crate) deferred: Option<Box<Deferred>>,
-    /// How long nothing may be read nor written, and since when nothing was.
-    pub(crate) inactivity: Option<Box<(Duration, Instant)>>,
+    rare: Option<Box<Rare>>,
     /// How many bytes may wait.
     pub(crate) outbound_limit: usize,
-    /// Past so many waiting bytes the application wants to know when they are down to half of it;
-    /// 0: it does not.
-    pub(crate) high_water: usize,
     /// What the application has sent.
     pub(crate) sent: Traffic,
     pub(crate) out: Outbound,
     pub(crate) connection: Connection,
-    /// The socket, where it may be written directly: not with TLS.
-    pub(crate) socket: Option<OwnedWriteHalf>,
-    /// The socket's number, while it is open.
-    pub(crate) fd: Option<RawFd>,
-    pub(crate) limits: Limits,
-    #[allow(clippy::box_collection, reason = "it is rare, and there are many connections")]
-    pub(crate) late_pong: Option<Box<Vec<u8>>>,
+    pub(crate) socket: Socket,
+    frame_limit: usize,
+    message_limit: usize,
+}
+
+/// A connection's socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// It may be written directly.
+    Here(OwnedWriteHalf),
+    /// It is open, by this number, but with TLS, or nothing is written before or after.
+    Elsewhere(RawFd),
+    Gone,
+}
+
+impl Socket {
+    pub(crate) fn writer(&self) -> Option<&OwnedWriteHalf> {
+        match self {
+            Self::Here(socket) => Some(socket),
+            Self::Elsewhere(_) | Self::Gone => None,
+        }
+    }
+
+    /// Its number, while it is open.
+    pub(crate) fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Here(socket) => Some(socket.as_ref().as_raw_fd()),
+            Self::Elsewhere(fd) => Some(*fd),
+            Self::Gone => None,
+        }
+    }
+
+    /// Nothing more is written: dropping the writing half shuts the direction down.
+    pub(crate) fn shut_down(&mut self) {
+        *self = self.fd().map_or(Self::Gone, Self::Elsewhere);
+    }
+}
+
+/// What few connections have.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// How long nothing may be read nor written, and since when nothing was.
+    pub(crate) inactivity: Option<(Duration, Instant)>,
+    /// Past so many waiting bytes the application wants to know when they are down to half of it;
+    /// 0: it does not.
+    pub(crate) high_water: usize,
+    /// A ping that is not answered yet.
+    pub(crate) late_pong: Option<Vec<u8>>,
     /// What TLS has agreed on.
-    pub(crate) tls: Option<Box<TlsSession>>,
+    pub(crate) tls: Option<TlsSession>,
 }
 
 /// Both ends of a socket, in the room that most of them need.
@@ -146,20 +182,18 @@ impl Shared {
                 connection: Connection::new(options.close_timeout),
                 out: Outbound::default(),
                 deferred: None,
-                limits: options.limits,
+                frame_limit: options.limits.frame,
+                message_limit: options.limits.message,
+                require_masked: options.limits.require_masked,
                 limits_changed: false,
                 end: Progress::Stay,
-                fd: Some(fd),
-                socket: None,
+                socket: Socket::Elsewhere(fd),
                 blocked: false,
                 broken: false,
                 released: false,
-                late_pong: None,
-                tls: None,
-                inactivity: None,
+                rare: None,
                 outbound_limit: usize::MAX,
                 overrun: false,
-                high_water: 0,
                 is_high: false,
                 sent: Traffic::default(),
             }),
@@ -167,12 +201,11 @@ impl Shared {
             attention: AtomicBool::new(true),
             hold: AtomicU8::new(0),
             waiting_bytes: AtomicUsize::new(0),
-            waiting_messages: AtomicUsize::new(0),
+            waiting_messages: AtomicU32::new(0),
             received_bytes: AtomicU64::new(0),
             received_messages: AtomicU64::new(0),
             backlog,
             addresses: Addresses::new(peer, local),
-            generation: runtime::generation(),
         }
     }
 
@@ -188,7 +221,7 @@ impl Shared {
         let is_over = self.backlog.add(bytes);
         let limits = &self.backlog.limits;
         let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
-        let messages = self.waiting_messages.fetch_add(messages, SeqCst) + messages;
+        let messages = self.waiting_messages.fetch_add(messages as u32, SeqCst) as usize + messages;
         if is_over || bytes >= limits.bytes || messages >= limits.messages {
             self.hold.fetch_or(hold::FULL, SeqCst);
             // It may all have been delivered between the count and the hold.
@@ -200,7 +233,7 @@ impl Shared {
     /// waited is read again once half is gone.
     pub(crate) fn delivered(self: &Arc<Self>, bytes: usize, messages: usize) {
         self.waiting_bytes.fetch_sub(bytes, SeqCst);
-        self.waiting_messages.fetch_sub(messages, SeqCst);
+        self.waiting_messages.fetch_sub(messages as u32, SeqCst);
         self.backlog.remove(bytes);
         if self.hold.load(SeqCst) & hold::FULL != 0 {
             self.resume();
@@ -227,7 +260,7 @@ impl Shared {
     fn is_low(&self) -> bool {
         let limits = &self.backlog.limits;
         self.waiting_bytes.load(SeqCst) <= limits.bytes / 2
-            && self.waiting_messages.load(SeqCst) <= limits.messages / 2
+            && self.waiting_messages.load(SeqCst) as usize <= limits.messages / 2
     }
 
     /// For the driver: so much has been received.
@@ -250,7 +283,7 @@ impl Shared {
     /// What waits for the application.
     pub(crate) fn waiting(&self) -> Traffic {
         Traffic {
-            messages: self.waiting_messages.load(SeqCst) as u64,
+            messages: self.waiting_messages.load(SeqCst).into(),
             bytes: self.waiting_bytes.load(SeqCst) as u64,
         }
     }
@@ -270,28 +303,58 @@ impl Link {
         }
     }
 
+    /// What few connections have, for one that has.
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// What few connections have, where it is there.
+    pub(crate) fn known_rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    /// What the peer may not exceed.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            frame: self.frame_limit,
+            message: self.message_limit,
+            require_masked: self.require_masked,
+        }
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.frame_limit = limits.frame;
+        self.message_limit = limits.message;
+        self.require_masked = limits.require_masked;
+    }
+
+    fn high_water(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.high_water)
+    }
+
     /// More waits than before.
     pub(crate) fn note_high(&mut self) {
-        self.is_high |= self.high_water > 0 && self.waiting_len() > self.high_water;
+        let high_water = self.high_water();
+        self.is_high |= high_water > 0 && self.waiting_len() > high_water;
     }
 
     /// Whether what was too much is down to half; it is said once.
     pub(crate) fn has_drained(&mut self) -> bool {
-        let has_drained = self.is_high && self.waiting_len() <= self.high_water / 2;
+        let has_drained = self.is_high && self.waiting_len() <= self.high_water() / 2;
         self.is_high &= !has_drained;
         has_drained
     }
 
     /// Something was read or written.
     pub(crate) fn touch(&mut self) {
-        if let Some(inactivity) = &mut self.inactivity {
-            inactivity.1 = Instant::now();
+        if let Some(Rare { inactivity: Some((_, since)), .. }) = self.rare.as_deref_mut() {
+            *since = Instant::now();
         }
     }
 
     /// When too long nothing will have been read nor written.
     pub(crate) fn inactive_at(&self) -> Option<Instant> {
-        let (timeout, since) = **self.inactivity.as_ref()?;
+        let (timeout, since) = self.rare.as_ref()?.inactivity?;
         since.checked_add(timeout)
     }
 
@@ -340,7 +403,7 @@ impl Link {
         if self.out.is_empty() || self.blocked {
             return true;
         }
-        let Some(socket) = &self.socket else {
+        let Some(socket) = self.socket.writer() else {
             return false;
         };
         match self.out.flush(|slices| write_slices(socket, slices)) {
@@ -357,9 +420,14 @@ impl Link {
         }
     }
 
+    /// Whether a pong waits until everything is written.
+    pub(crate) fn has_late_pong(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.late_pong.is_some())
+    }
+
     /// For the driver: everything is written, so a pong that waited for it may go.
     pub(crate) fn take_late_pong(&mut self) {
-        if let Some(ping) = self.late_pong.take() {
+        if let Some(ping) = self.rare.as_mut().and_then(|rare| rare.late_pong.take()) {
             if let Ok(Some(parts)) = self.connection.answer(ping.len()) {
                 self.out.extend_parts(&[parts.head(), &ping], 0);
             }
@@ -391,7 +459,7 @@ pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Resul
     }
 }
 
-// With what an Arc and the allocator add, and what tokio keeps for the socket: five times 128 bytes,
-// to which tokio aligns. A byte more, and the next connection begins 128 bytes further on.
+// With what an Arc and the allocator add, and what tokio keeps for the socket, this is four times the
+// 128 bytes that tokio aligns to. A byte more, and each connection begins 128 bytes further on.
 #[cfg(all(target_pointer_width = "64", not(all(test, feature = "loom"))))]
-const _: () = assert!(size_of::<Shared>() <= 344);
+const _: () = assert!(size_of::<Shared>() <= 216);

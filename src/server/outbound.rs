@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io::{self, IoSlice},
+    mem,
 };
 
 use bytes::{Buf, Bytes};
@@ -11,116 +12,132 @@ use bytes::{Buf, Bytes};
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
 
-/// So much memory of tails that have been written waits, on one thread, for the next ones.
+/// So much memory of buffers that have been written waits, on one thread, for the next ones.
 const SPARE: usize = 4 * 1024 * 1024;
 
-/// A tail that has grown larger than this is not kept.
+/// A buffer whose tail has grown larger than this is not kept.
 const SPARE_TAIL: usize = 64 * 1024;
 
 /// Up to here it does not matter.
 const MUCH: usize = 4 * 1024;
 
 thread_local! {
-    /// Tails that have been written: a connection of which nothing waits holds no memory for it.
+    /// Buffers that have been written: a connection of which nothing waits holds no memory for it.
     static SPARES: RefCell<Spares> = RefCell::default();
 }
 
-/// Tails that have been written.
+/// Buffers that have been written.
 #[derive(Debug, Default)]
 struct Spares {
-    tails: Vec<Vec<u8>>,
-    /// What they have room for, together.
+    // In the boxes that connections have them in.
+    #[allow(clippy::vec_box, reason = "they move between here and there")]
+    buffers: Vec<Box<Waiting>>,
+    /// The memory that they hold, together.
     room: usize,
 }
 
 impl Spares {
-    fn take(&mut self) -> Vec<u8> {
-        let tail = self.tails.pop().unwrap_or_default();
-        self.room -= tail.capacity();
-        tail
+    fn take(&mut self) -> Box<Waiting> {
+        let buffer = self.buffers.pop().unwrap_or_default();
+        self.room = self.room.saturating_sub(buffer.room());
+        buffer
     }
 
-    fn give_back(&mut self, mut tail: Vec<u8>) {
-        let room = tail.capacity();
-        if (1..=SPARE_TAIL).contains(&room) && self.room + room <= SPARE {
-            tail.clear();
+    fn give_back(&mut self, mut buffer: Box<Waiting>) {
+        if buffer.pieces.capacity() > MAX_SLICES {
+            buffer.pieces = VecDeque::new();
+        }
+        let room = buffer.room();
+        if buffer.tail.capacity() <= SPARE_TAIL && self.room + room <= SPARE {
+            buffer.tail.clear();
             self.room += room;
-            self.tails.push(tail);
+            self.buffers.push(buffer);
         }
     }
 }
 
 /// The outbound buffer. Small frames are gathered in one tail; large payloads stand by themselves
 /// and are not copied.
-// In the order of its fields, so that what every send looks at stands together.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub struct Outbound {
-    /// There only while there are any.
-    #[allow(clippy::box_collection, reason = "it is rare, and there are many connections")]
-    pieces: Option<Box<VecDeque<Bytes>>>,
+    /// There only while anything waits: there are many connections, and most are idle.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+struct Waiting {
+    len: usize,
     /// How much of the tail is written, while no piece stands before it.
     written: usize,
-    len: usize,
     tail: Vec<u8>,
+    pieces: VecDeque<Bytes>,
 }
 
 impl Outbound {
     /// How many bytes wait.
     pub fn len(&self) -> usize {
-        self.len
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Appends bytes, copied.
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.tail().extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.append(|tail| tail.extend_from_slice(bytes));
     }
 
     /// Appends parts, copied, but for the first `skip` bytes of them together.
     pub fn extend_parts(&mut self, parts: &[&[u8]], mut skip: usize) {
-        for part in parts {
-            let skipped = skip.min(part.len());
-            self.extend(&part[skipped..]);
-            skip -= skipped;
-        }
+        self.append(|tail| {
+            for part in parts {
+                let skipped = skip.min(part.len());
+                tail.extend_from_slice(&part[skipped..]);
+                skip -= skipped;
+            }
+        });
     }
 
     /// Appends bytes, shared.
     pub fn push(&mut self, bytes: Bytes) {
-        self.len += bytes.len();
-        let pieces = self.pieces.get_or_insert_default();
-        if !self.tail.is_empty() {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.written));
-            pieces.push_back(tail);
+        let waiting = self.waiting();
+        waiting.len += bytes.len();
+        if !waiting.tail.is_empty() {
+            let mut tail = Bytes::from(mem::take(&mut waiting.tail));
+            tail.advance(mem::take(&mut waiting.written));
+            waiting.pieces.push_back(tail);
         }
-        pieces.push_back(bytes);
+        waiting.pieces.push_back(bytes);
     }
 
     /// Lets `append` add to the end.
     pub fn append<R>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let before = self.tail.len();
-        let result = append(self.tail());
-        self.len += self.tail.len() - before;
+        let waiting = self.waiting();
+        let before = waiting.tail.len();
+        let result = append(&mut waiting.tail);
+        waiting.len += waiting.tail.len() - before;
+        if waiting.len == 0 {
+            self.give_back();
+        }
         result
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.waiting = None;
     }
 
-    fn tail(&mut self) -> &mut Vec<u8> {
-        if self.tail.capacity() == 0 {
-            self.tail = SPARES.with_borrow_mut(Spares::take);
+    fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_with(|| SPARES.with_borrow_mut(Spares::take))
+    }
+
+    fn give_back(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            SPARES.with_borrow_mut(|spares| spares.give_back(waiting));
         }
-        &mut self.tail
     }
 
     /// Writes as much as `write` takes: `Ok(true)` once nothing waits any more, `Ok(false)` where
@@ -132,58 +149,67 @@ impl Outbound {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while self.len > 0 {
+        let Some(waiting) = &mut self.waiting else { return Ok(true) };
+        while waiting.len > 0 {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut count = 0;
-            let pieces = self.pieces.iter().flat_map(|pieces| pieces.iter());
-            for piece in pieces.take(MAX_SLICES - 1) {
-                slices[count] = IoSlice::new(piece);
-                count += 1;
-            }
-            let all = self.pieces.as_ref().is_none_or(|pieces| pieces.len() == count);
-            if all && self.written < self.tail.len() {
-                slices[count] = IoSlice::new(&self.tail[self.written..]);
-                count += 1;
-            }
+            let count = waiting.slices(&mut slices);
             match write(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => self.advance(n),
+                Ok(n) => waiting.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.give_up_room();
+                    waiting.give_up_room();
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.give_back();
         Ok(true)
+    }
+}
+
+impl Waiting {
+    /// What there is memory for.
+    fn room(&self) -> usize {
+        size_of::<Self>() + self.tail.capacity() + self.pieces.capacity() * size_of::<Bytes>()
+    }
+
+    /// What is to be written next, in so many slices.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let mut count = 0;
+        for piece in self.pieces.iter().take(MAX_SLICES - 1) {
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+        }
+        if self.pieces.len() == count && self.written < self.tail.len() {
+            slices[count] = IoSlice::new(&self.tail[self.written..]);
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        self.len -= n;
+        while let Some(piece) = self.pieces.front_mut() {
+            if n < piece.len() {
+                piece.advance(n);
+                return;
+            }
+            n -= piece.len();
+            self.pieces.pop_front();
+        }
+        self.written += n;
+        if self.written == self.tail.len() {
+            self.written = 0;
+            self.tail.clear();
+        }
     }
 
     /// What waits may wait for long: a tail that was used before must not be much too large for it.
     fn give_up_room(&mut self) {
         if self.tail.capacity() > MUCH && self.tail.capacity() / 4 > self.tail.len() {
             self.tail.shrink_to_fit();
-        }
-    }
-
-    fn advance(&mut self, mut n: usize) {
-        self.len -= n;
-        if let Some(pieces) = &mut self.pieces {
-            while let Some(piece) = pieces.front_mut() {
-                if n < piece.len() {
-                    piece.advance(n);
-                    return;
-                }
-                n -= piece.len();
-                pieces.pop_front();
-            }
-            self.pieces = None;
-        }
-        self.written += n;
-        if self.written == self.tail.len() {
-            self.written = 0;
-            let tail = std::mem::take(&mut self.tail);
-            SPARES.with_borrow_mut(|spares| spares.give_back(tail));
         }
     }
 }
@@ -243,10 +269,12 @@ mod tests {
         let mut out = Outbound::default();
         out.extend(&[0; 40_000]);
         assert!(out.flush(|slices| Ok(slices[0].len())).unwrap());
-        assert_eq!(out.tail.capacity(), 0);
+        assert!(out.waiting.is_none());
+        out.extend(b"");
+        assert!(out.waiting.is_none());
         out.extend(b"little");
-        assert!(out.tail.capacity() >= 40_000, "the same again");
+        assert!(out.waiting().room() >= 40_000, "the same again");
         assert!(!out.flush(|_| Err(io::ErrorKind::WouldBlock.into())).unwrap());
-        assert!(out.tail.capacity() <= MUCH);
+        assert!(out.waiting().room() <= MUCH);
     }
 }

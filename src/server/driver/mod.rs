@@ -33,7 +33,7 @@ use super::{
     config::ConnectionOptions,
     events::{Delivery, EventQueue},
     handle::Handle,
-    link::{hold, write_slices, Link},
+    link::{hold, write_slices, Link, Socket},
     stats::count,
     stream::{poll_flush_tls, Stream},
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
@@ -82,7 +82,7 @@ pub(crate) fn drive(
 
 /// The writing half stands in the link, for whoever sends.
 fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
-    lock(&handle.0.link).socket = Some(writer);
+    lock(&handle.0.link).socket = Socket::Here(writer);
     Transport::Open(Stream::Plain(reader))
 }
 
@@ -249,8 +249,8 @@ impl Driver {
         }
         if mem::take(&mut link.limits_changed) {
             match &mut self.stage {
-                Stage::Frames(receiver) => receiver.set_limits(link.limits),
-                Stage::Held(held) => held.0.set_limits(link.limits),
+                Stage::Frames(receiver) => receiver.set_limits(link.limits()),
+                Stage::Held(held) => held.0.set_limits(link.limits()),
                 _ => {}
             }
         }
@@ -274,7 +274,7 @@ impl Driver {
         let waiting = link.out.len();
         let mut written = self.flush(&mut link, cx);
         self.note_stall(written, link.out.len() < waiting);
-        if written && link.late_pong.is_some() {
+        if written && link.has_late_pong() {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
         }
@@ -309,8 +309,7 @@ impl Driver {
                 return Step::Wait;
             }
         }
-        // Dropping the writing half shuts the direction down.
-        link.socket = None;
+        link.socket.shut_down();
         drop(link);
         if self.peer_closed {
             return Step::End;
@@ -335,7 +334,7 @@ impl Driver {
                 Poll::Pending => Ok(false),
                 Poll::Ready(result) => result.map(|()| true),
             },
-            _ => match (&link.socket, link.out.is_empty()) {
+            _ => match (link.socket.writer(), link.out.is_empty()) {
                 (_, true) | (None, _) => Ok(true),
                 (Some(socket), false) => loop {
                     match socket.as_ref().poll_write_ready(cx) {
@@ -483,8 +482,7 @@ impl Driver {
                 count(&self.ends.handle.counters().overrun);
             }
             link.end = Progress::Abort;
-            link.fd = None;
-            link.socket = None;
+            link.socket = Socket::Gone;
             link.deferred = None;
             link.out.clear();
         }

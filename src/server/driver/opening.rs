@@ -84,7 +84,7 @@ impl Driver {
             Poll::Ready(Ok(stream)) => {
                 let session = TlsSession::of(stream.get_ref().1);
                 self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
-                lock(&self.ends.handle.0.link).tls = Some(Box::new(session));
+                lock(&self.ends.handle.0.link).rare().tls = Some(session);
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
                 }

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     mem,
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -132,6 +133,12 @@ impl OwnedWriteHalf {
         }
         self.0.moved.notify_all();
         Ok(written)
+    }
+}
+
+impl AsRawFd for Outbound {
+    fn as_raw_fd(&self) -> RawFd {
+        0
     }
 }
 

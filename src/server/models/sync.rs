@@ -59,6 +59,10 @@ pub(crate) mod atomic {
             fetch_or(before, by) before | by,
             fetch_and(before, by) before & by,
         }
+        AtomicU32(u32) {
+            fetch_add(before, by) before + by,
+            fetch_sub(before, by) before - by,
+        }
         AtomicUsize(usize) {
             fetch_add(before, by) before + by,
             fetch_sub(before, by) before - by,
