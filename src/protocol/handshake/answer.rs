@@ -79,7 +79,12 @@ impl Answer {
 
     /// What to send.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut response = Response::from(self.head.clone());
+        // Room for all of it, so that nothing has to be moved.
+        let selected = self.subprotocol.as_ref().map_or(0, |name| FIELD_ROOM + name.len());
+        let room = self.head.len() + selected + self.fields.len() + self.body.len() + "\r\n".len();
+        let mut head = Vec::with_capacity(room);
+        head.extend_from_slice(&self.head);
+        let mut response = Response::from(head);
         if let (Some(field), Some(subprotocol)) = (self.field, &self.subprotocol) {
             response = response.field(field, subprotocol);
         }
@@ -87,10 +92,31 @@ impl Answer {
     }
 }
 
+/// What a field needs beside its value, at most, here.
+const FIELD_ROOM: usize = "Sec-WebSocket-Protocol: \r\n".len();
+
 /// Whether this can be a header field.
 pub(super) fn check_field(name: &str, value: &[u8]) -> Result<(), UsageError> {
     match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
         (Ok(_), Ok(_)) => Ok(()),
         _ => Err(UsageError::HeaderField(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_has_room_for_itself_and_no_more() {
+        let head = || Response::new("101 Switching Protocols").field("Upgrade", b"websocket");
+        let mut answer = Answer::new(head(), Opening::Accept, Some(b"chat"), None, b"");
+        for _ in 0..2 {
+            let bytes = answer.to_bytes();
+            assert_eq!(bytes.capacity(), bytes.len(), "{:?}", bytes.escape_ascii().to_string());
+            answer.add_field("Set-Cookie", b"a=b").unwrap();
+        }
+        answer.select(None);
+        assert_eq!(answer.to_bytes().capacity(), answer.to_bytes().len());
     }
 }
