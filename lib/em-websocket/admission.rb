@@ -134,6 +134,7 @@ module EventMachine
         @handler = handler_class.new(self, @debug)
         @handler.compress(handshake.deflate) if handshake.deflate
         @handler.watch(@options)
+        @handler.may_cork if Overrides.sends_directly?
         @opening_timer&.cancel
         @handshake = nil
         trigger_on_open(handshake)

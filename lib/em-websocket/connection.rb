@@ -307,12 +307,15 @@ module EventMachine
       def send_data(data)
         return @native.send_data(data) if @native
 
+        @corked&.uncork
         if @outbound_limit&.positive? &&
            get_outbound_data_size + data.bytesize > @outbound_limit
           abort(:outbound_limit_reached)
           return 0
         end
-        super.tap { watch_outflow }
+        sent = super
+        watch_outflow if @ondrain
+        sent
       end
 
       # Called when the connection is gone.

@@ -11,6 +11,10 @@ module EventMachine
     class Handler
       include Debugger
 
+      # The size of the events of one message: its kind and its payload.
+      ONE = 2
+      private_constant :ONE
+
       # @param version [Integer] as in {Handshake#protocol_version}
       # @return [Class] the Handler of that version
       # @raise [HandshakeError] if it is not spoken
@@ -62,6 +66,13 @@ module EventMachine
         @liveness = Liveness.of(self, @connection, options)
       end
 
+      # The connection can be asked to gather what is sent while the messages of one read are told.
+      #
+      # @api private
+      def may_cork
+        @may_cork = true
+      end
+
       # @return [Symbol] `:connected`, `:closing` or `:closed`
       def state
         @protocol.state
@@ -84,14 +95,19 @@ module EventMachine
         @liveness&.heard
         @events.concat(@protocol.receive(data, @connection.max_frame_size,
                                          @connection.max_message_size))
-        deliver
+        if @may_cork && @events.size > ONE
+          @connection.__send__(:corked, @protocol) { deliver }
+        else
+          deliver
+        end
       end
 
       # (see Connection#send_text)
       def send_text_frame(data)
         debug [:sending_frame, :text, data] if @debug
         @liveness&.used
-        put(@protocol.text(data))
+        frame = @protocol.text(data)
+        put(frame) if frame
         nil
       end
 
@@ -206,11 +222,13 @@ module EventMachine
         end
       end
 
-      def put(bytes)
-        return if bytes.nil? || bytes.empty?
+      # The protocol says the length of what it has gathered, and sends it itself.
+      def put(frame)
+        return frame unless frame.is_a?(String)
+        return if frame.empty?
 
-        @connection.send_data(bytes)
-        bytes.bytesize
+        @connection.send_data(frame)
+        frame.bytesize
       end
     end
 

@@ -11,6 +11,19 @@ module EventMachine
       LOOK = 0.05
       private_constant :LOOK
 
+      # What comes behind what was sent or looks at it, and what may give one connection a send_data
+      # of its own: each ends the gathering.
+      %i[
+        close_connection detach extend get_outbound_data_size reconnect send_file_data signature=
+        singleton_class singleton_method_added start_tls
+      ].each do |name|
+        define_method(name) do |*arguments|
+          @corked&.uncork
+          super(*arguments)
+        end
+      end
+      private :singleton_method_added
+
       # @return [Integer] the bytes that were sent and wait to be written
       def buffered_amount
         get_outbound_data_size
@@ -33,6 +46,7 @@ module EventMachine
       #
       # @return [Proc] the block
       def ondrain(&block)
+        @corked&.uncork
         @ondrain = block
         @native&.high_water = block ? outbound_high_water : 0
         block
@@ -45,9 +59,37 @@ module EventMachine
 
       private
 
+      # On a socket of EventMachine's: while the block tells the messages of one read, what is sent
+      # is gathered, if nobody can see that. EventMachine writes nothing before the block returns.
+      def corked(protocol)
+        return yield if @corked || !corks?
+
+        begin
+          # In this order, and at the end the other way round: other threads send meanwhile.
+          @corked = protocol
+          protocol.cork(@signature)
+          yield
+        ensure
+          begin
+            protocol.uncork
+          ensure
+            @corked = nil
+          end
+        end
+      end
+
+      # Not where each single frame counts, nor in a fiber (which a callback may leave, and
+      # EventMachine goes on).
+      def corks?
+        return false if Overrides.any?(self, Overrides::FRAMES)
+
+        @outbound_limit&.zero? && @ondrain.nil? && @signature.is_a?(Integer) &&
+          EventMachine.reactor_thread? && Fiber.blocking?
+      end
+
       # For a socket of EventMachine's.
       def watch_outflow
-        return if @ondrain.nil? || @outflow || buffered_amount <= outbound_high_water
+        return if @outflow || buffered_amount <= outbound_high_water
 
         @outflow = EventMachine::PeriodicTimer.new(LOOK) do
           if error? || buffered_amount <= outbound_high_water / 2

@@ -15,6 +15,8 @@ module EventMachine
     module Overrides
       # Who overrides one of these gets the raw bytes.
       RAW = %i[dispatch receive_data send_data].freeze
+      # Who overrides one of these, on a socket of EventMachine's, sees each frame by itself.
+      FRAMES = %i[send_data].freeze
       # Who overrides one of these is called through it.
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
       # Who overrides one of these is asked before an opening handshake is answered.
@@ -44,6 +46,7 @@ module EventMachine
           @ancestors = klass.ancestors
           @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
           @untouched = true
+          @ways_out = ways_out(klass) if eventmachines_own?(klass)
           klass.extend(Watch)
         end
 
@@ -54,6 +57,11 @@ module EventMachine
           return NONE if plain?(connection)
 
           @owners.filter_map { |name, owner| name if connection.method(name).owner != owner }
+        end
+
+        # @return [Boolean] whether nobody stands between {Connection#send_data} and EventMachine
+        def sends_directly?
+          @ways_out == ways_out(Connection)
         end
 
         # A method of Connection itself was defined anew: its owner does not tell any more.
@@ -69,6 +77,21 @@ module EventMachine
         # Asked of every connection: the Methods of all hooks would be most of what one allocates.
         def plain?(connection)
           @untouched && Native.instance?(connection, @class) && @class.ancestors == @ancestors
+        end
+
+        private
+
+        # What {Connection#send_data} calls, and what that calls.
+        def ways_out(klass)
+          [klass.instance_method(:send_data).super_method, EventMachine.method(:send_data)]
+        end
+
+        # It may have been overridden before this was loaded.
+        def eventmachines_own?(klass)
+          connection, machine = ways_out(klass)
+          theirs = EventMachine::Connection.instance_method(:unbind)
+          connection.owner == theirs.owner && machine.source_location.nil? &&
+            connection.source_location.first == theirs.source_location.first
         end
       end
     end

@@ -9,6 +9,7 @@ mod answer;
 mod block;
 mod broadcast;
 mod bytes;
+mod cork;
 mod error;
 mod event;
 mod framing;

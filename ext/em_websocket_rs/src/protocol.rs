@@ -19,7 +19,12 @@ use magnus::{
     Symbol, Value,
 };
 
-use crate::{bytes, error, event, handle, handshake::Deflate};
+use crate::{
+    bytes,
+    cork::{self, Cork},
+    error, event, handle,
+    handshake::Deflate,
+};
 
 /// More than EventMachine reads at a time is not kept.
 const MUCH: usize = 64 * 1024;
@@ -38,6 +43,7 @@ pub(crate) struct Protocol {
     deflater: RefCell<Option<Deflater>>,
     /// What [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
+    cork: Cork,
 }
 
 impl Protocol {
@@ -53,6 +59,7 @@ impl Protocol {
             deflater: RefCell::default(),
             connection: RefCell::new(connection),
             error: RefCell::default(),
+            cork: Cork::default(),
         })
     }
 
@@ -116,23 +123,39 @@ impl Protocol {
         result.map(|()| events)
     }
 
-    /// The frame of a text message, or nil where nothing can be sent any more.
-    fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
+    /// What is sent from now on is gathered, for EventMachine's connection of this number.
+    fn cork(&self, signature: i64) {
+        self.cork.begin(signature);
+    }
+
+    /// Hands over what has been gathered, and ends it.
+    fn uncork(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        this.cork.end(ruby)
+    }
+
+    /// The frame of a text message; its length, where it has been gathered; nil where nothing can
+    /// be sent any more. So with those below.
+    fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
         let data = handle::text(ruby, data)?;
         this.message(ruby, data, Opcode::Text, |connection, len| connection.text(len))
     }
 
-    fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
+    fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
         let data = handle::binary(data)?;
         this.message(ruby, data, Opcode::Binary, |connection, len| connection.binary(len))
     }
 
-    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
         this.frame(ruby, body, |connection, len| connection.ping(len))
     }
 
-    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
         this.frame(ruby, body, |connection, len| connection.pong(len))
+    }
+
+    /// The pong that answers a ping.
+    fn answer(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
+        this.frame(ruby, body, |connection, len| connection.answer(len))
     }
 
     /// The frame of a message, compressed where that was agreed to.
@@ -142,7 +165,8 @@ impl Protocol {
         payload: RString,
         opcode: Opcode,
         parts: impl FnOnce(&Connection, usize) -> Result<Option<FrameParts>, UsageError>,
-    ) -> Result<Option<RString>, Error> {
+    ) -> Result<Option<Value>, Error> {
+        let gathers = self.gathers(ruby, payload)?;
         let mut deflater = self.deflater.borrow_mut();
         let (Some(deflater), Some(profile)) = (&mut *deflater, self.connection.borrow().profile())
         else {
@@ -150,18 +174,18 @@ impl Protocol {
         };
         let may_send = parts(&self.connection.borrow(), payload.len())
             .map_err(|error| error::usage(ruby, &error))?;
-        Ok(may_send.map(|_| {
-            let mut frame = Vec::new();
+        let Some(_) = may_send else { return Ok(None) };
+        let mut compress = |frames: &mut Vec<u8>| {
             bytes::with_bytes(payload, |payload| {
-                deflater.message(profile, opcode, payload, &mut frame);
+                deflater.message(profile, opcode, payload, frames);
             });
-            bytes::binary(ruby, &frame)
-        }))
-    }
-
-    /// The pong that answers a ping.
-    fn answer(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
-        this.frame(ruby, body, |connection, len| connection.answer(len))
+        };
+        if gathers {
+            return Ok(self.cork.gather(ruby, compress));
+        }
+        let mut frame = Vec::new();
+        compress(&mut frame);
+        Ok(Some(bytes::binary(ruby, &frame).as_value()))
     }
 
     fn frame(
@@ -169,19 +193,29 @@ impl Protocol {
         ruby: &Ruby,
         payload: RString,
         parts: impl FnOnce(&Connection, usize) -> Result<Option<FrameParts>, UsageError>,
-    ) -> Result<Option<RString>, Error> {
+    ) -> Result<Option<Value>, Error> {
         let parts = parts(&self.connection.borrow(), payload.len())
             .map_err(|error| error::usage(ruby, &error))?;
-        Ok(parts.map(|parts| {
-            let len = parts.head().len() + payload.len() + parts.tail().len();
-            let frame = ruby.str_buf_new(len);
-            frame.cat(parts.head());
-            bytes::with_bytes(payload, |payload| frame.cat(payload));
-            if !parts.tail().is_empty() {
-                frame.cat(parts.tail());
-            }
-            frame
-        }))
+        let Some(parts) = parts else { return Ok(None) };
+        if self.gathers(ruby, payload)? {
+            return Ok(self.cork.gather(ruby, |frames| cork::put(frames, &parts, payload)));
+        }
+        let len = parts.head().len() + payload.len() + parts.tail().len();
+        let frame = ruby.str_buf_new(len);
+        frame.cat(parts.head());
+        bytes::with_bytes(payload, |payload| frame.cat(payload));
+        if !parts.tail().is_empty() {
+            frame.cat(parts.tail());
+        }
+        Ok(Some(frame.as_value()))
+    }
+
+    /// Whether a payload is gathered. One that is not leaves behind those that were.
+    fn gathers(&self, ruby: &Ruby, payload: RString) -> Result<bool, Error> {
+        if payload.len() >= cork::LARGE || self.cork.is_full() {
+            self.cork.flush(ruby)?;
+        }
+        Ok(self.cork.is_on() && payload.len() < cork::LARGE)
     }
 
     /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
@@ -286,6 +320,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
     class.define_method("compress", method!(Protocol::compress, 1))?;
     class.define_method("receive", method!(Protocol::receive, 3))?;
+    class.define_method("cork", method!(Protocol::cork, 1))?;
+    class.define_method("uncork", method!(Protocol::uncork, 0))?;
     class.define_method("text", method!(Protocol::text, 1))?;
     class.define_method("binary", method!(Protocol::binary, 1))?;
     class.define_method("ping", method!(Protocol::ping, 1))?;

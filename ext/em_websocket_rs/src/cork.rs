@@ -1,0 +1,91 @@
+//! What is sent while one read is told, gathered, so that EventMachine is called once for it.
+
+use std::cell::RefCell;
+
+use em_websocket::protocol::FrameParts;
+use magnus::{prelude::*, value::Lazy, Error, RModule, RString, Ruby, Value};
+
+use crate::bytes;
+
+/// Past this, what is gathered is handed over before anything is added to it.
+const MUCH: usize = 64 * 1024;
+
+/// A payload of this length is not copied once more to save a call.
+pub(crate) const LARGE: usize = 16 * 1024;
+
+thread_local! {
+    /// The memory of the last cork.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::default();
+}
+
+static EVENT_MACHINE: Lazy<RModule> = Lazy::new(|ruby| {
+    let find = || ruby.class_object().const_get::<_, RModule>("EventMachine");
+    find().expect("the Ruby side has loaded EventMachine before the extension")
+});
+
+/// Where frames are gathered while there is one.
+#[derive(Default)]
+pub(crate) struct Cork(RefCell<Option<Gathered>>);
+
+struct Gathered {
+    /// EventMachine's number of the connection.
+    signature: i64,
+    frames: Vec<u8>,
+}
+
+impl Cork {
+    pub(crate) fn begin(&self, signature: i64) {
+        let frames = SCRATCH.take();
+        *self.0.borrow_mut() = Some(Gathered { signature, frames });
+    }
+
+    /// Hands over what was gathered, and gathers no more.
+    pub(crate) fn end(&self, ruby: &Ruby) -> Result<(), Error> {
+        let result = self.flush(ruby);
+        if let Some(Gathered { frames, .. }) = self.0.take() {
+            SCRATCH.set(frames);
+        }
+        result
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|gathered| gathered.frames.len() >= MUCH)
+    }
+
+    /// Gathers the frame that `make` appends, and says how long it is.
+    pub(crate) fn gather(&self, ruby: &Ruby, make: impl FnOnce(&mut Vec<u8>)) -> Option<Value> {
+        let mut cork = self.0.borrow_mut();
+        let Some(Gathered { frames, .. }) = &mut *cork else { return None };
+        let before = frames.len();
+        make(frames);
+        Some(ruby.into_value(frames.len() - before))
+    }
+
+    /// Hands over what was gathered. No other Ruby thread can come between the frames and the call:
+    /// it is made from here, and EventMachine's function is not written in Ruby.
+    pub(crate) fn flush(&self, ruby: &Ruby) -> Result<(), Error> {
+        let (signature, frames) = match &mut *self.0.borrow_mut() {
+            Some(Gathered { signature, frames }) if !frames.is_empty() => {
+                let string = bytes::binary(ruby, frames);
+                frames.clear();
+                (*signature, string)
+            }
+            _ => return Ok(()),
+        };
+        let event_machine = ruby.get_inner(&EVENT_MACHINE);
+        event_machine
+            .funcall::<_, _, Value>("send_data", (signature, frames, frames.len()))
+            .map(drop)
+    }
+}
+
+/// Appends a frame.
+pub(crate) fn put(frames: &mut Vec<u8>, parts: &FrameParts, payload: RString) {
+    frames.extend_from_slice(parts.head());
+    bytes::with_bytes(payload, |payload| frames.extend_from_slice(payload));
+    frames.extend_from_slice(parts.tail());
+}
