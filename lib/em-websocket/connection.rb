@@ -36,6 +36,7 @@ module EventMachine
         @max_message_size = options[:max_message_size] if options[:max_message_size]
         @strict = options[:strict] ? true : false
         @handler = nil
+        @corked = nil unless @native
         limit_opening(options[:handshake_timeout]) unless @native
         debug [:initialize]
       end

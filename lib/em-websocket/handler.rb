@@ -48,6 +48,8 @@ module EventMachine
         @protocol = Native::Protocol.new(self.class::VERSION, connection.close_timeout,
                                          connection.strict?)
         @events = []
+        @liveness = nil
+        @may_cork = @corks = @corked = false
       end
 
       # Messages are compressed from now on, as the opening handshake agreed.
@@ -95,19 +97,19 @@ module EventMachine
         @liveness&.heard
         @events.concat(@protocol.receive(data, @connection.max_frame_size,
                                          @connection.max_message_size))
-        if @may_cork && @events.size > ONE
-          @connection.__send__(:corked, @protocol) { deliver }
-        else
-          deliver
-        end
+        @corks = @may_cork && @events.size > ONE && !@corked
+        deliver
+      ensure
+        @corks = false
+        uncork if @corked
       end
 
       # (see Connection#send_text)
       def send_text_frame(data)
         debug [:sending_frame, :text, data] if @debug
         @liveness&.used
-        frame = @protocol.text(data)
-        put(frame) if frame
+        cork if @corks
+        put(@protocol.text(data))
         nil
       end
 
@@ -115,7 +117,9 @@ module EventMachine
       def send_binary_frame(data)
         debug [:sending_frame, :binary, data] if @debug
         @liveness&.used
-        put(@protocol.binary(data)) || -1
+        cork if @corks
+        frame = @protocol.binary(data)
+        frame.is_a?(Integer) ? frame : put(frame) || -1
       end
 
       # (see Connection#ping)
@@ -173,9 +177,7 @@ module EventMachine
         debug [:message_received, kind, payload] if @debug && !%i[close error].include?(kind)
         case kind
         when :text, :binary then tell_message(kind, payload)
-        when :ping
-          put(@protocol.answer(payload))
-          @connection.trigger_on_ping(payload)
+        when :ping then tell_ping(payload)
         when :pong
           @connection.trigger_on_pong(payload) unless @liveness && payload == Liveness::PING
         when :close
@@ -192,6 +194,12 @@ module EventMachine
         else
           @connection.trigger_on_binary(payload)
         end
+      end
+
+      def tell_ping(body)
+        cork if @corks
+        put(@protocol.answer(body))
+        @connection.trigger_on_ping(body)
       end
 
       def tell_error(error)
@@ -222,13 +230,24 @@ module EventMachine
         end
       end
 
-      # The protocol says the length of what it has gathered, and sends it itself.
-      def put(frame)
-        return frame unless frame.is_a?(String)
-        return if frame.empty?
+      def put(bytes)
+        return if bytes.nil? || bytes.empty?
 
-        @connection.send_data(frame)
-        frame.bytesize
+        @connection.send_data(bytes)
+        bytes.bytesize
+      end
+
+      # The first time that something is sent while a read is told, and more of it waits.
+      def cork
+        @corks = false
+        return if @events.empty?
+
+        @corked = true if @connection.__send__(:cork, @protocol)
+      end
+
+      def uncork
+        @corked = false
+        @connection.__send__(:uncork, @protocol)
       end
     end
 

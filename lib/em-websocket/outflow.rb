@@ -59,32 +59,30 @@ module EventMachine
 
       private
 
-      # On a socket of EventMachine's: while the block tells the messages of one read, what is sent
-      # is gathered, if nobody can see that. EventMachine writes nothing before the block returns.
-      def corked(protocol)
-        return yield if @corked || !corks?
+      # On a socket of EventMachine's: what is sent from now on is gathered, if nobody can see that.
+      # EventMachine writes nothing before the read is told.
+      #
+      # @return [Boolean]
+      def cork(protocol)
+        return false if @corked || !corks?
 
-        begin
-          # In this order, and at the end the other way round: other threads send meanwhile.
-          @corked = protocol
-          protocol.cork(@signature)
-          yield
-        ensure
-          begin
-            protocol.uncork
-          ensure
-            @corked = nil
-          end
-        end
+        # In this order, and the other way round at the end: other threads send meanwhile.
+        @corked = protocol
+        protocol.cork(@signature)
+        true
+      end
+
+      def uncork(protocol)
+        protocol.uncork
+      ensure
+        @corked = nil
       end
 
       # Not where each single frame counts, nor in a fiber (which a callback may leave, and
       # EventMachine goes on).
       def corks?
-        return false if Overrides.any?(self, Overrides::FRAMES)
-
         @outbound_limit&.zero? && @ondrain.nil? && @signature.is_a?(Integer) &&
-          EventMachine.reactor_thread? && Fiber.blocking?
+          EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(self)
       end
 
       # For a socket of EventMachine's.

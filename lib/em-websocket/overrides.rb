@@ -15,8 +15,6 @@ module EventMachine
     module Overrides
       # Who overrides one of these gets the raw bytes.
       RAW = %i[dispatch receive_data send_data].freeze
-      # Who overrides one of these, on a socket of EventMachine's, sees each frame by itself.
-      FRAMES = %i[send_data].freeze
       # Who overrides one of these is called through it.
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
       # Who overrides one of these is asked before an opening handshake is answered.
@@ -57,6 +55,11 @@ module EventMachine
           return NONE if plain?(connection)
 
           @owners.filter_map { |name, owner| name if connection.method(name).owner != owner }
+        end
+
+        # @return [Boolean] whether {Connection#send_data} is the connection's own
+        def sender?(connection)
+          connection.method(:send_data).owner.equal?(@owners[:send_data])
         end
 
         # @return [Boolean] whether nobody stands between {Connection#send_data} and EventMachine

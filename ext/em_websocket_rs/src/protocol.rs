@@ -133,32 +133,34 @@ impl Protocol {
         this.cork.end(ruby)
     }
 
-    /// The frame of a text message; its length, where it has been gathered; nil where nothing can
-    /// be sent any more. So with those below.
-    fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
+    /// The frame of a text message, or nil where it has been gathered or nothing can be sent any
+    /// more. So with those below.
+    fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
         let data = handle::text(ruby, data)?;
-        this.message(ruby, data, Opcode::Text, |connection, len| connection.text(len))
+        let parts = |connection: &Connection, len| connection.text(len);
+        this.message(ruby, data, Opcode::Text, parts).map(to_be_sent)
     }
 
+    /// Where it has been gathered, its length.
     fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
         let data = handle::binary(data)?;
         this.message(ruby, data, Opcode::Binary, |connection, len| connection.binary(len))
     }
 
-    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
-        this.frame(ruby, body, |connection, len| connection.ping(len))
+    fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.ping(len)).map(to_be_sent)
     }
 
-    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
-        this.frame(ruby, body, |connection, len| connection.pong(len))
+    fn pong(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.pong(len)).map(to_be_sent)
     }
 
     /// The pong that answers a ping.
-    fn answer(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<Value>, Error> {
-        this.frame(ruby, body, |connection, len| connection.answer(len))
+    fn answer(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.frame(ruby, body, |connection, len| connection.answer(len)).map(to_be_sent)
     }
 
-    /// The frame of a message, compressed where that was agreed to.
+    /// The frame of a message, or its length where it has been gathered; compressed where that was agreed to.
     fn message(
         &self,
         ruby: &Ruby,
@@ -297,6 +299,11 @@ static ABORT: LazyId = LazyId::new("abort");
 
 fn symbol(ruby: &Ruby, name: &LazyId) -> Value {
     ruby.into_value(**name)
+}
+
+/// What has not been gathered.
+fn to_be_sent(frame: Option<Value>) -> Option<RString> {
+    frame.and_then(RString::from_value)
 }
 
 fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RArray, Error> {
