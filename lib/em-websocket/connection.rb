@@ -36,8 +36,10 @@ module EventMachine
         @max_message_size = options[:max_message_size] if options[:max_message_size]
         @strict = options[:strict] ? true : false
         @handler = nil
-        @corked = nil unless @native
-        limit_opening(options[:handshake_timeout]) unless @native
+        unless @native
+          @corked = nil
+          limit_opening(options[:handshake_timeout])
+        end
         debug [:initialize]
       end
 

@@ -73,6 +73,20 @@ RSpec.describe EventMachine::WebSocket::Connection, "with hooks of the applicati
     expect(seen.size).to eq(4)
   end
 
+  %i[dispatch receive_data].each do |hook|
+    it "answers all messages of one read behind #{hook}" do
+      serve do |ws|
+        echo_only(ws)
+        define_hook(ws.singleton_class, hook, [])
+      end
+      client = connect
+      texts = ("a".."f").to_a
+      client.write(texts.map { |text| client.encode(:text, text) }.join)
+
+      expect(texts.map { client.read_text }).to eq(texts)
+    end
+  end
+
   it "calls them with what TLS has hidden" do
     seen = events
     serve(secure: true, tls_options: Certificate.tls_options) do |ws|
