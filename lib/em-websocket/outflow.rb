@@ -57,6 +57,13 @@ module EventMachine
         @ondrain&.call
       end
 
+      # Ends the gathering, for whoever reaches the socket by its signature.
+      #
+      # @api private
+      def hand_over
+        @corked&.uncork
+      end
+
       private
 
       # On a socket of EventMachine's: what is sent from now on is gathered, if nobody can see that.
@@ -81,7 +88,7 @@ module EventMachine
       # Not where each single frame counts, nor in a fiber (which a callback may leave, and
       # EventMachine goes on).
       def corks?
-        @outbound_limit&.zero? && @ondrain.nil? && @signature.is_a?(Integer) &&
+        @native.nil? && @outbound_limit&.zero? && @ondrain.nil? && @signature.is_a?(Integer) &&
           EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(self)
       end
 

@@ -82,8 +82,6 @@ module EventMachine
           @untouched && Native.instance?(connection, @class) && @class.ancestors == @ancestors
         end
 
-        private
-
         # What {Connection#send_data} calls, and what that calls.
         def ways_out(klass)
           [klass.instance_method(:send_data).super_method, EventMachine.method(:send_data)]

@@ -174,6 +174,16 @@ module EventMachine
         Background.signature?(signature) ? Background[signature]&.sockname : super
       end
 
+      # What a {Connection} has sent goes first, whoever ends it.
+      #
+      # @param signature [Integer]
+      # @param after_writing [Boolean]
+      def close_connection(signature, after_writing)
+        connection = @conns && @conns[signature]
+        connection.hand_over if connection.is_a?(Outflow)
+        super
+      end
+
       # @return [Integer] EventMachine's own connections and servers, and those in the background
       def connection_count
         super + Background.connection_count

@@ -203,6 +203,19 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     expect(client.read_to_end).to eq("\x81\x01a\x81\x01b".b)
   end
 
+  it "writes all of it before EM.close_connection ends the connection" do
+    serve do |ws|
+      ws.onmessage do |text|
+        ws.send(text)
+        EM.close_connection(ws.signature, true) if text == "b"
+      end
+    end
+    client = connect
+    say(client, "a", "b", "c")
+
+    expect(client.read_to_end).to eq("\x81\x01a\x81\x01b".b)
+  end
+
   it "sends nothing of it where close_connection ends the connection at once" do
     serve do |ws|
       ws.onmessage do |text|
