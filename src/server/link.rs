@@ -17,6 +17,7 @@ use super::{
     outbound::Outbound,
     runtime,
     stats::Traffic,
+    stream::Writer,
     sync::{
         atomic::{
             AtomicBool, AtomicU64, AtomicU8, AtomicUsize,
@@ -93,8 +94,8 @@ pub(crate) struct Link {
     pub(crate) sent: Traffic,
     pub(crate) out: Outbound,
     pub(crate) connection: Connection,
-    /// The socket, where it may be written directly: not with TLS.
-    pub(crate) socket: Option<OwnedWriteHalf>,
+    /// What is written to; with TLS, once that is established.
+    pub(crate) socket: Option<Writer>,
     /// The socket's number, while it is open.
     pub(crate) fd: Option<RawFd>,
     pub(crate) limits: Limits,
@@ -334,13 +335,13 @@ impl Link {
         if self.is_deferring() {
             return false;
         }
-        if self.out.is_empty() || self.blocked {
+        if self.blocked || self.out.is_empty() && !self.has_records() {
             return true;
         }
-        let Some(socket) = &self.socket else {
+        let Some(writer) = &mut self.socket else {
             return false;
         };
-        match self.out.flush(|slices| write_slices(socket, slices)) {
+        match writer.flush(&mut self.out) {
             Ok(true) => true,
             Ok(false) => {
                 self.blocked = true;
@@ -352,6 +353,21 @@ impl Link {
                 true
             }
         }
+    }
+
+    /// Whether TLS has taken what the socket has not.
+    pub(crate) fn has_records(&self) -> bool {
+        self.socket.as_ref().is_some_and(Writer::has_records)
+    }
+
+    /// How many bytes the socket has taken of what TLS had taken before.
+    pub(crate) fn taken(&self) -> u64 {
+        self.socket.as_ref().map_or(0, Writer::taken)
+    }
+
+    /// Writes parts that make one frame from where they stand, without waiting.
+    pub(crate) fn write_parts(&mut self, parts: &[&[u8]]) -> io::Result<usize> {
+        self.socket.as_mut().map_or(Ok(0), |writer| writer.write_parts(parts))
     }
 
     /// For the driver: everything is written, so a pong that waited for it may go.
@@ -373,13 +389,9 @@ pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> i
 }
 
 /// Writes parts that make one frame from where they stand, without waiting.
-pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); 3];
-    for (slice, part) in slices.iter_mut().zip(parts) {
-        *slice = IoSlice::new(part);
-    }
+pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
-        match socket.try_write_vectored(&slices[..parts.len()]) {
+        match socket.try_write_vectored(parts) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

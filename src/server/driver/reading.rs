@@ -100,7 +100,7 @@ pub(super) fn poll_frames(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
     let found = if let Some((buffer, limit)) = receiver.buffer() {
-        let len = ready!(stream.poll_read_to(cx, buffer, limit))?;
+        let len = ready!(stream.poll_read_to(cx, &ends.handle.0.link, buffer, limit))?;
         (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
     } else {
         let feed = |bytes: &mut BytesMut| {
@@ -112,7 +112,7 @@ pub(super) fn poll_frames(
         };
         // Not more past what may wait than a usual read.
         let limit = if *reads_large { ends.handle.0.room().clamp(READ, LARGE_READ) } else { READ };
-        ready!(stream.poll_read(cx, limit, feed))?
+        ready!(stream.poll_read(cx, &ends.handle.0.link, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
     *reads_large = found.was_large.unwrap_or(*reads_large) && receiver.counts_frames();
