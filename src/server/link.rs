@@ -338,10 +338,10 @@ impl Link {
         if self.blocked || self.out.is_empty() && !self.has_records() {
             return true;
         }
-        let Some(writer) = &mut self.socket else {
+        if self.socket.is_none() {
             return false;
-        };
-        match writer.flush(&mut self.out) {
+        }
+        match self.flush_once() {
             Ok(true) => true,
             Ok(false) => {
                 self.blocked = true;
@@ -353,6 +353,14 @@ impl Link {
                 true
             }
         }
+    }
+
+    /// Writes what waits, without waiting: whether nothing is left.
+    pub(crate) fn flush_once(&mut self) -> io::Result<bool> {
+        let ends = self.end == Progress::CloseAfterWriting
+            && self.late_pong.is_none()
+            && !self.is_deferring();
+        self.socket.as_mut().map_or(Ok(false), |writer| writer.flush(&mut self.out, ends))
     }
 
     /// Whether TLS has taken what the socket has not.

@@ -175,11 +175,12 @@ impl Writer {
         }
     }
 
-    /// Writes what waits, without waiting: whether nothing is left.
-    pub(crate) fn flush(&mut self, out: &mut Outbound) -> io::Result<bool> {
+    /// Writes what waits, without waiting: whether nothing is left. Whether it `ends` our direction
+    /// matters to TLS.
+    pub(crate) fn flush(&mut self, out: &mut Outbound, ends: bool) -> io::Result<bool> {
         match self {
             Self::Plain(socket) => out.flush(|slices| write_slices(socket, slices)),
-            Self::Tls(secured) => secured.flush(out),
+            Self::Tls(secured) => secured.flush(out, ends),
         }
     }
 

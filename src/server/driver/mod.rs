@@ -346,7 +346,7 @@ impl Driver {
                 Poll::Ready(Err(error)) => break Err(error),
                 Poll::Ready(Ok(())) => {}
             }
-            match writer.flush(&mut link.out) {
+            match link.flush_once() {
                 Ok(false) => {}
                 result => break result,
             }

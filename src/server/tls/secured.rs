@@ -30,12 +30,14 @@ pub(crate) struct Secured {
     socket: Option<OwnedWriteHalf>,
     /// How many bytes the socket has taken, with what TLS adds to them.
     taken: u64,
+    /// Whether the end of our direction has been said.
+    is_closed: bool,
 }
 
 impl Secured {
     pub(crate) fn new(mut session: ServerConnection, socket: OwnedWriteHalf) -> Self {
         session.set_buffer_limit(Some(AHEAD));
-        Self { session, socket: Some(socket), taken: 0 }
+        Self { session, socket: Some(socket), taken: 0, is_closed: false }
     }
 
     pub(crate) fn socket(&self) -> Option<&OwnedWriteHalf> {
@@ -96,39 +98,49 @@ impl Secured {
         }
     }
 
-    /// Writes what waits, without waiting: whether nothing is left.
-    pub(crate) fn flush(&mut self, out: &mut Outbound) -> io::Result<bool> {
-        let written = out.flush(|slices| self.write(slices))?;
-        Ok(written && self.write_records()?)
+    /// Writes what waits, without waiting: whether nothing is left. Where it `ends` our direction,
+    /// that is said in the same breath.
+    pub(crate) fn flush(&mut self, out: &mut Outbound, ends: bool) -> io::Result<bool> {
+        loop {
+            let all = out.flush(|slices| self.encrypt(slices))?;
+            if all && ends {
+                self.close();
+            }
+            let written = self.write_records()?;
+            if all || !written {
+                return Ok(written);
+            }
+        }
     }
 
     /// Writes parts that make one frame from where they stand, without waiting.
     pub(crate) fn write_parts(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<usize> {
-        let mut written = 0;
+        let mut taken = 0;
         while !slices.is_empty() {
-            match self.write(slices) {
+            match self.encrypt(slices) {
                 Ok(len) => {
-                    written += len;
+                    taken += len;
                     IoSlice::advance_slices(&mut slices, len);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+            if !self.write_records()? {
+                break;
+            }
         }
-        Ok(written)
+        Ok(taken)
     }
 
-    /// Encrypts as much of it as may be ahead of the socket.
-    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.socket.is_none() {
+    /// Takes as much as may be ahead of what the socket takes.
+    fn encrypt(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_closed || self.socket.is_none() {
             return Err(ErrorKind::NotConnected.into());
         }
-        if !self.write_records()? {
-            return Err(ErrorKind::WouldBlock.into());
+        match self.session.writer().write_vectored(slices)? {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            len => Ok(len),
         }
-        let len = self.session.writer().write_vectored(slices)?;
-        self.write_records()?;
-        Ok(len)
     }
 
     /// Writes records, without waiting: whether none is left.
@@ -148,7 +160,7 @@ impl Secured {
 
     /// Ends our direction (RFC 8446 section 6.1), once everything is written: whether that is so.
     pub(crate) fn shut_down(&mut self) -> bool {
-        self.session.send_close_notify();
+        self.close();
         // Where nothing can be written, nothing will be.
         let is_written = self.write_records().unwrap_or(true);
         if is_written {
@@ -156,6 +168,11 @@ impl Secured {
             self.socket = None;
         }
         is_written
+    }
+
+    fn close(&mut self) {
+        self.session.send_close_notify();
+        self.is_closed = true;
     }
 }
 
