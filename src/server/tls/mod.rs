@@ -135,6 +135,7 @@ pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Random keys that nobody else holds, replaced every six hours. Early data stays off.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::setup)?;
+    config.send_tls13_tickets = 1;
     Ok(TlsServer { config: Arc::new(config), warnings })
 }
 
