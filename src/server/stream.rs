@@ -22,7 +22,7 @@ use super::{
 
 /// One read takes at most this much that is encrypted: about what a core's nearest memory holds,
 /// together with what it becomes.
-const CIPHERTEXT: usize = READ;
+const CIPHERTEXT: usize = 4 * READ;
 
 super::sync::thread_local! {
     /// Where bytes land before they are judged: one place a thread, so that no connection holds
