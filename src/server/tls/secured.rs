@@ -1,7 +1,7 @@
 //! A connection whose TLS is established: what is sent goes through it, and what is read comes out
 //! of it.
 
-use std::io::{self, BufRead, ErrorKind, IoSlice, Write};
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 
 use bytes::BufMut;
 use rustls::ServerConnection;
@@ -68,6 +68,8 @@ impl Secured {
         loop {
             let ahead = self.take(plaintext, &mut left);
             if ciphertext.is_empty() || ahead == Ahead::End {
+                // Looking for more gives back the room that large records have needed.
+                let _ = self.session.read_tls(&mut NoneYet);
                 return ahead;
             }
             let read = self.session.read_tls(&mut ciphertext).is_ok();
@@ -173,6 +175,15 @@ impl Secured {
     fn close(&mut self) {
         self.session.send_close_notify();
         self.is_closed = true;
+    }
+}
+
+/// A socket of which everything has been read.
+struct NoneYet;
+
+impl Read for NoneYet {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
     }
 }
 
