@@ -13,7 +13,7 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::Piece,
-    link::{hold, write_parts, Link, Shared, Socket},
+    link::{hold, Link, Shared, Socket},
     outbound::Outbound,
     runtime,
     stats::{Stats, Traffic},
@@ -382,12 +382,14 @@ impl Handle {
         link.touch();
         let is_first = link.out.is_empty() && !link.blocked;
         let gather = cork == Cork::Yes && len < LARGE;
-        let written = match link.socket.writer() {
-            Some(socket) if is_first && !gather => write_parts(socket, parts),
-            _ => Ok(0),
-        };
+        let written = if is_first && !gather { link.write_parts(parts) } else { Ok(0) };
         match written {
-            Ok(written) if written == len => return Sent::Bytes(len),
+            Ok(written) if written == len => {
+                if link.has_records() {
+                    self.push_out(link);
+                }
+                return Sent::Bytes(len);
+            }
             Ok(written) => {
                 keep(&mut link.out, written);
                 link.note_high();

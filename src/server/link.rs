@@ -3,8 +3,9 @@
 use std::{
     io::{self, IoSlice},
     net::{SocketAddr, SocketAddrV4},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::RawFd,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,7 @@ use super::{
     deferred::{Deferred, Piece},
     outbound::Outbound,
     stats::Traffic,
+    stream::Writer,
     sync::{
         atomic::{
             AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
@@ -94,17 +96,17 @@ pub(crate) struct Link {
 /// A connection's socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    /// It may be written directly.
-    Here(OwnedWriteHalf),
-    /// It is open, by this number, but with TLS, or nothing is written before or after.
+    /// It may be written to; with TLS, once that is established, and read through it from then on.
+    Here(Writer),
+    /// It is open, by this number, but nothing is written: before that, or after the end.
     Elsewhere(RawFd),
     Gone,
 }
 
 impl Socket {
-    pub(crate) fn writer(&self) -> Option<&OwnedWriteHalf> {
+    pub(crate) fn writer(&mut self) -> Option<&mut Writer> {
         match self {
-            Self::Here(socket) => Some(socket),
+            Self::Here(writer) => Some(writer),
             Self::Elsewhere(_) | Self::Gone => None,
         }
     }
@@ -112,15 +114,22 @@ impl Socket {
     /// Its number, while it is open.
     pub(crate) fn fd(&self) -> Option<RawFd> {
         match self {
-            Self::Here(socket) => Some(socket.as_ref().as_raw_fd()),
+            Self::Here(writer) => Some(writer.fd()),
             Self::Elsewhere(fd) => Some(*fd),
             Self::Gone => None,
         }
     }
 
-    /// Nothing more is written: dropping the writing half shuts the direction down.
-    pub(crate) fn shut_down(&mut self) {
-        *self = self.fd().map_or(Self::Gone, Self::Elsewhere);
+    /// For the driver: ends our direction.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Here(writer @ Writer::Tls(_)) => writer.poll_shutdown(cx).map(drop),
+            // Dropping the writing half shuts the direction down.
+            _ => {
+                *self = self.fd().map_or(Self::Gone, Self::Elsewhere);
+                Poll::Ready(())
+            }
+        }
     }
 }
 
@@ -400,13 +409,13 @@ impl Link {
         if self.is_deferring() {
             return false;
         }
-        if self.out.is_empty() || self.blocked {
+        if self.blocked || self.out.is_empty() && !self.has_records() {
             return true;
         }
-        let Some(socket) = self.socket.writer() else {
+        if self.socket.writer().is_none() {
             return false;
-        };
-        match self.out.flush(|slices| write_slices(socket, slices)) {
+        }
+        match self.flush_once() {
             Ok(true) => true,
             Ok(false) => {
                 self.blocked = true;
@@ -423,6 +432,33 @@ impl Link {
     /// Whether a pong waits until everything is written.
     pub(crate) fn has_late_pong(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.late_pong.is_some())
+    }
+
+    /// Writes what waits, without waiting: whether nothing is left.
+    pub(crate) fn flush_once(&mut self) -> io::Result<bool> {
+        let ends = self.end == Progress::CloseAfterWriting
+            && !self.has_late_pong()
+            && !self.is_deferring();
+        let Self { socket, out, .. } = self;
+        socket.writer().map_or(Ok(false), |writer| writer.flush(out, ends))
+    }
+
+    /// Whether TLS has taken what the socket has not.
+    pub(crate) fn has_records(&self) -> bool {
+        matches!(&self.socket, Socket::Here(writer) if writer.has_records())
+    }
+
+    /// How many bytes the socket has taken of what TLS had taken before.
+    pub(crate) fn taken(&self) -> u64 {
+        match &self.socket {
+            Socket::Here(writer) => writer.taken(),
+            Socket::Elsewhere(_) | Socket::Gone => 0,
+        }
+    }
+
+    /// Writes parts that make one frame from where they stand, without waiting.
+    pub(crate) fn write_parts(&mut self, parts: &[&[u8]]) -> io::Result<usize> {
+        self.socket.writer().map_or(Ok(0), |writer| writer.write_parts(parts))
     }
 
     /// For the driver: everything is written, so a pong that waited for it may go.
@@ -444,13 +480,9 @@ pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> i
 }
 
 /// Writes parts that make one frame from where they stand, without waiting.
-pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[&[u8]]) -> io::Result<usize> {
-    let mut slices = [IoSlice::new(&[]); 3];
-    for (slice, part) in slices.iter_mut().zip(parts) {
-        *slice = IoSlice::new(part);
-    }
+pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
-        match write_slices(socket, &slices[..parts.len()]) {
+        match write_slices(socket, parts) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

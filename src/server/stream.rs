@@ -1,112 +1,239 @@
-//! What a driver reads from and, with TLS, writes to.
+//! What a driver reads from, and what all who send write to.
 
 use std::{
     cell::RefCell,
     future::Future,
-    io,
+    io::{self, IoSlice},
+    os::fd::{AsRawFd, RawFd},
     pin::{pin, Pin},
     task::{ready, Context, Poll},
 };
 
 use bytes::{BufMut, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::{landing::Landing, outbound::Outbound, sync::OwnedReadHalf};
+use super::{
+    landing::Landing,
+    link::{write_parts, write_slices, Link},
+    outbound::Outbound,
+    sync::{Mutex, OwnedReadHalf, OwnedWriteHalf},
+    tally::lock,
+    tls::{Ahead, Secured},
+};
+
+/// One read takes at most this much that is encrypted: about what a core's nearest memory holds,
+/// together with what it becomes.
+const CIPHERTEXT: usize = 256 * 1024;
 
 super::sync::thread_local! {
     /// Where bytes land before they are judged: one place a thread, so that no connection holds
     /// memory while it waits.
     static LANDING: RefCell<Landing> = RefCell::default();
+
+    /// Where they land before that, if they are encrypted.
+    static ENCRYPTED: RefCell<Vec<u8>> = RefCell::default();
 }
 
 /// The driver's end of a connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    /// The writing half is shared: it stands in the link.
     Plain(OwnedReadHalf),
-    /// A TLS session has one owner, for both directions.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// What it reads goes through the session, which stands in the link.
+    Tls {
+        reader: OwnedReadHalf,
+        ahead: Ahead,
+        /// The session may have something to say to records that carry nothing for the
+        /// application, such as its no to a renegotiation (RFC 5246 section 7.2.2).
+        has_replies: bool,
+    },
 }
 
 impl Stream {
+    /// Of a session whose handshake is done: more may have come with the end of it.
+    pub(crate) fn secured(reader: OwnedReadHalf) -> Self {
+        Self::Tls { reader, ahead: Ahead::Plaintext, has_replies: true }
+    }
+
     /// Reads once, at most `limit` bytes, and lends what came to `take`; `Ok(None)` at the end of the
     /// stream. What is split off the front of it stays where it landed.
     pub(crate) fn poll_read<R>(
         &mut self,
         cx: &mut Context<'_>,
+        link: &Mutex<Link>,
         limit: usize,
         take: impl FnOnce(&mut BytesMut) -> R,
     ) -> Poll<io::Result<Option<R>>> {
         LANDING.with(|landing| {
             let mut landing = landing.borrow_mut();
             let bytes = landing.room();
-            let polled = {
-                let mut reader = self.reader();
-                let mut buffer = (&mut *bytes).limit(limit);
-                pin!(reader.read_buf(&mut buffer)).poll(cx)
-            };
-            if polled.is_pending() {
-                self.flush_replies(cx);
-            }
-            let len = ready!(polled)?;
+            let len = ready!(self.poll_read_to(cx, link, bytes, limit))?;
             Poll::Ready(Ok((len > 0).then(|| take(bytes))))
         })
     }
 
     /// Reads once, at most `limit` bytes, to the end of `buffer`; 0 at the end of the stream.
-    pub(crate) fn poll_read_to(
+    pub(crate) fn poll_read_to<B: BufMut>(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
+        link: &Mutex<Link>,
+        buffer: &mut B,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        let mut buffer = buffer.limit(limit);
-        let polled = pin!(self.reader().read_buf(&mut buffer)).poll(cx);
-        if polled.is_pending() {
-            self.flush_replies(cx);
-        }
-        polled
-    }
-
-    /// Sends what TLS has to say to records that carry nothing for the application, such as its no
-    /// to a renegotiation (RFC 5246 section 7.2.2): nothing else may have to be written for long.
-    fn flush_replies(&mut self, cx: &mut Context<'_>) {
-        if let Self::Tls(stream) = self {
-            if stream.get_ref().1.wants_write() {
-                // An error is found by the next read, too.
-                let _ = Pin::new(stream).poll_flush(cx);
-            }
-        }
-    }
-
-    fn reader(&mut self) -> Pin<&mut (dyn AsyncRead + Unpin)> {
         match self {
-            Self::Plain(half) => Pin::new(half),
-            Self::Tls(stream) => Pin::new(stream),
+            Self::Plain(reader) => {
+                let mut buffer = buffer.limit(limit);
+                pin!(reader.read_buf(&mut buffer)).poll(cx)
+            }
+            Self::Tls { reader, ahead, has_replies } => loop {
+                let step = poll_receive(reader, ahead, has_replies, cx, link, buffer, limit);
+                if !matches!(step, Poll::Ready(Ok(0))) || *ahead == Ahead::End {
+                    return step;
+                }
+            },
+        }
+    }
+
+    /// Whether the session may have something to say that waits for whoever writes next.
+    pub(crate) fn has_replies(&self) -> bool {
+        matches!(self, Self::Tls { has_replies: true, .. })
+    }
+
+    /// It has been said.
+    pub(crate) fn has_replied(&mut self) {
+        if let Self::Tls { has_replies, .. } = self {
+            *has_replies = false;
         }
     }
 }
 
-/// Writes what waits through TLS; ready once nothing waits and nothing is left unsent.
-pub(crate) fn poll_flush_tls(
-    stream: &mut TlsStream<TcpStream>,
-    out: &mut Outbound,
+/// Reads and decrypts once: 0 bytes where no record has come whole, too.
+fn poll_receive(
+    reader: &mut OwnedReadHalf,
+    ahead: &mut Ahead,
+    has_replies: &mut bool,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    let written =
-        out.flush(|slices| match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        })?;
-    // Even where it took everything, the session may hold records that the socket did not take.
-    ready!(Pin::new(stream).poll_flush(cx))?;
-    if written {
+    link: &Mutex<Link>,
+    buffer: &mut impl BufMut,
+    limit: usize,
+) -> Poll<io::Result<usize>> {
+    ENCRYPTED.with(|landing| {
+        let mut landing = landing.borrow_mut();
+        if landing.is_empty() {
+            landing.resize(CIPHERTEXT, 0);
+        }
+        let mut encrypted = ReadBuf::new(&mut landing[..limit.min(CIPHERTEXT)]);
+        if *ahead == Ahead::Nothing {
+            let polled = Pin::new(reader).poll_read(cx, &mut encrypted);
+            if polled.is_pending() && *has_replies {
+                let mut link = lock(link);
+                if let Some(writer) = link.socket.writer() {
+                    // An error is found by the next read, too.
+                    *has_replies = writer.poll_flush_records(cx).is_pending();
+                }
+            }
+            ready!(polled)?;
+            if encrypted.filled().is_empty() {
+                *ahead = Ahead::End;
+            }
+        }
+        if *ahead == Ahead::End {
+            return Poll::Ready(Ok(0));
+        }
+        let mut link = lock(link);
+        let Some(Writer::Tls(secured)) = link.socket.writer() else {
+            *ahead = Ahead::End;
+            return Poll::Ready(Ok(0));
+        };
+        let room = buffer.remaining_mut();
+        *ahead = secured.receive(encrypted.filled(), buffer, limit);
+        *has_replies |= secured.has_records();
+        Poll::Ready(Ok(room - buffer.remaining_mut()))
+    })
+}
+
+/// What all who send write to; it stands in the link.
+#[derive(Debug)]
+pub(crate) enum Writer {
+    Plain(OwnedWriteHalf),
+    /// One session for both directions: what is read goes through it, too.
+    Tls(Box<Secured>),
+}
+
+impl Writer {
+    /// Whether what it has taken is not all written.
+    pub(crate) fn has_records(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(secured) => secured.has_records(),
+        }
+    }
+
+    /// The socket's number.
+    pub(crate) fn fd(&self) -> RawFd {
+        match self {
+            Self::Plain(socket) => socket.as_ref().as_raw_fd(),
+            Self::Tls(secured) => secured.fd(),
+        }
+    }
+
+    /// How many bytes the socket has taken that were not counted when they were encrypted.
+    pub(crate) fn taken(&self) -> u64 {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(secured) => secured.taken(),
+        }
+    }
+
+    /// Writes what waits, without waiting: whether nothing is left. Whether it `ends` our direction
+    /// matters to TLS.
+    pub(crate) fn flush(&mut self, out: &mut Outbound, ends: bool) -> io::Result<bool> {
+        match self {
+            Self::Plain(socket) => out.flush(|slices| write_slices(socket, slices)),
+            Self::Tls(secured) => secured.flush(out, ends),
+        }
+    }
+
+    /// Writes parts that make one frame from where they stand, without waiting.
+    pub(crate) fn write_parts(&mut self, parts: &[&[u8]]) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); 3];
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+        }
+        let slices = &mut slices[..parts.len()];
+        match self {
+            Self::Plain(socket) => write_parts(socket, slices),
+            Self::Tls(secured) => secured.write_parts(slices),
+        }
+    }
+
+    /// For the driver: waits until the socket takes something.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(secured) => secured.socket(),
+        };
+        socket.map_or(Poll::Ready(Ok(())), |socket| socket.as_ref().poll_write_ready(cx))
+    }
+
+    /// For the driver: writes what is encrypted already.
+    fn poll_flush_records(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Self::Tls(secured) = self {
+            if secured.write_records()? {
+                break;
+            }
+            ready!(self.poll_ready(cx))?;
+        }
         Poll::Ready(Ok(()))
-    } else {
-        Poll::Pending
+    }
+
+    /// For the driver: ends our direction.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Self::Tls(secured) = self {
+            if secured.shut_down() {
+                break;
+            }
+            ready!(self.poll_ready(cx))?;
+        }
+        Poll::Ready(Ok(()))
     }
 }

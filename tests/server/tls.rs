@@ -4,13 +4,17 @@ use std::{
     io::{Read, Write},
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    thread,
     time::Duration,
 };
 
 use base64::{engine::general_purpose::STANDARD, Engine};
-use em_websocket::server::{
-    tls::{server_config, TlsOptions},
-    ConnectionOptions, Handle,
+use em_websocket::{
+    protocol::close::CloseCode,
+    server::{
+        tls::{server_config, TlsOptions},
+        ConnectionOptions, Cork, Handle,
+    },
 };
 use rustls::{
     crypto::ring, pki_types::ServerName, version, ClientConfig, ClientConnection, RootCertStore,
@@ -19,7 +23,7 @@ use rustls::{
 
 use crate::{
     client::{connect, Client},
-    reactor::{echo, Reactor, Seen, Setup},
+    reactor::{echo, ignore, Reactor, Seen, Setup},
     support::{machine::abrupt, Kind, RFC_6455},
 };
 
@@ -126,6 +130,77 @@ fn many_small_messages_over_tls_keep_their_order() {
     for text in &texts {
         client.expect(Kind::Text, text.as_bytes());
     }
+}
+
+#[test]
+fn large_and_small_messages_behind_each_other_are_told_apart() {
+    let reactor = Reactor::with_options(options());
+    let mut client = open(reactor.addr());
+    for large in [8_193, 16_384, 65_536, 300_000] {
+        let texts: Vec<Vec<u8>> = (0..60)
+            .map(|i| vec![b'a' + (i % 26) as u8; if i % 6 == 0 { large + i } else { i }])
+            .collect();
+        let frames: Vec<Vec<u8>> =
+            texts.iter().map(|text| RFC_6455.frame(Kind::Text, text)).collect();
+        thread::scope(|scope| {
+            // Both directions go through the one session, and neither may wait for the other.
+            let (session, socket) = (&mut client.stream.conn, &client.stream.sock);
+            let mut records = Vec::new();
+            session.set_buffer_limit(None);
+            session.writer().write_all(&frames.concat()).unwrap();
+            while session.wants_write() {
+                session.write_tls(&mut records).unwrap();
+            }
+            let mut writer = socket.try_clone().unwrap();
+            scope.spawn(move || writer.write_all(&records).unwrap());
+            for text in &texts {
+                client.expect(Kind::Text, text);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_a_tls_client_reads_late_arrives_whole_and_in_order_and_so_does_the_end() {
+    let reactor =
+        Reactor::start(Setup { options: options(), act: Box::new(ignore), ..Setup::default() });
+    let mut client = open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    let text = |i: usize| {
+        let len = [5, 700, 20_000, 70_000, 200_000][i % 5];
+        [i.to_string().into_bytes(), vec![b'.'; len]].concat()
+    };
+    let mut count = 0;
+    // More than the session and the socket hold.
+    while handle.outbound_len() < 1_000_000 {
+        let cork = if count % 3 == 0 { Cork::Yes } else { Cork::No };
+        handle.send_text(&text(count), cork).unwrap();
+        if count % 7 == 0 {
+            handle.flush();
+        }
+        count += 1;
+    }
+    handle.close(Some(CloseCode::GOING_AWAY), "enough");
+    for i in 0..count {
+        client.expect(Kind::Text, &text(i));
+    }
+    client.expect(Kind::Close, b"\x03\xe9enough");
+    client.send(Kind::Close, b"\x03\xe9");
+    assert_eq!(client.stream.read(&mut [0]).unwrap(), 0, "the end is told");
+}
+
+#[test]
+fn a_tls_client_that_takes_nothing_is_let_go() {
+    let options =
+        ConnectionOptions { write_timeout: Some(Duration::from_millis(200)), ..options() };
+    let reactor = Reactor::start(Setup { options, act: Box::new(ignore), ..Setup::default() });
+    let _client = open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    while handle.outbound_len() == 0 {
+        handle.send_text(&[b'x'; 70_000], Cork::No).unwrap();
+    }
+    assert_eq!(reactor.wait_for_closed(), abrupt());
+    assert_eq!(reactor.server().stats().stalled, 1);
 }
 
 #[test]

@@ -68,7 +68,7 @@ module EventMachine
         # @return [Native::TlsConfig]
         def tls_config(options)
           files = options.values_at(:private_key_file, :cert_chain_file).compact
-          times = files.map { |file| File.mtime(file.to_s) if File.exist?(file.to_s) }
+          times = files.map { |file| changed_at(file.to_s) }
           read, config = @tls[options]
           return config if config && read == times
 
@@ -90,6 +90,12 @@ module EventMachine
         end
 
         private
+
+        def changed_at(file)
+          File.mtime(file)
+        rescue SystemCallError
+          nil
+        end
 
         def read_tls_config(options, before)
           config = Native::TlsConfig.new(options)

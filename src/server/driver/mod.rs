@@ -12,8 +12,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use tokio::{io::AsyncWrite, net::TcpStream};
-use tokio_rustls::{Accept, TlsAcceptor};
+use tokio::net::TcpStream;
 
 #[cfg(feature = "loom")]
 #[cfg(test)]
@@ -33,11 +32,12 @@ use super::{
     config::ConnectionOptions,
     events::{Delivery, EventQueue},
     handle::Handle,
-    link::{hold, write_slices, Link, Socket},
+    link::{hold, Link, Socket},
     stats::count,
-    stream::{poll_flush_tls, Stream},
+    stream::{Stream, Writer},
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
     tally::{lock, Counted},
+    tls::Accepting,
 };
 use crate::{
     error::ProtocolError,
@@ -72,9 +72,13 @@ pub(crate) fn drive(
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
     let transport = match &options.tls {
-        Some(config) => {
-            Transport::Accepting(Box::new(TlsAcceptor::from(Arc::clone(config)).accept(stream)))
-        }
+        Some(config) => match Accepting::new(config, split(stream)) {
+            Ok(accepting) => Transport::Accepting(Box::new(accepting)),
+            Err(_) => {
+                ends.handle.counters().failed("tls");
+                Transport::Gone
+            }
+        },
         None => plain(split(stream), &ends.handle),
     };
     begin(transport, ends, options)
@@ -82,7 +86,7 @@ pub(crate) fn drive(
 
 /// The writing half stands in the link, for whoever sends.
 fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
-    lock(&handle.0.link).socket = Socket::Here(writer);
+    lock(&handle.0.link).socket = Socket::Here(Writer::Plain(writer));
     Transport::Open(Stream::Plain(reader))
 }
 
@@ -133,7 +137,7 @@ struct Driver {
 }
 
 enum Transport {
-    Accepting(Box<Accept<TcpStream>>),
+    Accepting(Box<Accepting>),
     Open(Stream),
     Gone,
 }
@@ -228,8 +232,8 @@ impl Driver {
     /// Writes what is ours to write, and follows what has been ordered.
     fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
         let is_wanted = self.ends.handle.0.attention.swap(false, SeqCst);
-        let is_tls = matches!(self.transport, Transport::Open(Stream::Tls(_)));
-        if !(is_wanted || self.is_busy || has_read && (is_tls || self.watches_inactivity())) {
+        let has_replies = matches!(&self.transport, Transport::Open(it) if it.has_replies());
+        if !(is_wanted || self.is_busy || has_read && (has_replies || self.watches_inactivity())) {
             return Step::On;
         }
         if matches!(self.stage, Stage::Linger(_)) {
@@ -271,9 +275,9 @@ impl Driver {
                 }
             }
         }
-        let waiting = link.out.len();
+        let before = (link.out.len(), link.taken());
         let mut written = self.flush(&mut link, cx);
-        self.note_stall(written, link.out.len() < waiting);
+        self.note_stall(written, link.out.len() < before.0 || link.taken() > before.1);
         if written && link.has_late_pong() {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
@@ -304,12 +308,9 @@ impl Driver {
             // Its peer has stopped sending, and the application has been told: nothing more comes.
             return Step::End;
         }
-        if let Transport::Open(Stream::Tls(stream)) = &mut self.transport {
-            if Pin::new(stream).poll_shutdown(cx).is_pending() {
-                return Step::Wait;
-            }
+        if link.socket.poll_shutdown(cx).is_pending() {
+            return Step::Wait;
         }
-        link.socket.shut_down();
         drop(link);
         if self.peer_closed {
             return Step::End;
@@ -328,27 +329,26 @@ impl Driver {
         if link.broken {
             link.out.clear();
         }
-        let result = match &mut self.transport {
-            Transport::Open(Stream::Tls(stream)) => match poll_flush_tls(stream, &mut link.out, cx)
-            {
-                Poll::Pending => Ok(false),
-                Poll::Ready(result) => result.map(|()| true),
-            },
-            _ => match (link.socket.writer(), link.out.is_empty()) {
-                (_, true) | (None, _) => Ok(true),
-                (Some(socket), false) => loop {
-                    match socket.as_ref().poll_write_ready(cx) {
-                        Poll::Pending => break Ok(false),
-                        Poll::Ready(Err(error)) => break Err(error),
-                        Poll::Ready(Ok(())) => {}
-                    }
-                    match link.out.flush(|slices| write_slices(socket, slices)) {
-                        Ok(false) => {}
-                        result => break result,
-                    }
-                },
-            },
+        let result = loop {
+            let Link { socket, out, .. } = &mut *link;
+            let Some(writer) = socket.writer() else { break Ok(true) };
+            if out.is_empty() && !writer.has_records() {
+                break Ok(true);
+            }
+            match writer.poll_ready(cx) {
+                Poll::Pending => break Ok(false),
+                Poll::Ready(Err(error)) => break Err(error),
+                Poll::Ready(Ok(())) => {}
+            }
+            match link.flush_once() {
+                Ok(false) => {}
+                result => break result,
+            }
         };
+        if let Transport::Open(stream) = &mut self.transport {
+            // Where it could not be written, `link` keeps it.
+            stream.has_replied();
+        }
         match result {
             Ok(written) => {
                 link.blocked = !written;
@@ -390,10 +390,10 @@ impl Driver {
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends))),
             Stage::Handshake(begun) => {
                 let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
-                stream.poll_read(cx, size, receive).map_ok(Read::from)
+                stream.poll_read(cx, &ends.handle.0.link, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
-                .poll_read(cx, size, |bytes| {
+                .poll_read(cx, &ends.handle.0.link, size, |bytes| {
                     // Counted first: once it is queued, it may be delivered at any moment.
                     ends.handle.0.queued(bytes.len(), 1);
                     ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
@@ -401,7 +401,7 @@ impl Driver {
                 })
                 .map_ok(Read::from),
             Stage::Linger(left) => stream
-                .poll_read(cx, size, |bytes| {
+                .poll_read(cx, &ends.handle.0.link, size, |bytes| {
                     *left = left.saturating_sub(bytes.len());
                     None
                 })

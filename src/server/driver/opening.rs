@@ -1,9 +1,7 @@
 //! A driver's beginning: TLS, the opening handshake, and the wait for the application.
 
 use std::{
-    future::Future,
     mem,
-    pin::Pin,
     sync::atomic::Ordering::SeqCst,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -24,9 +22,9 @@ use crate::{
         deferred::{Compressor, Deferred},
         events::{Delivery, Opened},
         handle::Cork,
-        link::hold,
+        link::{hold, Socket},
         liveness::{Keepalive, Liveness},
-        stream::Stream,
+        stream::{Stream, Writer},
         tally::lock,
         tls::TlsSession,
     },
@@ -73,18 +71,28 @@ impl Stage {
 
 impl Driver {
     pub(super) fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
-        let Transport::Accepting(accept) = &mut self.transport else {
+        let Transport::Accepting(accepting) = &mut self.transport else {
             return Step::On;
         };
         if lock(&self.ends.handle.0.link).end != Progress::Stay {
             return Step::End;
         }
-        match Pin::new(accept).poll(cx) {
+        match accepting.poll(cx) {
             Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(stream)) => {
-                let session = TlsSession::of(stream.get_ref().1);
-                self.transport = Transport::Open(Stream::Tls(Box::new(stream)));
-                lock(&self.ends.handle.0.link).rare().tls = Some(session);
+            Poll::Ready(Ok(())) => {
+                let agreed = TlsSession::of(accepting.session());
+                let Transport::Accepting(accepting) =
+                    mem::replace(&mut self.transport, Transport::Gone)
+                else {
+                    return Step::End;
+                };
+                let (reader, secured) = accepting.established();
+                self.transport = Transport::Open(Stream::secured(reader));
+                {
+                    let mut link = lock(&self.ends.handle.0.link);
+                    link.rare().tls = Some(agreed);
+                    link.socket = Socket::Here(Writer::Tls(Box::new(secured)));
+                }
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
                 }
@@ -93,7 +101,12 @@ impl Driver {
                     let connection = self.ends.connection;
                     self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
                 }
-                Step::On
+                // The request may have come already; then what TLS has left to say leaves with
+                // the answer.
+                match self.read(cx) {
+                    Step::End => Step::End,
+                    Step::On | Step::Wait => Step::On,
+                }
             }
             Poll::Ready(Err(_)) => {
                 self.ends.handle.counters().failed("tls");

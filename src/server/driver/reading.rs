@@ -100,7 +100,8 @@ pub(super) fn poll_frames(
 ) -> Poll<io::Result<Read>> {
     let size = ends.handle.0.backlog.read_size;
     let found = if let Some((buffer, limit)) = receiver.buffer() {
-        let len = ready!(stream.poll_read_to(cx, buffer, limit.min(size.large())))?;
+        let limit = limit.min(size.large());
+        let len = ready!(stream.poll_read_to(cx, &ends.handle.0.link, buffer, limit))?;
         (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
     } else {
         let feed = |bytes: &mut BytesMut| {
@@ -114,7 +115,7 @@ pub(super) fn poll_frames(
         let usual = size.usual();
         let limit =
             if *reads_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
-        ready!(stream.poll_read(cx, limit, feed))?
+        ready!(stream.poll_read(cx, &ends.handle.0.link, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
     *reads_large = found.was_large.unwrap_or(*reads_large) && receiver.counts_frames();

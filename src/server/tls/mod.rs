@@ -9,12 +9,14 @@
 //! agreed under one set (above all: whether the client was asked for a certificate) is never
 //! resumed under another.
 
+mod accept;
 mod certificate;
 mod cipher;
 mod error;
 mod key;
 mod peer;
 mod pem;
+mod secured;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -27,9 +29,11 @@ use rustls::crypto::{ring, CryptoProvider, SupportedKxGroup};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{version, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
+pub(crate) use self::accept::Accepting;
 pub use self::error::{Origin, TlsError};
 use self::peer::AnyClientCert;
 use self::pem::Source;
+pub(crate) use self::secured::{Ahead, Secured};
 pub use self::session::TlsSession;
 
 /// What `start_tls` may be given for a server. An empty string or path counts as not given.
@@ -131,6 +135,7 @@ pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Random keys that nobody else holds, replaced every six hours. Early data stays off.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::setup)?;
+    config.send_tls13_tickets = 1;
     Ok(TlsServer { config: Arc::new(config), warnings })
 }
 

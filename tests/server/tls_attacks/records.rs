@@ -86,6 +86,8 @@ impl Sealer {
         let message = |text: &[u8]| Seen::Message(Type::Text, text.to_vec());
         let (start, end) = story.split_at(3);
         assert_eq!(start, [Seen::Accepted, Seen::Open(13), message(b"hello")]);
+        // What came whole before a record that ends the connection counts.
+        let end = end.strip_prefix(&[Seen::Message(Type::Ping, Vec::new())]).unwrap_or(end);
         match end {
             [heard, Seen::Closed(info)] if *heard == message(b"after") && *info == abrupt() => true,
             [Seen::Closed(info)] if *info == abrupt() => false,
