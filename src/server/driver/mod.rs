@@ -196,6 +196,9 @@ impl Driver {
         self.ends.handle.0.waker.register(cx.waker());
         let mut reads = 0;
         loop {
+            // Before the orders, for whoever lets go of a connection has given his before that: one
+            // that was refused is not read.
+            let held = self.ends.handle.0.hold.load(SeqCst);
             let step = match &mut self.transport {
                 Transport::Gone => Step::End,
                 Transport::Accepting(_) => self.accept_tls(cx),
@@ -206,7 +209,7 @@ impl Driver {
                     }
                     Step::On => {
                         reads += 1;
-                        self.read(cx)
+                        self.read(cx, held)
                     }
                     step => step,
                 },
@@ -364,8 +367,7 @@ impl Driver {
     }
 
     /// Reads once, where the stage reads at all.
-    fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        let held = self.ends.handle.0.hold.load(SeqCst);
+    fn read(&mut self, cx: &mut Context<'_>, held: u8) -> Step {
         if let Stage::Opening(..) = &self.stage {
             if held & hold::OPENING == 0 {
                 self.begin_frames();

@@ -101,9 +101,12 @@ impl Driver {
                     let connection = self.ends.connection;
                     self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
                 }
+                if self.announces_tls {
+                    return Step::On;
+                }
                 // The request may have come already; then what TLS has left to say leaves with
                 // the answer.
-                match self.read(cx) {
+                match self.read(cx, self.ends.handle.0.hold.load(SeqCst)) {
                     Step::End => Step::End,
                     Step::On | Step::Wait => Step::On,
                 }

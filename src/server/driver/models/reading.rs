@@ -1,5 +1,7 @@
 //! When a driver does not read, and that it reads again.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::{frame, join, Owner, Site};
 use crate::{
     protocol::Limits,
@@ -7,6 +9,7 @@ use crate::{
         config::QueueLimits,
         events::Delivery,
         handle::{Cork, Handle},
+        link::hold,
         models::{model, spawn, spawn_task},
     },
 };
@@ -120,5 +123,21 @@ fn a_limit_that_is_set_in_onopen_holds_for_the_first_frame() {
         open(false, limit, |mut owner| {
             assert!(matches!(owner.next().delivery, Delivery::Error(_)));
         });
+    });
+}
+
+/// As where a client's certificate is refused.
+#[test]
+fn what_is_aborted_before_it_is_let_go_is_not_read() {
+    model(3, || {
+        let site = Site::new(QueueLimits::default());
+        let (driver, handle, peer) = site.accept(0, 1000, false);
+        handle.0.hold.fetch_or(hold::SECURING, SeqCst);
+        peer.send(REQUEST);
+        let driver = spawn_task(driver);
+        handle.abort();
+        handle.secured();
+        join([driver]);
+        assert_eq!(site.records(), ["Closed"]);
     });
 }
