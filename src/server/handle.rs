@@ -13,10 +13,11 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::Piece,
-    link::{hold, Link, Shared, Socket},
+    link::{hold, Link, Shared},
     outbound::Outbound,
     runtime,
     stats::{Stats, Traffic},
+    stream::Socket,
     tally::lock,
     tls::TlsSession,
 };

@@ -5,7 +5,6 @@ use std::{
     net::{SocketAddr, SocketAddrV4},
     os::fd::RawFd,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,7 @@ use super::{
     deferred::{Deferred, Piece},
     outbound::Outbound,
     stats::Traffic,
-    stream::Writer,
+    stream::Socket,
     sync::{
         atomic::{
             AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
@@ -91,46 +90,6 @@ pub(crate) struct Link {
     pub(crate) socket: Socket,
     frame_limit: usize,
     message_limit: usize,
-}
-
-/// A connection's socket.
-#[derive(Debug)]
-pub(crate) enum Socket {
-    /// It may be written to; with TLS, once that is established, and read through it from then on.
-    Here(Writer),
-    /// It is open, by this number, but nothing is written: before that, or after the end.
-    Elsewhere(RawFd),
-    Gone,
-}
-
-impl Socket {
-    pub(crate) fn writer(&mut self) -> Option<&mut Writer> {
-        match self {
-            Self::Here(writer) => Some(writer),
-            Self::Elsewhere(_) | Self::Gone => None,
-        }
-    }
-
-    /// Its number, while it is open.
-    pub(crate) fn fd(&self) -> Option<RawFd> {
-        match self {
-            Self::Here(writer) => Some(writer.fd()),
-            Self::Elsewhere(fd) => Some(*fd),
-            Self::Gone => None,
-        }
-    }
-
-    /// For the driver: ends our direction.
-    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Here(writer @ Writer::Tls(_)) => writer.poll_shutdown(cx).map(drop),
-            // Dropping the writing half shuts the direction down.
-            _ => {
-                *self = self.fd().map_or(Self::Gone, Self::Elsewhere);
-                Poll::Ready(())
-            }
-        }
-    }
 }
 
 /// What few connections have.

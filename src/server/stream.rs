@@ -151,6 +151,46 @@ fn poll_receive(
     })
 }
 
+/// A connection's socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// It may be written to; with TLS, once that is established, and read through it from then on.
+    Here(Writer),
+    /// It is open, by this number, but nothing is written: before that, or after the end.
+    Elsewhere(RawFd),
+    Gone,
+}
+
+impl Socket {
+    pub(crate) fn writer(&mut self) -> Option<&mut Writer> {
+        match self {
+            Self::Here(writer) => Some(writer),
+            Self::Elsewhere(_) | Self::Gone => None,
+        }
+    }
+
+    /// Its number, while it is open.
+    pub(crate) fn fd(&self) -> Option<RawFd> {
+        match self {
+            Self::Here(writer) => Some(writer.fd()),
+            Self::Elsewhere(fd) => Some(*fd),
+            Self::Gone => None,
+        }
+    }
+
+    /// For the driver: ends our direction.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Here(writer @ Writer::Tls(_)) => writer.poll_shutdown(cx).map(drop),
+            // Dropping the writing half shuts the direction down.
+            _ => {
+                *self = self.fd().map_or(Self::Gone, Self::Elsewhere);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
 /// What all who send write to; it stands in the link.
 #[derive(Debug)]
 pub(crate) enum Writer {
