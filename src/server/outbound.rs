@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     mem,
+    thread::{self, ThreadId},
 };
 
 use bytes::{Buf, Bytes};
@@ -27,8 +28,9 @@ thread_local! {
 }
 
 /// Buffers that have been written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Spares {
+    thread: ThreadId,
     // In the boxes that connections have them in.
     #[allow(clippy::vec_box, reason = "they move between here and there")]
     buffers: Vec<Box<Waiting>>,
@@ -36,14 +38,27 @@ struct Spares {
     room: usize,
 }
 
+impl Default for Spares {
+    fn default() -> Self {
+        Self { thread: thread::current().id(), buffers: Vec::new(), room: 0 }
+    }
+}
+
 impl Spares {
     fn take(&mut self) -> Box<Waiting> {
-        let buffer = self.buffers.pop().unwrap_or_default();
-        self.room = self.room.saturating_sub(buffer.room());
+        let Some(buffer) = self.buffers.pop() else {
+            return Box::new(Waiting::new(self.thread));
+        };
+        self.room -= buffer.room();
         buffer
     }
 
+    /// Keeps a buffer that was taken here. Those that one thread fills and another one writes would
+    /// all gather with the other, and be of no use there.
     fn give_back(&mut self, mut buffer: Box<Waiting>) {
+        if buffer.thread != self.thread {
+            return;
+        }
         if buffer.pieces.capacity() > MAX_SLICES {
             buffer.pieces = VecDeque::new();
         }
@@ -65,8 +80,10 @@ pub struct Outbound {
 }
 
 /// What waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
+    /// Who has made it.
+    thread: ThreadId,
     len: usize,
     /// How much of the tail is written, while no piece stands before it.
     written: usize,
@@ -170,6 +187,10 @@ impl Outbound {
 }
 
 impl Waiting {
+    fn new(thread: ThreadId) -> Self {
+        Self { thread, len: 0, written: 0, tail: Vec::new(), pieces: VecDeque::new() }
+    }
+
     /// What there is memory for.
     fn room(&self) -> usize {
         size_of::<Self>() + self.tail.capacity() + self.pieces.capacity() * size_of::<Bytes>()
@@ -276,5 +297,32 @@ mod tests {
         assert!(out.waiting().room() >= 40_000, "the same again");
         assert!(!out.flush(|_| Err(io::ErrorKind::WouldBlock.into())).unwrap());
         assert!(out.waiting().room() <= MUCH);
+    }
+
+    #[test]
+    fn what_one_thread_fills_and_another_one_writes_gathers_with_neither() {
+        let kept = || SPARES.with_borrow(|spares| (spares.buffers.len(), spares.room));
+        let write = |mut out: Outbound| {
+            assert!(out.flush(|slices| Ok(slices.iter().map(|slice| slice.len()).sum())).unwrap());
+        };
+        let filled = || {
+            let mut out = Outbound::default();
+            out.extend(&[0; 1000]);
+            out
+        };
+        write(filled());
+        let (count, room) = kept();
+        assert_eq!(count, 1, "its own are used again");
+        assert!(room > 1000);
+
+        let (to_be_written, all) = std::sync::mpsc::sync_channel(1);
+        let writer = thread::spawn(move || {
+            all.into_iter().for_each(write);
+            kept()
+        });
+        (0..100).for_each(|_| to_be_written.send(filled()).unwrap());
+        drop(to_be_written);
+        assert_eq!(writer.join().unwrap(), (0, 0));
+        assert_eq!(kept(), (0, 0));
     }
 }
