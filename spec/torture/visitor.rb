@@ -10,7 +10,6 @@ module Torture
     # Of these, and one of many is long.
     SIZES = [0, 1, 20, 125, 126, 500, 1000, 3000].freeze
     LONG = 70_000
-    MANY = 200
     LEAVING = %i[close disconnect reset cut].freeze
 
     Kind = Struct.new(:draft, :client, :tls) do
@@ -32,9 +31,6 @@ module Torture
 
     attr_reader :sent, :echoed, :connections
 
-    # One of how many messages is long.
-    attr_writer :many
-
     # @param ports [Array<Integer>] without and with TLS, in turn
     def initialize(kind, ports, random)
       @kind = kind
@@ -43,7 +39,6 @@ module Torture
       @sent = []
       @echoed = []
       @connections = 0
-      @many = MANY
       @filler = random.bytes(LONG / 2).unpack1("H*").freeze
     end
 
@@ -81,7 +76,7 @@ module Torture
 
     def say
       number = @sent.last.count + 1
-      size = @random.rand(@many).zero? ? LONG : SIZES.sample(random: @random)
+      size = @random.rand(200).zero? ? LONG : SIZES.sample(random: @random)
       payload = "#{number} #{@filler[0, size]}"
       type = @kind.draft.binary? && @random.rand(2).zero? ? :binary : :text
       @client.public_send(type, payload)

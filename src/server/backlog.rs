@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     config::{QueueLimits, ReadSize},
+    landing::{Landing, Pool},
     link::Shared,
     runtime,
     sync::{
@@ -22,6 +23,10 @@ pub(crate) struct Backlog {
     pub(crate) limits: QueueLimits,
     /// By how much they are read.
     pub(crate) read_size: ReadSize,
+    /// Where bytes land before they are judged.
+    pub(crate) landings: Pool<Landing>,
+    /// Where they land before that, if they are encrypted.
+    pub(crate) encrypted: Pool<Vec<u8>>,
     /// Of the process that the server was started in.
     pub(crate) generation: u32,
     /// Connections that rest because of it.
@@ -35,6 +40,8 @@ impl Backlog {
             bytes: AtomicUsize::new(0),
             limits,
             read_size,
+            landings: Pool::default(),
+            encrypted: Pool::default(),
             generation: runtime::generation(),
             parked: Mutex::default(),
             is_awaited: AtomicBool::new(false),

@@ -1,17 +1,37 @@
 //! Where bytes land: memory that goes round between whoever reads and whoever delivers.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::BytesMut;
 
 use super::config::ReadSize;
 
-/// One piece of memory, whatever the servers of a thread read at a time.
+/// One piece of memory, whatever a server reads at a time.
 const PIECE: usize = ReadSize::MOST;
 
 /// So many pieces may wait until what stands in them has been delivered; past that, memory is
 /// given back and asked for again.
 const RESTING: usize = 16;
 
-/// The landing place of one thread.
+/// What a server's drivers read with, so that no connection holds memory while it waits: as many as
+/// there are drivers that read at the same time. Threads have none of their own, because there are
+/// more of them: those that stand in for others that compress or inflate.
+// Held for no longer than it takes to move something in or out, so no model tries it.
+#[derive(Debug, Default)]
+pub(crate) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T: Default> Pool<T> {
+    /// Lends what was used last.
+    pub(crate) fn lend<R>(&self, borrow: impl FnOnce(&mut T) -> R) -> R {
+        let resting = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lent = resting().pop().unwrap_or_default();
+        let result = borrow(&mut lent);
+        resting().push(lent);
+        result
+    }
+}
+
+/// The landing place of one driver at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Landing {
     current: BytesMut,
@@ -49,6 +69,25 @@ impl Landing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_as_are_used_at_the_same_time() {
+        let pool = Pool::<Vec<u8>>::default();
+        pool.lend(|first| {
+            first.push(1);
+            pool.lend(|second| {
+                assert!(second.is_empty());
+                second.push(2);
+            });
+        });
+        for _ in 0..10 {
+            pool.lend(|last| assert_eq!(last, &[1]));
+            std::thread::scope(|scope| {
+                scope.spawn(|| pool.lend(|last| assert_eq!(last, &[1])));
+            });
+        }
+        assert_eq!(pool.0.into_inner().unwrap().len(), 2);
+    }
 
     #[test]
     fn what_is_split_off_stays_and_its_memory_comes_round_again() {

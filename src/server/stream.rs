@@ -1,7 +1,6 @@
 //! What a driver reads from, and what all who send write to.
 
 use std::{
-    cell::RefCell,
     future::Future,
     io::{self, IoSlice},
     os::fd::{AsRawFd, RawFd},
@@ -13,10 +12,9 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::{
-    landing::Landing,
-    link::{write_parts, write_slices, Link},
+    link::{write_parts, write_slices, Shared},
     outbound::Outbound,
-    sync::{Mutex, OwnedReadHalf, OwnedWriteHalf},
+    sync::{OwnedReadHalf, OwnedWriteHalf},
     tally::lock,
     tls::{Ahead, Secured},
 };
@@ -24,15 +22,6 @@ use super::{
 /// One read takes at most this much that is encrypted: about what a core's nearest memory holds,
 /// together with what it becomes.
 const CIPHERTEXT: usize = 256 * 1024;
-
-super::sync::thread_local! {
-    /// Where bytes land before they are judged: one place a thread, so that no connection holds
-    /// memory while it waits.
-    static LANDING: RefCell<Landing> = RefCell::default();
-
-    /// Where they land before that, if they are encrypted.
-    static ENCRYPTED: RefCell<Vec<u8>> = RefCell::default();
-}
 
 /// The driver's end of a connection.
 #[derive(Debug)]
@@ -59,14 +48,13 @@ impl Stream {
     pub(crate) fn poll_read<R>(
         &mut self,
         cx: &mut Context<'_>,
-        link: &Mutex<Link>,
+        shared: &Shared,
         limit: usize,
         take: impl FnOnce(&mut BytesMut) -> R,
     ) -> Poll<io::Result<Option<R>>> {
-        LANDING.with(|landing| {
-            let mut landing = landing.borrow_mut();
+        shared.backlog.landings.lend(|landing| {
             let bytes = landing.room();
-            let len = ready!(self.poll_read_to(cx, link, bytes, limit))?;
+            let len = ready!(self.poll_read_to(cx, shared, bytes, limit))?;
             Poll::Ready(Ok((len > 0).then(|| take(bytes))))
         })
     }
@@ -75,7 +63,7 @@ impl Stream {
     pub(crate) fn poll_read_to<B: BufMut>(
         &mut self,
         cx: &mut Context<'_>,
-        link: &Mutex<Link>,
+        shared: &Shared,
         buffer: &mut B,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
@@ -85,7 +73,7 @@ impl Stream {
                 pin!(reader.read_buf(&mut buffer)).poll(cx)
             }
             Self::Tls { reader, ahead, has_replies } => loop {
-                let step = poll_receive(reader, ahead, has_replies, cx, link, buffer, limit);
+                let step = poll_receive(reader, ahead, has_replies, cx, shared, buffer, limit);
                 if !matches!(step, Poll::Ready(Ok(0))) || *ahead == Ahead::End {
                     return step;
                 }
@@ -112,20 +100,20 @@ fn poll_receive(
     ahead: &mut Ahead,
     has_replies: &mut bool,
     cx: &mut Context<'_>,
-    link: &Mutex<Link>,
+    shared: &Shared,
     buffer: &mut impl BufMut,
     limit: usize,
 ) -> Poll<io::Result<usize>> {
-    ENCRYPTED.with(|landing| {
-        let mut landing = landing.borrow_mut();
-        if landing.is_empty() {
-            landing.resize(CIPHERTEXT, 0);
+    shared.backlog.encrypted.lend(|landing| {
+        let size = limit.min(CIPHERTEXT);
+        if landing.len() < size {
+            landing.resize(size, 0);
         }
-        let mut encrypted = ReadBuf::new(&mut landing[..limit.min(CIPHERTEXT)]);
+        let mut encrypted = ReadBuf::new(&mut landing[..size]);
         if *ahead == Ahead::Nothing {
             let polled = Pin::new(reader).poll_read(cx, &mut encrypted);
             if polled.is_pending() && *has_replies {
-                let mut link = lock(link);
+                let mut link = lock(&shared.link);
                 if let Some(writer) = link.socket.writer() {
                     // An error is found by the next read, too.
                     *has_replies = writer.poll_flush_records(cx).is_pending();
@@ -139,7 +127,7 @@ fn poll_receive(
         if *ahead == Ahead::End {
             return Poll::Ready(Ok(0));
         }
-        let mut link = lock(link);
+        let mut link = lock(&shared.link);
         let Some(Writer::Tls(secured)) = link.socket.writer() else {
             *ahead = Ahead::End;
             return Poll::Ready(Ok(0));

@@ -11,9 +11,6 @@ module Torture
     # Seconds: from when on memory is compared, and over how much of an end it is judged.
     WARM = 60
     SAMPLE = 15
-    # In the first half of that, one message of so few is long: the threads that several of them at
-    # once need are there before memory is compared, and not some minutes later.
-    MANY = 20
 
     # Without and with TLS, served by one thread and by two.
     def self.duration(settings) = settings[:seconds] || (settings[:quick] ? 10 : 600)
@@ -58,12 +55,9 @@ module Torture
       child do |line|
         random = Random.new(6455 + number)
         visitors = Visitor::KINDS.map { |kind| Visitor.new(kind, ports, random) }
-        visitors.each { |visitor| visitor.many = MANY }
-        warm = now + (WARM / 2)
         deadline = now + seconds
         Visitor.patiently do
           until now > deadline
-            visitors.each { |visitor| visitor.many = Visitor::MANY } if now > warm
             visitors.shuffle(random: random).each_slice(8) { |some| converse(some) }
           end
         end

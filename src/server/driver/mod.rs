@@ -392,10 +392,10 @@ impl Driver {
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends))),
             Stage::Handshake(begun) => {
                 let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
-                stream.poll_read(cx, &ends.handle.0.link, size, receive).map_ok(Read::from)
+                stream.poll_read(cx, &ends.handle.0, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
-                .poll_read(cx, &ends.handle.0.link, size, |bytes| {
+                .poll_read(cx, &ends.handle.0, size, |bytes| {
                     // Counted first: once it is queued, it may be delivered at any moment.
                     ends.handle.0.queued(bytes.len(), 1);
                     ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
@@ -403,7 +403,7 @@ impl Driver {
                 })
                 .map_ok(Read::from),
             Stage::Linger(left) => stream
-                .poll_read(cx, &ends.handle.0.link, size, |bytes| {
+                .poll_read(cx, &ends.handle.0, size, |bytes| {
                     *left = left.saturating_sub(bytes.len());
                     None
                 })

@@ -101,7 +101,7 @@ pub(super) fn poll_frames(
     let size = ends.handle.0.backlog.read_size;
     let found = if let Some((buffer, limit)) = receiver.buffer() {
         let limit = limit.min(size.large());
-        let len = ready!(stream.poll_read_to(cx, &ends.handle.0.link, buffer, limit))?;
+        let len = ready!(stream.poll_read_to(cx, &ends.handle.0, buffer, limit))?;
         (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
     } else {
         let feed = |bytes: &mut BytesMut| {
@@ -115,7 +115,7 @@ pub(super) fn poll_frames(
         let usual = size.usual();
         let limit =
             if *reads_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
-        ready!(stream.poll_read(cx, &ends.handle.0.link, limit, feed))?
+        ready!(stream.poll_read(cx, &ends.handle.0, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
     *reads_large = found.was_large.unwrap_or(*reads_large) && receiver.counts_frames();
