@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     config::{QueueLimits, ReadSize},
+    events::Batch,
     landing::{Landing, Pool},
     link::Shared,
     runtime,
@@ -27,6 +28,8 @@ pub(crate) struct Backlog {
     pub(crate) landings: Pool<Landing>,
     /// Where they land before that, if they are encrypted.
     pub(crate) encrypted: Pool<Vec<u8>>,
+    /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
+    pub(crate) apart: Pool<Batch>,
     /// Of the process that the server was started in.
     pub(crate) generation: u32,
     /// Connections that rest because of it.
@@ -42,6 +45,7 @@ impl Backlog {
             read_size,
             landings: Pool::default(),
             encrypted: Pool::default(),
+            apart: Pool::default(),
             generation: runtime::generation(),
             parked: Mutex::default(),
             is_awaited: AtomicBool::new(false),

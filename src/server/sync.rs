@@ -7,16 +7,11 @@ pub(crate) use super::models::{
     socket::{split, OwnedReadHalf, OwnedWriteHalf},
     sync::{atomic, AtomicWaker, Condvar, Mutex, MutexGuard, Wakeup},
 };
-#[cfg(all(test, feature = "loom"))]
-pub(crate) use loom::thread_local;
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) use {
     super::wakeup::Wakeup,
     atomic_waker::AtomicWaker,
-    std::{
-        sync::{atomic, Condvar, Mutex, MutexGuard},
-        thread_local,
-    },
+    std::sync::{atomic, Condvar, Mutex, MutexGuard},
     tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf},
 };
 

@@ -1,7 +1,6 @@
 //! One read of a driver: from the socket through the receiver into the queue.
 
 use std::{
-    cell::RefCell,
     io,
     ops::Range,
     task::{ready, Context, Poll},
@@ -18,7 +17,6 @@ use crate::{
         liveness,
         stats::Traffic,
         stream::Stream,
-        sync,
         tally::lock,
     },
 };
@@ -29,11 +27,6 @@ const STAYS: usize = 256;
 /// So many compressed bytes may be a thousand times as many: others are served by another thread
 /// while they are inflated, which costs a hand-over.
 const INFLATED_APART: usize = 16 * 1024;
-
-sync::thread_local! {
-    /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
-    static APART: RefCell<Batch> = RefCell::default();
-}
 
 /// A read brings this many frames at most, as many as 64 KiB could. What a larger one has brought
 /// besides is held.
@@ -170,9 +163,8 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
         (!found.pings.is_empty()).then(|| lock(&shared.link))
     };
     let (mut found, link) = if ends.inflates || input.len() >= LARGE {
-        APART.with(|apart| {
-            let apart = &mut *apart.borrow_mut();
-            // What a panic has left there is nobody's.
+        shared.backlog.apart.lend(|apart| {
+            // Of what stood there, it was a copy that was queued.
             apart.clear();
             let is_long = ends.inflates && input.len() >= INFLATED_APART;
             let read = || Burst::read(apart, ends, receiver, input);
