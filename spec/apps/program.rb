@@ -140,7 +140,8 @@ module Programs
   def be_of_this_library
     satisfy("be of #{UPSTREAM ? "the other library" : Program::LIBRARY}") do |path|
       files = File.readlines(path, chomp: true)
-      ours, theirs = files.partition { |file| file.start_with?("#{Program::LIBRARY}/") }
+      library = File.realpath(Program::LIBRARY)
+      ours, theirs = files.partition { |file| file.start_with?("#{library}/") }
       files.any? && (UPSTREAM ? ours : theirs).empty?
     end
   end

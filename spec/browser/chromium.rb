@@ -4,6 +4,7 @@ require "fileutils"
 require "io/nonblock"
 require "io/wait"
 require "json"
+require "etc"
 require "tmpdir"
 
 # Headless Chromium, told what to do over a pair of pipes (--remote-debugging-pipe): requests go in
@@ -31,7 +32,9 @@ class Chromium
     @answers, tells = IO.pipe
     # Chromium reads from descriptor 3 and writes to descriptor 4, and takes EAGAIN for the end.
     [asks, tells].each { |pipe| pipe.nonblock = false }
-    @pid = spawn(self.class.program, *FLAGS, "--user-data-dir=#{@profile}/data", "about:blank",
+    # Its socket there must have a short path.
+    @pid = spawn({ "TMPDIR" => Etc.systmpdir },
+                 self.class.program, *FLAGS, "--user-data-dir=#{@profile}/data", "about:blank",
                  3 => asks, 4 => tells, in: File::NULL, %i[out err] => @log, pgroup: true)
     [asks, tells].each(&:close)
     @last_id = 0

@@ -71,7 +71,8 @@ RSpec.describe "the gem em-websocket of this repository", :ours, timeout: 90 do
       bundle("install", "--local")
       expect(bundle("list")).to include("em-websocket (0.5.4", "em-websocket-rs (")
       port, livereload_port = Program.free_ports(2)
-      env = environment.merge("RUBYOPT" => "-r#{Program.fixture("features")}")
+      # RUBYOPT is split at spaces, RUBYLIB is not.
+      env = environment.merge("RUBYOPT" => "-rfeatures", "RUBYLIB" => Program::FIXTURES)
       Program.run(
         "bundle", "exec", "jekyll", "serve", "--livereload", "--port", port.to_s,
         "--livereload-port", livereload_port.to_s, env: env, chdir: @directory
