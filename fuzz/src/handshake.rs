@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
 #[derive(Clone, Copy, Debug)]
 struct Options {
     secure: bool,
-    answers_plain: bool,
+    strict: bool,
     compression: Option<Config>,
     limits: Limits,
 }
@@ -52,7 +52,7 @@ impl Options {
         let compression = input.choose(&[None, Some(Config::default()), Some(sparing)]);
         Self {
             secure: flags & 1 != 0,
-            answers_plain: flags & 2 != 0,
+            strict: flags & 2 != 0,
             compression,
             limits: Limits { header_bytes, headers },
         }
@@ -60,7 +60,7 @@ impl Options {
 
     fn handshake(&self) -> Handshake {
         Handshake::new(self.secure, self.limits)
-            .answer_plain_http(self.answers_plain)
+            .strict(self.strict)
             .compression(self.compression)
     }
 
@@ -186,7 +186,7 @@ impl Outcome {
                 assert_ne!(*error, HandshakeError::TimedOut);
                 if let Some(response) = response {
                     let (status, said) = match error {
-                        HandshakeError::NotUpgrade if options.answers_plain => (Some(426), &*text),
+                        HandshakeError::NotUpgrade if options.strict => (Some(426), &*text),
                         // Its text has counts that are not the client's.
                         HandshakeError::InvalidHeader { .. } => (Some(400), "Invalid HTTP header"),
                         error => (error.status(), &*text),
@@ -198,7 +198,7 @@ impl Outcome {
                     assert!(field(&fields, "Connection").is_some_and(|it| it.ends_with("close")));
                 }
                 if *error == HandshakeError::NotUpgrade {
-                    assert_eq!(response.is_some(), options.answers_plain);
+                    assert_eq!(response.is_some(), options.strict);
                 }
             }
             Self::Incomplete => {

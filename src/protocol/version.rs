@@ -159,6 +159,50 @@ pub fn profile(version: i64) -> Option<&'static Profile> {
     }
 }
 
+/// Every number that a client may ask for, the newest first.
+pub static NUMBERS: [u16; 10] = [13, 8, 7, 6, 5, 3, 2, 1, 76, 75];
+
+/// Some of the [`NUMBERS`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Versions(u16);
+
+impl Versions {
+    /// Every version.
+    pub const ALL: Self = Self((1 << NUMBERS.len()) - 1);
+    /// 13 and 8, which browsers of this day and the one before speak.
+    pub const STRICT: Self = Self(0b11);
+
+    /// `None` where there is none, or one that is not spoken here.
+    pub fn of(numbers: &[i64]) -> Option<Self> {
+        let bits = numbers.iter().try_fold(0, |bits, number| Some(bits | Self::bit(*number)?))?;
+        (bits != 0).then_some(Self(bits))
+    }
+
+    /// True for a number that is among them.
+    pub fn contains(self, number: i64) -> bool {
+        Self::bit(number).is_some_and(|bit| self.0 & bit != 0)
+    }
+
+    /// What `Sec-WebSocket-Version` says of them: the newest of all, and where there are not all,
+    /// those that a client asks for by that field; `None` where there is no such one.
+    pub(crate) fn to_header(self) -> Option<String> {
+        if self == Self::ALL {
+            return Some(RFC_6455.version.to_string());
+        }
+        let asked_by_it = |number: &u16| {
+            profile((*number).into()).is_some_and(|profile| profile.opening == Opening::Accept)
+        };
+        let numbers = NUMBERS.iter().filter(|number| self.contains((**number).into()));
+        let listed: Vec<_> =
+            numbers.copied().filter(asked_by_it).map(|it| it.to_string()).collect();
+        (!listed.is_empty()).then(|| listed.join(", "))
+    }
+
+    fn bit(number: i64) -> Option<u16> {
+        NUMBERS.iter().position(|known| i64::from(*known) == number).map(|at| 1 << at)
+    }
+}
+
 /// What frames look like by themselves, to a caller who judges for himself what a text says and
 /// which code a close frame bears: as em-websocket's framing modules 03, 04, 05 and 07. (Draft 04 is
 /// framed there, although the version is not spoken.)
@@ -233,3 +277,50 @@ const BASE_07: Profile = Profile {
     extensions: true,
     ..BASE_06
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_profile_and_every_profile_a_number() {
+        for number in -1..100 {
+            let is_number = NUMBERS.iter().any(|known| i64::from(*known) == number);
+            assert_eq!(profile(number).is_some(), is_number, "{number}");
+            assert_eq!(Versions::ALL.contains(number), is_number, "{number}");
+        }
+        for profile in ALL {
+            assert!(NUMBERS.contains(&profile.version));
+        }
+    }
+
+    #[test]
+    fn some_versions_are_these_and_no_others() {
+        for chosen in [&[13_i64][..], &[13, 8], &[8, 13, 13], &[75], &[76, 3, 1], &[5, 6, 7]] {
+            let versions = Versions::of(chosen).unwrap();
+            for number in NUMBERS.map(i64::from) {
+                assert_eq!(versions.contains(number), chosen.contains(&number), "{chosen:?}");
+            }
+        }
+        assert_eq!(Versions::of(&[13, 8]), Some(Versions::STRICT));
+        assert_eq!(Versions::of(&NUMBERS.map(i64::from)), Some(Versions::ALL));
+        for wrong in [&[][..], &[4], &[13, 9], &[0], &[-13], &[i64::MAX]] {
+            assert_eq!(Versions::of(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_lists_what_it_can_ask_for() {
+        for (chosen, header) in [
+            (&[13, 8][..], Some("13, 8")),
+            (&[8, 13], Some("13, 8")),
+            (&[75, 6, 76, 5], Some("6, 5")),
+            (&[7], Some("7")),
+            (&[75, 76, 1, 2, 3], None),
+        ] {
+            let versions = Versions::of(chosen).unwrap();
+            assert_eq!(versions.to_header().as_deref(), header, "{chosen:?}");
+        }
+        assert_eq!(Versions::ALL.to_header().as_deref(), Some("13"));
+    }
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 
 use super::liveness::Keepalive;
-use crate::protocol::{deflate, handshake, Limits};
+use crate::protocol::{deflate, handshake, version, Limits};
 
 /// What one connection is told to be, once the application has seen it accepted.
 #[derive(Clone, Debug)]
@@ -25,8 +25,11 @@ pub struct ConnectionOptions {
     pub asks: bool,
     /// Agrees to permessage-deflate where the client offers it; off by default.
     pub compression: Option<deflate::Config>,
-    /// Whether a plain HTTP request gets an answer (426); off by default.
-    pub answers_plain_http: bool,
+    /// Holds opening handshakes to RFC 6455, whatever their version, and answers plain HTTP requests
+    /// with 426 ([`Handshake::strict`](handshake::Handshake::strict)); off by default.
+    pub strict: bool,
+    /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
+    pub versions: Option<version::Versions>,
     /// Whether the application is told when TLS is established, and nothing is read until it has
     /// agreed ([`Delivery::Secured`](super::Delivery::Secured)); off by default.
     pub announces_tls: bool,
@@ -60,7 +63,8 @@ impl Default for ConnectionOptions {
             subprotocols: handshake::Subprotocols::default(),
             asks: false,
             compression: None,
-            answers_plain_http: false,
+            strict: false,
+            versions: None,
             announces_tls: false,
             limits: Limits::default(),
             handshake: handshake::Limits::default(),

@@ -22,14 +22,14 @@ fn draft_75_echoes() {
 #[test]
 fn draft_75_echoes_what_there_is() {
     let fields = ["Connection: Upgrade", "Upgrade: WebSocket"];
-    let accepted = accepted(handshake().receive(&get("/demo?a=b#c", &fields, b"")));
+    let accepted = accepted(handshake().receive(&get("/demo?a=b", &fields, b"")));
     assert_eq!(
         accepted.answer.to_bytes(),
         b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
           WebSocket-Origin: \r\n\
-          WebSocket-Location: ws:///demo?a=b#c\r\n\r\n"
+          WebSocket-Location: ws:///demo?a=b\r\n\r\n"
     );
 }
 
@@ -128,7 +128,7 @@ fn lists_and_cases_are_read() {
 #[test]
 fn requests_cannot_write_into_the_answer() {
     let fields =
-        ["Host: a\tb", "Connection: Upgrade", "Upgrade: WebSocket", "Origin: c\td", KEY_1, KEY_2];
+        ["Host: a", "Connection: Upgrade", "Upgrade: WebSocket", "Origin: c\td", KEY_1, KEY_2];
     let sub = ["Sec-WebSocket-Protocol: e\tf"];
     let accepted = accepted(handshake().receive(&get("/", &[&fields[..], &sub].concat(), KEY_3)));
     let answer = accepted.answer.to_bytes();
@@ -140,14 +140,13 @@ fn requests_cannot_write_into_the_answer() {
     // A line end in a value cannot come through at all.
     for end in ["\r", "\n", "\r\n"] {
         let origin = format!("Origin: a{end}Set-Cookie: b");
-        match handshake().receive(&upgrade(&[&origin], b"")) {
-            Progress::Accepted(accepted) => {
-                assert!(!accepted.answer.to_bytes().windows(10).any(|part| part == b"Set-Cookie"));
-            }
-            Progress::Refused(refused) => {
-                assert!(refused.response.unwrap().ends_with(b"\r\n\r\nInvalid HTTP header"));
-            }
+        let fields = [&fields[..3], &[&*origin]].concat();
+        let answer = match handshake().receive(&get("/", &fields, b"")) {
+            Progress::Accepted(accepted) => accepted.answer.to_bytes(),
+            Progress::Refused(refused) => refused.response.unwrap(),
             other => panic!("{other:?}"),
-        }
+        };
+        assert!(!answer.windows(10).any(|part| part == b"Set-Cookie"), "{end:?}");
+        assert_eq!(answer.starts_with(b"HTTP/1.1 101"), end == "\r\n", "{end:?}");
     }
 }

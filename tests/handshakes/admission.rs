@@ -3,7 +3,6 @@
 use em_websocket::error::UsageError;
 use em_websocket::protocol::handshake::{Refusal, Subprotocols};
 
-use crate::refused::assert_refused;
 use crate::requests::{upgrade, KEY, KEY_1, KEY_2, KEY_3, VERSION_13};
 use crate::{accepted, handshake, refused};
 
@@ -91,23 +90,4 @@ fn an_application_refuses_with_an_answer_of_its_own() {
     for status in [0, 101, 199, 600] {
         assert_eq!(Refusal::new(status).err(), Some(UsageError::Status(status)));
     }
-}
-
-/// RFC 9112 section 11.2: what comes behind would be a body to one reader, and frames to another.
-#[test]
-fn a_body_is_refused() {
-    for field in ["Content-Length: 5", "Content-Length:", "Transfer-Encoding: chunked"] {
-        let request = upgrade(&[KEY, VERSION_13, field], b"");
-        let text = "The request must not have a body";
-        assert_refused(&request, text, Some("HTTP/1.1 400 Bad Request"));
-    }
-    accepted(handshake().receive(&upgrade(&[KEY, VERSION_13, "Content-Length: 0"], b"")));
-}
-
-/// RFC 6454 section 7.3.
-#[test]
-fn a_second_origin_is_refused() {
-    let request = upgrade(&[KEY, VERSION_13, "Origin: http://other"], b"");
-    let text = "origin header must not be repeated";
-    assert_refused(&request, text, Some("HTTP/1.1 400 Bad Request"));
 }

@@ -7,6 +7,8 @@ mod limits;
 mod plain;
 mod refused;
 mod requests;
+mod rules;
+mod versions;
 
 use em_websocket::protocol::handshake::{Accepted, Handshake, Limits, Progress, Refused};
 
@@ -28,4 +30,9 @@ fn refused(progress: Progress) -> Refused {
         Progress::Refused(refused) => *refused,
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// An answer, which is text.
+fn answer_text(response: Option<Vec<u8>>) -> String {
+    String::from_utf8(response.expect("an answer")).expect("answers are text")
 }

@@ -105,8 +105,6 @@ fn drafts_07_and_later_are_strict() {
             &[&browser[..], &[KEY, "Sec-WebSocket-Protocol:"]].concat(),
             "Invalid WebSocket-Protocol: empty",
         );
-        let old = request("GET / HTTP/1.0", &[&browser[..], &[KEY, &version]].concat(), b"");
-        assert_refused(&old, "HTTP/1.1 or later is required", BAD_REQUEST);
     }
 }
 

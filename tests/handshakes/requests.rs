@@ -11,6 +11,20 @@ pub(crate) fn upgrade(fields: &[&str], behind: &[u8]) -> Vec<u8> {
     get("/demo", &[&browser, fields].concat(), behind)
 }
 
+/// Every version: its number, what its clients ask with, and what they send behind the header.
+pub(crate) const ASKED: [(u16, &[&str], &[u8]); 10] = [
+    (75, &[], b""),
+    (76, &[KEY_1, KEY_2], KEY_3),
+    (1, &[KEY_1, KEY_2, "Sec-WebSocket-Draft: 1"], KEY_3),
+    (2, &[KEY_1, KEY_2, "Sec-WebSocket-Draft: 2"], KEY_3),
+    (3, &[KEY_1, KEY_2, "Sec-WebSocket-Draft: 3"], KEY_3),
+    (5, &[KEY, "Sec-WebSocket-Version: 5"], b""),
+    (6, &[KEY, "Sec-WebSocket-Version: 6"], b""),
+    (7, &[KEY, "Sec-WebSocket-Version: 7"], b""),
+    (8, &[KEY, "Sec-WebSocket-Version: 8"], b""),
+    (13, &[KEY, VERSION_13], b""),
+];
+
 pub(crate) fn get(target: &str, fields: &[&str], behind: &[u8]) -> Vec<u8> {
     request(&format!("GET {target} HTTP/1.1"), fields, behind)
 }

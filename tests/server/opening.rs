@@ -161,12 +161,12 @@ fn what_is_not_http_is_closed_without_an_answer() {
 
 #[test]
 fn plain_http_is_answered_where_it_is_to_be() {
-    let options = ConnectionOptions { answers_plain_http: true, ..ConnectionOptions::default() };
+    let options = ConnectionOptions { strict: true, ..ConnectionOptions::default() };
     let reactor = Reactor::with_options(options);
     let mut client = Client::connect(reactor.addr());
     client.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let header = client.expect_status("426");
-    assert!(header.contains("Sec-WebSocket-Version: 13\r\n"), "{header}");
+    assert!(header.contains("Sec-WebSocket-Version: 13, 8\r\n"), "{header}");
     client.rest();
     let refused = Seen::Refused("Not an upgrade request".into());
     assert_eq!(reactor.story(0), [Seen::Accepted, refused, Seen::Closed(abrupt())]);

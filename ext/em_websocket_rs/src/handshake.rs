@@ -28,7 +28,8 @@ impl NativeHandshake {
         let handshake = Handshake::new(secure, options.handshake)
             .compression(compression)
             .subprotocols(options.subprotocols.clone())
-            .answer_plain_http(strict);
+            .strict(strict)
+            .versions(options.versions);
         Self { handshake: RefCell::new(handshake), compression }
     }
 

@@ -206,7 +206,7 @@ impl Server {
             asks: is(&ASKS),
             secure: is(&SECURE),
             raw: is(&RAW),
-            answers_plain_http: is(&STRICT),
+            strict: is(&STRICT),
             announces_tls: is(&ANNOUNCE_TLS),
             limits,
             close_timeout: handle.close_timeout(),

@@ -3,7 +3,6 @@
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::Engine;
-use http::uri::Authority;
 use sha1::{Digest, Sha1};
 
 use super::answer::Answer;
@@ -27,14 +26,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Answers, and says what was agreed of compression. A profile with strict frames has a strict
-/// handshake too: drafts 05 and 06 were spoken by clients that were still finding out.
+/// key too: drafts 05 and 06 were spoken by clients that were still finding out.
 pub(super) fn respond(
     request: &Request,
     profile: &Profile,
+    strict: bool,
     compression: Option<&deflate::Config>,
     subprotocols: &Subprotocols,
 ) -> Result<(Answer, Option<Agreed>), HandshakeError> {
-    let key = if profile.strict_frames {
+    let key = if strict || profile.strict_frames {
         strict_key(request)?
     } else {
         request.header("sec-websocket-key").ok_or(HandshakeError::KeyRequired)?
@@ -56,42 +56,11 @@ pub(super) fn respond(
 /// The key of a request that RFC 6455 section 4.2.1 finds nothing wrong with.
 fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
     let keys: Vec<_> = request.header_all("sec-websocket-key").collect();
-    let key = *keys.first().ok_or(HandshakeError::KeyRequired)?;
-    if !request.is_http_1_1() {
-        return Err(HandshakeError::HttpVersion);
+    match keys[..] {
+        [] => Err(HandshakeError::KeyRequired),
+        [key] if is_nonce(key) => Ok(key),
+        [..] => Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys))),
     }
-    // RFC 9112 section 3.2: not twice either.
-    let hosts: Vec<_> = request.header_all("host").collect();
-    let [host] = hosts[..] else {
-        return Err(HandshakeError::Host);
-    };
-    if !is_host(host) {
-        return Err(HandshakeError::InvalidHost(text::inspect(&hosts)));
-    }
-    if request.has_bare_line_feed() {
-        return Err(HandshakeError::BareLineFeed);
-    }
-    if keys.len() > 1 || !is_nonce(key) {
-        return Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys)));
-    }
-    // RFC 6454 section 7.3: a client must not send more than one.
-    if request.header_all("origin").count() > 1 {
-        return Err(HandshakeError::RepeatedOrigin);
-    }
-    // What a proxy would take for the body of this request (RFC 9112 section 11.2) would be taken
-    // for frames here.
-    let is_empty = |length: &[u8]| !length.is_empty() && length.iter().all(|digit| *digit == b'0');
-    if request.header("transfer-encoding").is_some()
-        || !request.header_all("content-length").all(is_empty)
-    {
-        return Err(HandshakeError::Body);
-    }
-    Ok(key)
-}
-
-/// Whether this is a host, with a port or without. It may be empty (RFC 9110 section 7.2).
-fn is_host(host: &[u8]) -> bool {
-    host.is_empty() || !host.contains(&b'@') && Authority::try_from(host).is_ok()
 }
 
 /// Whether `key` is the base64 of 16 bytes.

@@ -11,6 +11,7 @@ mod echo;
 mod plain;
 mod request;
 mod response;
+mod rules;
 mod scan;
 mod subprotocol;
 mod target;
@@ -26,7 +27,7 @@ pub use subprotocol::Subprotocols;
 
 use crate::error::HandshakeError;
 use crate::protocol::deflate;
-use crate::protocol::version::{profile, Opening, Profile};
+use crate::protocol::version::{profile, Opening, Profile, Versions};
 use scan::{Found, Scan};
 
 /// What a request's header may take.
@@ -49,7 +50,8 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Handshake {
     secure: bool,
-    answers_plain: bool,
+    strict: bool,
+    versions: Option<Versions>,
     compression: Option<deflate::Config>,
     subprotocols: Subprotocols,
     limits: Limits,
@@ -115,7 +117,8 @@ impl Handshake {
         Self {
             secure,
             limits: Limits { header_bytes, ..limits },
-            answers_plain: false,
+            strict: false,
+            versions: None,
             compression: None,
             subprotocols: Subprotocols::default(),
             received: Vec::new(),
@@ -123,10 +126,17 @@ impl Handshake {
         }
     }
 
-    /// Answers a plain HTTP request with 426 (RFC 9110 section 15.5.22), too: by default it is
-    /// closed without a word.
-    pub fn answer_plain_http(mut self, answers_plain: bool) -> Self {
-        self.answers_plain = answers_plain;
+    /// Holds every request to RFC 6455 and RFC 9112, whatever its version, which is 13 or 8 unless
+    /// [`versions`](Self::versions) says otherwise; and answers a plain HTTP request with 426 (RFC
+    /// 9110 section 15.5.22), too: by default it is closed without a word.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Says which versions are spoken; by default all of them.
+    pub fn versions(mut self, versions: Option<Versions>) -> Self {
+        self.versions = versions;
         self
     }
 
@@ -193,8 +203,13 @@ impl Handshake {
             Found::Beginning => HandshakeError::HeaderTooLong(self.limits.header_bytes),
         };
         self.received = Vec::new();
-        let response = if scan.is_http() { response::refusal(&error) } else { None };
+        let response = scan.is_http().then(|| response::refusal(&error, self.spoken())).flatten();
         Progress::Refused(Box::new(Refused { error, response, request: None }))
+    }
+
+    /// Which versions are spoken.
+    fn spoken(&self) -> Versions {
+        self.versions.unwrap_or(if self.strict { Versions::STRICT } else { Versions::ALL })
     }
 
     /// Answers a whole request; `behind` is what came behind its header.
@@ -202,32 +217,23 @@ impl Handshake {
         if plain::is_healthcheck(&request) {
             return Progress::Healthcheck;
         }
-        let profile = match requested(&request) {
+        let profile = match self.requested(&request) {
             Ok(profile) => profile,
-            Err(HandshakeError::NotUpgrade) if self.answers_plain => {
-                let error = HandshakeError::NotUpgrade;
-                let response = Some(response::upgrade_required(&error));
-                let request = Some(request);
-                return Progress::Refused(Box::new(Refused { error, response, request }));
-            }
-            Err(error) => return refuse(error, Some(request)),
+            Err(error) => return self.refuse(error, request),
         };
         match profile.opening {
             Opening::Echo if behind.is_empty() => {
                 let answer = echo::respond(&request);
                 accept(request, profile, (answer, None), behind)
             }
-            Opening::Echo => refuse(HandshakeError::ExtraBytesAfterHeader, Some(request)),
+            Opening::Echo => self.refuse(HandshakeError::ExtraBytesAfterHeader, request),
             Opening::Challenge => self.receive_third_key(request, profile, behind),
             Opening::Accept => {
-                match accept::respond(
-                    &request,
-                    profile,
-                    self.compression.as_ref(),
-                    &self.subprotocols,
-                ) {
+                let compression = self.compression.as_ref();
+                let subprotocols = &self.subprotocols;
+                match accept::respond(&request, profile, self.strict, compression, subprotocols) {
                     Ok(answer) => accept(request, profile, answer, behind),
-                    Err(error) => refuse(error, Some(request)),
+                    Err(error) => self.refuse(error, request),
                 }
             }
         }
@@ -248,13 +254,36 @@ impl Handshake {
         }
         match challenge::respond(&request, &mem::take(&mut self.received), &self.subprotocols) {
             Ok(answer) => accept(request, profile, (answer, None), b""),
-            Err(error) => refuse(error, Some(request)),
+            Err(error) => self.refuse(error, request),
         }
+    }
+
+    /// The version that a request asks for, or what is wrong with it in any version.
+    fn requested(&self, request: &Request) -> Result<&'static Profile, HandshakeError> {
+        check_upgrade(request)?;
+        let version = request.version();
+        let profile = version.as_ref().ok().and_then(|version| profile(*version));
+        rules::check(request, profile, self.strict)?;
+        let version = version?;
+        profile
+            .filter(|_| self.spoken().contains(version))
+            .ok_or(HandshakeError::UnsupportedVersion(version))
+    }
+
+    fn refuse(&self, error: HandshakeError, request: Request) -> Progress {
+        let response = match error {
+            HandshakeError::NotUpgrade if self.strict => {
+                Some(response::upgrade_required(&error, self.spoken()))
+            }
+            _ if asks_for_upgrade(&request) => response::refusal(&error, self.spoken()),
+            _ => None,
+        };
+        Progress::Refused(Box::new(Refused { error, response, request: Some(request) }))
     }
 }
 
-/// The draft that a request asks for, or what is wrong with it in any draft.
-fn requested(request: &Request) -> Result<&'static Profile, HandshakeError> {
+/// Finds a WebSocket request, whatever its version.
+fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     if !request.is_get() {
         return Err(HandshakeError::NotGet);
     }
@@ -272,8 +301,7 @@ fn requested(request: &Request) -> Result<&'static Profile, HandshakeError> {
     if upgrades.len() > 1 || !request.lists("upgrade", "websocket") {
         return Err(HandshakeError::InvalidUpgrade(text::inspect(&upgrades)));
     }
-    let version = request.version()?;
-    profile(version).ok_or(HandshakeError::UnsupportedVersion(version))
+    Ok(())
 }
 
 /// Whether this is more than a plain HTTP request.
@@ -289,10 +317,4 @@ fn accept(
 ) -> Progress {
     let rest = rest.to_vec();
     Progress::Accepted(Box::new(Accepted { request, profile, answer, deflate, rest }))
-}
-
-fn refuse(error: HandshakeError, request: Option<Request>) -> Progress {
-    let is_answered = request.as_ref().is_some_and(asks_for_upgrade);
-    let response = if is_answered { response::refusal(&error) } else { None };
-    Progress::Refused(Box::new(Refused { error, response, request }))
 }

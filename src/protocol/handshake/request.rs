@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str;
 
-use super::target::Target;
+use super::target::{self, Target};
 use super::text;
 use crate::error::HandshakeError;
 use crate::protocol::version::profile;
@@ -188,6 +188,11 @@ impl Request {
     /// The target as sent; whether it is a URI says [`Self::has_valid_target`].
     pub(super) fn target(&self) -> &str {
         self.str(self.target)
+    }
+
+    /// The host, and the port if there is one, that the target itself names.
+    pub(super) fn authority(&self) -> Option<&str> {
+        target::authority(self.target())
     }
 
     pub(super) fn has_valid_target(&self) -> bool {

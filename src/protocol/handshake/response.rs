@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::answer::check_field;
 use crate::error::{HandshakeError, UsageError};
-use crate::protocol::version::RFC_6455;
+use crate::protocol::version::Versions;
 
 /// An answer's header while it is written.
 #[derive(Default)]
@@ -125,9 +125,9 @@ impl Refusal {
 }
 
 /// The answer to a refused handshake, for the errors that have a status.
-pub(super) fn refusal(error: &HandshakeError) -> Option<Vec<u8>> {
+pub(super) fn refusal(error: &HandshakeError, spoken: Versions) -> Option<Vec<u8>> {
     let response = match error.status()? {
-        426 => return Some(upgrade_required(error)),
+        426 => return Some(upgrade_required(error, spoken)),
         431 => Response::new("431 Request Header Fields Too Large").field("Connection", b"close"),
         _ => Response::new("400 Bad Request").field("Connection", b"close"),
     };
@@ -140,14 +140,17 @@ pub(super) fn bad_header() -> Vec<u8> {
     Response::new("400 Bad Request").field("Connection", b"close").say_text("Invalid HTTP header")
 }
 
-/// The answer to who would be served after an upgrade.
-pub(super) fn upgrade_required(error: &HandshakeError) -> Vec<u8> {
-    // RFC 9110 section 15.5.22 wants `Upgrade` in it, RFC 6455 section 4.4 the version.
-    Response::new("426 Upgrade Required")
+/// The answer to who would be served after an upgrade, to a version that is spoken.
+pub(super) fn upgrade_required(error: &HandshakeError, spoken: Versions) -> Vec<u8> {
+    // RFC 9110 section 15.5.22 wants `Upgrade` in it, RFC 6455 section 4.4 the versions.
+    let response = Response::new("426 Upgrade Required")
         .field("Upgrade", b"websocket")
-        .field("Connection", b"Upgrade, close")
-        .field("Sec-WebSocket-Version", RFC_6455.version.to_string().as_bytes())
-        .say(error)
+        .field("Connection", b"Upgrade, close");
+    let response = match spoken.to_header() {
+        Some(versions) => response.field("Sec-WebSocket-Version", versions.as_bytes()),
+        None => response,
+    };
+    response.say(error)
 }
 
 #[cfg(test)]
@@ -163,7 +166,7 @@ mod tests {
 
     #[test]
     fn unknown_version_is_told_the_one_to_use() {
-        let response = refusal(&HandshakeError::UnsupportedVersion(99)).unwrap();
+        let response = refusal(&HandshakeError::UnsupportedVersion(99), Versions::ALL).unwrap();
         assert_eq!(
             String::from_utf8(response).unwrap(),
             "HTTP/1.1 426 Upgrade Required\r\n\
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn other_refusals_name_their_error() {
-        let response = refusal(&HandshakeError::KeyRequired).unwrap();
+        let response = refusal(&HandshakeError::KeyRequired, Versions::ALL).unwrap();
         assert_eq!(
             String::from_utf8(response).unwrap(),
             "HTTP/1.1 400 Bad Request\r\n\
@@ -189,8 +192,8 @@ mod tests {
              \r\n\
              sec-websocket-key header is required"
         );
-        let response = refusal(&HandshakeError::HeaderTooLong(16_384)).unwrap();
+        let response = refusal(&HandshakeError::HeaderTooLong(16_384), Versions::ALL).unwrap();
         assert!(response.starts_with(b"HTTP/1.1 431 Request Header Fields Too Large\r\n"));
-        assert_eq!(refusal(&HandshakeError::NotUpgrade), None);
+        assert_eq!(refusal(&HandshakeError::NotUpgrade, Versions::ALL), None);
     }
 }

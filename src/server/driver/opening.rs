@@ -59,7 +59,8 @@ impl Stage {
         let handshake = Handshake::new(options.secure, options.handshake)
             .compression(options.compression)
             .subprotocols(options.subprotocols.clone())
-            .answer_plain_http(options.answers_plain_http);
+            .strict(options.strict)
+            .versions(options.versions);
         Self::Handshake(Box::new(Beginning {
             handshake,
             compression: options.compression,
