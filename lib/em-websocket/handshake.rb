@@ -26,8 +26,8 @@ module EventMachine
       end
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
-      # @param options [Hash] of those of {WebSocket.run} `:strict`, `:compression`, `:protocols`,
-      #   `:protocols_required`, `:max_header_size` and `:max_headers`
+      # @param options [Hash] of those of {WebSocket.run} `:strict`, `:versions`, `:compression`,
+      #   `:protocols`, `:protocols_required`, `:max_header_size` and `:max_headers`
       def initialize(secure, options = {})
         @secure = secure ? true : false
         strict = options[:strict] ? true : false
@@ -64,7 +64,7 @@ module EventMachine
         request.query
       end
 
-      # @return [String, nil] the `Origin` header
+      # @return [String, nil] the `Origin` header; ASCII-8BIT where it is not UTF-8
       def origin
         request.origin
       end
@@ -80,7 +80,7 @@ module EventMachine
       end
 
       # @return [Hash{String => String, Array<String>}] the headers, spelled as the client spelled
-      #   them; one that came more than once is an Array
+      #   them; one that came more than once is an Array, and one that is not UTF-8 is ASCII-8BIT
       def headers
         @headers ||= request.headers
       end

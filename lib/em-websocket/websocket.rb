@@ -71,8 +71,12 @@ module EventMachine
       # @option options [Boolean] :protocols_required (false) refuse (400) a client without one
       # @option options [Array<String, Regexp, nil>] :origins who else has an `Origin` is refused
       #   (403); nil stands for clients that send none, which browsers always do
+      # @option options [Array<Integer>] :versions the versions that are spoken: some of 13, 8, 7,
+      #   6, 5, 3, 2, 1, 76 and 75; all of them, or 13 and 8 where it is `:strict`. Others are
+      #   refused (426)
       # @option options [Boolean] :strict (false) refuse frames without a mask (RFC 6455 section
-      #   5.1), and answer plain HTTP requests with 426
+      #   5.1), HTTP/1.0 and, in whatever version, requests without a Host (400); and answer plain
+      #   HTTP requests with 426
       # @option options [Boolean] :debug (false) print what happens
       # @yieldparam connection [Connection] for each client, on the reactor's thread, before
       #   anything of it is read

@@ -73,13 +73,80 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     end
   end
 
-  it "refuses HTTP/1.0", :mended do
-    serve { |ws| record(ws) }
-    client = dial
-    client.write(client.request(http: "HTTP/1.0"))
-    client.read_to_end
+  Drafts::ALL.each do |draft|
+    # As nginx does unless it is told `proxy_http_version 1.1`.
+    it "takes a request that a proxy forwards in HTTP/1.0, in #{draft}" do
+      serve
+      client = connect(draft, http: "HTTP/1.0", headers: { "Connection" => "upgrade" })
+      client.text("hello")
 
-    expect(next_event(:error).value).to be_an_instance_of(EM::WebSocket::HandshakeError)
+      expect(client.response[:status]).to eq(draft.status)
+      expect(client.read_text).to eq("hello")
+    end
+  end
+
+  it "refuses HTTP/1.0 where it is strict", :ours do
+    serve(strict: true)
+
+    expect(connect(http: "HTTP/1.0").response[:status]).to eq("HTTP/1.1 400 Bad Request")
+    expect(next_event(:error).value.message).to eq("HTTP/1.1 or later is required")
+  end
+
+  { "in the background" => {}, "on EventMachine's own sockets" => { attached: true } }
+    .each do |where, metadata|
+    describe(":versions #{where}", :ours, **metadata) do
+      def spoken(options)
+        serve(options)
+        Drafts::ALL.select do |draft|
+          connect(draft).response[:status] == draft.status
+        end.map(&:number)
+      end
+
+      {
+        {} => Drafts::ALL.map(&:number), { strict: true } => [8, 13], { versions: [13] } => [13],
+        { versions: [8, 13] } => [8, 13], { versions: [75, 3], strict: true } => [75, 3],
+        { versions: nil } => Drafts::ALL.map(&:number), { versions: nil, strict: true } => [8, 13]
+      }.each do |options, numbers|
+        it "speaks #{numbers.join(", ")} where it is told #{options}" do
+          expect(spoken(options)).to match_array(numbers)
+        end
+      end
+
+      it "refuses another like one that does not exist, and lists its own" do
+        serve(versions: [76, 8, 13])
+        client = connect(Drafts[7])
+
+        expect(client.response[:status]).to eq("HTTP/1.1 426 Upgrade Required")
+        expect(client.response[:lines]).to include("Sec-WebSocket-Version: 13, 8")
+        expect(next_event(:error).value.message).to eq("Protocol version 7 not supported")
+      end
+    end
+  end
+
+  [[], [4], [13, 9], 13, "13", ["13"], [13.0], [nil], [2**64], [-13], { 13 => true }, false]
+    .each do |versions|
+    it "says at the start that :versions cannot be #{versions.inspect}", :ours do
+      expect { serve(versions: versions) }.to raise_error(
+        ArgumentError, "versions: #{versions.inspect} is no Array with some of " \
+                       "13, 8, 7, 6, 5, 3, 2, 1, 76, 75"
+      )
+    end
+  end
+
+  ["//x/admin", "//x/admin?//y", "///admin"].each do |target|
+    it "has #{target} for a path of slashes, as sent", :mended do
+      serve(strict: true)
+      connect(target: target)
+
+      expect(next_event(:open).value.path).to eq(target[/[^?]+/])
+    end
+  end
+
+  it "refuses a fragment in the target", :mended do
+    serve { |ws| record(ws) }
+
+    expect(connect(target: "/admin#.png").response[:status]).to eq("HTTP/1.1 400 Bad Request")
+    expect(next_event(:error).value.message).to eq("Invalid request URI: /admin#.png")
   end
 
   it "hangs up on plain HTTP without a word" do

@@ -3,10 +3,15 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use em_websocket::{
-    protocol::handshake::{Limits, Refusal},
+    protocol::{
+        handshake::{Limits, Refusal},
+        version::{Versions, NUMBERS},
+    },
     server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
 };
-use magnus::{function, prelude::*, typed_data::Obj, Error, RHash, RModule, Ruby, Value};
+use magnus::{
+    function, prelude::*, typed_data::Obj, Error, Integer, RArray, RHash, RModule, Ruby, Value,
+};
 
 use crate::{
     answer::Subprotocols,
@@ -68,6 +73,7 @@ impl Settings {
                 compression: compression.map(|compression| compression.0),
                 subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
                 handshake: header,
+                versions: versions(ruby, options)?,
                 handshake_timeout: seconds("handshake_timeout")?
                     .map_or(connection.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),
                 write_timeout: seconds("write_timeout")?.unwrap_or(connection.write_timeout),
@@ -108,6 +114,20 @@ fn count(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<usize>, Error>
     usize::try_from(number)
         .map(|number| (number > 0).then_some(number))
         .map_err(|_| argument(ruby, format!("{key}: {number} is negative")))
+}
+
+/// The versions that are spoken: some of those that are known, by their numbers.
+fn versions(ruby: &Ruby, options: RHash) -> Result<Option<Versions>, Error> {
+    let Some(option) = get::<Value>(ruby, options, "versions")? else { return Ok(None) };
+    let number = |value: Value| Integer::from_value(value)?.to_i64().ok();
+    let numbers = RArray::from_value(option)
+        .and_then(|numbers| numbers.into_iter().map(number).collect::<Option<Vec<_>>>());
+    let versions = numbers.and_then(|numbers| Versions::of(&numbers));
+    versions.map(Some).ok_or_else(|| {
+        let known = NUMBERS.map(|number| number.to_string()).join(", ");
+        let text = format!("versions: {} is no Array with some of {known}", option.inspect());
+        argument(ruby, text)
+    })
 }
 
 fn read_size(ruby: &Ruby, bytes: usize) -> Result<ReadSize, Error> {
