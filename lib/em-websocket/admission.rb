@@ -25,6 +25,23 @@ module EventMachine
         end
       end
 
+      # Compares bytes, whatever either side is labelled. A Regexp that cannot be held against such
+      # bytes does not match: they are the client's, and must not raise.
+      #
+      # @api private
+      # @param allowed [String, Regexp, nil]
+      # @param origin [String, nil]
+      # @return [Boolean]
+      def self.allows?(allowed, origin)
+        return allowed.nil? && origin.nil? unless allowed && origin
+
+        return allowed.b == origin.b unless allowed.is_a?(Regexp)
+
+        allowed.match?(allowed.options.anybits?(Regexp::NOENCODING) ? origin.b : origin)
+      rescue EncodingError, ArgumentError, RegexpError
+        false
+      end
+
       # Called with an opening handshake that is about to be accepted.
       #
       # @yieldparam handshake [Handshake] {Handshake#protocol} is what would be selected
@@ -72,10 +89,10 @@ module EventMachine
 
       # What the options have against a handshake.
       def objection(handshake, response)
-        # A String, a Regexp or nil.
-        if Admission.origins(@options[:origins])&.none? { |origin| origin === handshake.origin } # rubocop:disable Style/CaseEquality
+        origin = handshake.origin
+        if Admission.origins(@options[:origins])&.none? { |one| Admission.allows?(one, origin) }
           response.refuse(403, "Origin not allowed")
-          return HandshakeError.new("Origin #{handshake.origin.inspect} not allowed")
+          return HandshakeError.new("Origin #{origin.inspect} not allowed")
         end
         return unless @options[:protocols].respond_to?(:call)
 

@@ -16,7 +16,6 @@ Draft = Struct.new(
   :limit_counts, # what max_frame_size is compared with: :buffer, :payload or :frame
   :close,        # the server's own close: :tcp, :empty, :s or :code
   :reply,        # its answer to the client's: :terminate, :body or :code
-  :checks_text,  # is text checked to be UTF-8?
   :strict,       # is the order of fragments insisted upon?
   keyword_init: true
 ) do
@@ -87,7 +86,7 @@ module Drafts
     number: 75, headers: {}, body: "", status: "HTTP/1.1 101 Web Socket Protocol Handshake",
     answers: ECHO_ANSWERS, trailer: "", framing: :sentinel, last_bit: 0, opcodes: {},
     masking: :never, limit_counts: :buffer, close: :tcp, reply: :terminate,
-    checks_text: false, strict: false
+    strict: false
   )
   V76 = row(
     V75,
@@ -107,7 +106,7 @@ module Drafts
     number: 5, headers: versioned(5), body: "", status: "HTTP/1.1 101 Switching Protocols",
     answers: ACCEPT_ANSWERS, trailer: "", last_bit: 1, masking: :leading, close: :s
   )
-  V6 = row(V5, number: 6, headers: versioned(6), close: :code, reply: :code, checks_text: true)
+  V6 = row(V5, number: 6, headers: versioned(6), close: :code, reply: :code)
   V7 = row(
     V6,
     number: 7, headers: versioned(7), opcodes: RFC_OPCODES, masking: :flagged,

@@ -1,12 +1,15 @@
 //! What the machine reports.
 
-use super::close::{CloseCode, CloseInfo};
+use super::{
+    close::{CloseCode, CloseInfo},
+    utf8,
+};
 use crate::error::ProtocolError;
 
 /// What came from the peer after the opening handshake.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A text message, complete; its charset is known where the draft has it checked.
+    /// A text message, complete; its charset is known where the profile has it checked.
     Text(Payload<'a>, Option<Charset>),
     /// A binary message, complete.
     Binary(Payload<'a>),
@@ -27,6 +30,13 @@ pub enum Charset {
     Ascii,
     /// UTF-8, and more than ASCII.
     Utf8,
+}
+
+impl Charset {
+    /// What these bytes are made of; `None` where they are not UTF-8.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        utf8::check(bytes, None).ok()
+    }
 }
 
 /// The bytes of a message.

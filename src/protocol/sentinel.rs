@@ -4,6 +4,7 @@
 use super::{
     event::{Event, Payload, PeerClose, Sink},
     receive::Limits,
+    utf8,
 };
 use crate::error::ProtocolError;
 
@@ -42,8 +43,9 @@ impl Sentinel {
                 Self::Type => match memchr::memchr(0xff, rest) {
                     Some(end) => {
                         check_length(end, 2, limits)?;
-                        let text = Payload::Borrowed(&rest[..end]);
-                        sink.event(Event::Text(text, None));
+                        let text = &rest[..end];
+                        let charset = utf8::check(text, None)?;
+                        sink.event(Event::Text(Payload::Borrowed(text), Some(charset)));
                         &rest[end + 1..]
                     }
                     None => {
@@ -62,7 +64,8 @@ impl Sentinel {
                         Some(end) => {
                             let text = std::mem::take(text);
                             *self = Self::Type;
-                            sink.event(Event::Text(Payload::Owned(text), None));
+                            let charset = utf8::check(&text, None)?;
+                            sink.event(Event::Text(Payload::Owned(text), Some(charset)));
                             &input[end + 1..]
                         }
                         None => &[],

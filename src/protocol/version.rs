@@ -27,7 +27,7 @@ pub struct Profile {
     pub close: Close,
     /// What answers the peer's close.
     pub close_reply: CloseReply,
-    /// Whether text is checked to be UTF-8.
+    /// True where text is checked to be UTF-8: in every version, and not in [`frames`].
     pub checks_text: bool,
     /// Whether there are ping and pong frames.
     pub pingable: bool,
@@ -207,12 +207,14 @@ impl Versions {
 /// which code a close frame bears: as em-websocket's framing modules 03, 04, 05 and 07. (Draft 04 is
 /// framed there, although the version is not spoken.)
 pub fn frames(draft: i64) -> Option<&'static Profile> {
-    static FRAMES_04: Profile = Profile { version: 4, masking: Masking::Never, ..BASE_05 };
+    static FRAMES_03: Profile = Profile { checks_text: false, ..BASE_03 };
+    static FRAMES_04: Profile = Profile { version: 4, masking: Masking::Never, ..FRAMES_05 };
+    static FRAMES_05: Profile = Profile { checks_text: false, ..BASE_05 };
     static FRAMES_07: Profile = Profile { checks_text: false, close_codes: false, ..BASE_07 };
     match draft {
-        3 => Some(&DRAFT_03),
+        3 => Some(&FRAMES_03),
         4 => Some(&FRAMES_04),
-        5 => Some(&DRAFT_05),
+        5 => Some(&FRAMES_05),
         7 => Some(&FRAMES_07),
         _ => None,
     }
@@ -229,7 +231,7 @@ const BASE_75: Profile = Profile {
     strict_frames: false,
     close: Close::Tcp,
     close_reply: CloseReply::Terminate,
-    checks_text: false,
+    checks_text: true,
     pingable: false,
     binary: false,
     close_codes: false,
@@ -263,7 +265,6 @@ const BASE_06: Profile = Profile {
     version: 6,
     close: Close::Code,
     close_reply: CloseReply::Code,
-    checks_text: true,
     close_codes: true,
     ..BASE_05
 };

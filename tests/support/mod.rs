@@ -25,7 +25,6 @@ pub(crate) struct Draft {
     pub(crate) counts: Counts,
     pub(crate) close: Close,
     pub(crate) reply: Reply,
-    pub(crate) checks_text: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -87,7 +86,6 @@ const D75: Draft = Draft {
     counts: Counts::Buffer,
     close: Close::Nothing,
     reply: Reply::Terminate,
-    checks_text: false,
 };
 #[rustfmt::skip]
 const D01: Draft = Draft {
@@ -103,13 +101,7 @@ const D01: Draft = Draft {
 #[rustfmt::skip]
 const D05: Draft = Draft { version: 5, more: false, masking: Masking::Leading, close: Close::S, ..D01 };
 #[rustfmt::skip]
-const D06: Draft = Draft {
-    version: 6,
-    close: Close::Code,
-    reply: Reply::Code,
-    checks_text: true,
-    ..D05
-};
+const D06: Draft = Draft { version: 6, close: Close::Code, reply: Reply::Code, ..D05 };
 #[rustfmt::skip]
 const D07: Draft = Draft {
     version: 7,

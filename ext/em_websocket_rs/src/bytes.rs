@@ -17,9 +17,14 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
     look(unsafe { string.as_slice() })
 }
 
-/// A String for a text message: UTF-8, and known to be valid where the draft has checked it.
+/// A String of text from the network: UTF-8 where the bytes are that, and otherwise ASCII-8BIT, in
+/// which every byte is a character. So an application can search and split whatever it is given.
+/// What has been checked already has a `charset`.
 pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RString {
     let string = ruby.str_from_slice(bytes);
+    let Some(charset) = charset.or_else(|| Charset::of(bytes)) else {
+        return string;
+    };
     // Before Ruby 3.3, `rb_enc_str_new` asks so much about the encoding that it costs as much as a
     // small String itself.
     // SAFETY: this is what the macro `RB_ENCODING_SET_INLINED` does, to a String that is new and
@@ -29,12 +34,11 @@ pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RStri
         (*(string.as_raw() as *mut RBasic)).flags |= encoding;
     }
     let range = match charset {
-        None => return string,
-        Some(Charset::Ascii) => Coderange::SevenBit,
-        Some(Charset::Utf8) => Coderange::Valid,
+        Charset::Ascii => Coderange::SevenBit,
+        Charset::Utf8 => Coderange::Valid,
     };
-    // SAFETY: the receiver has looked at every byte, and has found them to be of this range of
-    // UTF-8; none has been changed since.
+    // SAFETY: every byte has been looked at, by the receiver or just now, and all of them have been
+    // found to be of this range of UTF-8; none has been changed since.
     unsafe { string.enc_coderange_set(range) };
     string
 }

@@ -10,6 +10,8 @@ use magnus::{
     Error, RHash, Ruby, Symbol,
 };
 
+use crate::bytes;
+
 /// `{code:, reason:, was_clean:}`, without `:reason` where there was no closing handshake.
 pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> {
     static CODE: LazyId = LazyId::new("code");
@@ -18,7 +20,7 @@ pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> 
     let hash = ruby.hash_new();
     hash.aset(*CODE, info.code.0)?;
     if let Some(reason) = &info.reason {
-        hash.aset(*REASON, reason.as_str())?;
+        hash.aset(*REASON, bytes::text(ruby, reason.as_bytes(), None))?;
     }
     hash.aset(*WAS_CLEAN, info.was_clean)?;
     Ok(hash)

@@ -75,18 +75,19 @@ impl Request {
         Self(request, subprotocol)
     }
 
-    fn path(&self) -> &str {
-        self.0.path()
+    fn path(ruby: &Ruby, this: &Self) -> RString {
+        bytes::text(ruby, this.0.path().as_bytes(), None)
     }
 
-    fn query_string(&self) -> &str {
-        self.0.query_string()
+    fn query_string(ruby: &Ruby, this: &Self) -> RString {
+        bytes::text(ruby, this.0.query_string().as_bytes(), None)
     }
 
     fn query(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
+        let text = |part: &str| bytes::text(ruby, part.as_bytes(), None);
         let hash = ruby.hash_new();
         for (name, value) in this.0.query() {
-            hash.aset(name, value)?;
+            hash.aset(text(name), value.map(text))?;
         }
         Ok(hash)
     }

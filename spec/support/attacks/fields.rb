@@ -4,19 +4,37 @@ require_relative "table"
 
 # The header fields of an opening handshake.
 
-Attacks.handshakes "Host", drafts: Attacks::STRICT do
+# Every version is held to the same rules, by each of these.
+servers = { plain: "", strict_of_all: ", where it is strict" }
+
+Attacks.handshakes "Host", drafts: Attacks::ALL do
   text = "host header is required exactly once"
-  refuses "no Host", "RFC 9112 3.2", 400, text, headers: { "Host" => nil }
-  refuses "two Hosts", "RFC 9112 3.2", 400, text, headers: { "Host" => %w[a b] }
-  refuses "the same Host twice", "RFC 9112 3.2", 400, text, headers: { "Host" => %w[a a] }
-  refuses "a Host with a space", "RFC 9112 3.2", 400, 'Invalid host header: "a b"',
-          headers: { "Host" => "a b" }
-  refuses "a Host with a path", "RFC 9112 3.2", 400, 'Invalid host header: "a/b"',
-          headers: { "Host" => "a/b" }
-  refuses "a Host with credentials", "RFC 9110 4.2.4", 400, 'Invalid host header: "u:p@a"',
-          headers: { "Host" => "u:p@a" }
-  opens "an IPv6 address with a port", "RFC 3986 3.2.2", headers: { "Host" => "[::1]:8080" }
-  opens "an empty Host", "RFC 9110 7.2", headers: { "Host" => "" }
+  refuses "no Host", "RFC 9112 3.2", 400, text, headers: { "Host" => nil }, drafts: Attacks::STRICT
+  opens "no Host of an old client", "hixie-75 5.2", headers: { "Host" => nil }, drafts: Attacks::OLD
+  refuses "no Host, where it is strict", "RFC 9112 3.2", 400, text,
+          headers: { "Host" => nil }, server: :strict_of_all
+  servers.each do |server, where|
+    {
+      "two Hosts" => %w[a b], "the same Host twice" => %w[a a], "an empty Host first" => ["", "a"]
+    }.each do |name, hosts|
+      refuses "#{name}#{where}", "RFC 9112 3.2", 400, text, headers: { "Host" => hosts },
+                                                            server: server
+    end
+    {
+      "a Host with a space" => "a b", "a Host with a path" => "a/b",
+      "a Host with credentials" => "u:p@a", "a list of Hosts" => "a, b",
+      "a Host with a query" => "a?b"
+    }.each do |name, host|
+      refuses "#{name}#{where}", "RFC 9112 3.2", 400, "Invalid host header: #{host.inspect}",
+              headers: { "Host" => host }, server: server
+    end
+    opens "an IPv6 address with a port#{where}", "RFC 3986 3.2.2",
+          headers: { "Host" => "[::1]:8080" }, server: server
+    opens "an empty Host#{where}", "RFC 9110 7.2", headers: { "Host" => "" }, server: server
+  end
+  refuses "another host in the target, where it is strict", "RFC 9112 3.2.2", 400,
+          'Invalid host header: "a"', target: "http://b/", headers: { "Host" => "a" },
+                                      server: :strict_of_all
 end
 
 Attacks.handshakes "Upgrade and Connection" do
@@ -93,7 +111,7 @@ Attacks.handshakes "Sec-WebSocket-Version" do
   end
 end
 
-Attacks.handshakes "the form of a field" do
+Attacks.handshakes "the form of a field", drafts: Attacks::ALL do
   {
     "a space before the colon" => ["RFC 9112 5.1", "Upgrade:", "Upgrade :"],
     "a field folded over two lines" => ["RFC 9112 5.2", "Upgrade: ", "Upgrade:\r\n "],
@@ -115,13 +133,20 @@ Attacks.handshakes "the form of a field" do
       request.sub(good.b, bad.b)
     end
   end
-  refuses "lines that a bare LF ends", "RFC 9112 2.2", 400,
-          "Header lines must end with CRLF" do |request|
-    request.gsub("\r\n", "\n")
-  end
-  refuses "one line that a bare LF ends", "RFC 9112 2.2", 400,
-          "Header lines must end with CRLF" do |request|
-    request.sub("WebSocket\r\n", "WebSocket\n")
+  servers.each do |server, where|
+    text = "Header lines must end with CRLF"
+    refuses "lines that a bare LF ends#{where}", "RFC 9112 2.2", 400, text,
+            server: server do |request|
+      request.gsub("\r\n", "\n")
+    end
+    refuses "one line that a bare LF ends#{where}", "RFC 9112 2.2", 400, text,
+            server: server do |request|
+      request.sub("WebSocket\r\n", "WebSocket\n")
+    end
+    refuses "a field behind a bare LF#{where}", "RFC 9112 2.2", 400, text,
+            server: server do |request|
+      request.sub("\r\n\r\n", "\r\nX: y\nContent-Length: 5\r\n\r\n")
+    end
   end
   opens "tabs and spaces around a value", "RFC 9112 5.1" do |request|
     request.sub("Upgrade: WebSocket", "Upgrade:\t WebSocket \t")
@@ -132,30 +157,52 @@ Attacks.handshakes "the form of a field" do
   end
 end
 
-Attacks.handshakes "request smuggling", drafts: Attacks::STRICT do
+Attacks.handshakes "request smuggling", drafts: Attacks::ALL do
   chunked = "8\r\nsmuggled\r\n0\r\n\r\n"
   smuggled = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
-  {
-    "a chunked body" => ["RFC 9112 6.1", { "Transfer-Encoding" => "chunked" }, chunked],
-    "a body of another encoding" => ["RFC 9112 6.1", { "Transfer-Encoding" => "gzip" }, "zipped"],
-    "chunked in disguise" => ["RFC 9112 6.1", { "Transfer-Encoding" => "xchunked" }, chunked],
-    "a body with its length" => ["RFC 9112 6.2", { "Content-Length" => smuggled.size }, smuggled],
-    "a body with both" => ["RFC 9112 6.3", { "Transfer-Encoding" => "chunked",
-                                             "Content-Length" => 3 }, chunked],
-    "two lengths of a body" => ["RFC 9112 6.3", { "Content-Length" => [0, 5] }, "smugg"],
-    "a length that is no number" => ["RFC 9112 6.3", { "Content-Length" => "+5" }, "smugg"],
-    "a negative length" => ["RFC 9112 6.3", { "Content-Length" => "-1" }, ""]
-  }.each do |name, (section, headers, body)|
-    refuses name, section, 400, "The request must not have a body", headers: headers, body: body
+  servers.each do |server, where|
+    {
+      "a chunked body" => ["RFC 9112 6.1", { "Transfer-Encoding" => "chunked" }, chunked],
+      "a body of another encoding" => ["RFC 9112 6.1", { "Transfer-Encoding" => "gzip" }, "zip"],
+      "chunked in disguise" => ["RFC 9112 6.1", { "Transfer-Encoding" => "xchunked" }, chunked],
+      "an encoding without a name" => ["RFC 9112 6.1", { "transfer-encoding" => "" }, ""],
+      "a body with its length" => ["RFC 9112 6.2", { "Content-Length" => smuggled.size }, smuggled],
+      "a body with both" => ["RFC 9112 6.3", { "Transfer-Encoding" => "chunked",
+                                               "Content-Length" => 3 }, chunked],
+      "chunked beside no length" => ["RFC 9112 6.3", { "Content-Length" => 0,
+                                                       "Transfer-Encoding" => "chunked" }, chunked],
+      "two lengths of a body" => ["RFC 9112 6.3", { "Content-Length" => [0, 5] }, "smugg"],
+      "two lengths, a third key's first" => ["RFC 9112 6.3", { "Content-Length" => [8, 0] }, ""],
+      "a list of lengths" => ["RFC 9112 6.3", { "Content-Length" => "0, 0" }, ""],
+      "a length that is no number" => ["RFC 9112 6.3", { "Content-Length" => "+5" }, "smugg"],
+      "a negative length" => ["RFC 9112 6.3", { "Content-Length" => "-1" }, ""]
+    }.each do |name, (section, headers, body)|
+      refuses "#{name}#{where}", section, 400, "The request must not have a body",
+              headers:, body:, server: server
+    end
+    refuses "a space before the colon of Transfer-Encoding#{where}", "RFC 9112 5.1", 400,
+            Attacks::NO_HTTP, server: server, body: chunked,
+                              headers: { "Transfer-Encoding " => "chunked" }
+    opens "a body of no bytes#{where}", "RFC 9112 6.2", server: server,
+                                                        headers: { "Content-Length" => 0 }
+    # Both sides of a proxy agree about where such a request ends.
+    opens "a third key that is announced as a body#{where}", "RFC 9112 6.2",
+          headers: { "Content-Length" => 8 }, drafts: Attacks::CHALLENGES, server: server
+    refuses "a body as long as a third key#{where}", "RFC 9112 6.2", 400,
+            "The request must not have a body", server: server, headers: { "Content-Length" => 8 },
+                                                drafts: Attacks::ALL - Attacks::CHALLENGES
   end
-  refuses "a space before the colon of Transfer-Encoding", "RFC 9112 5.1", 400, Attacks::NO_HTTP,
-          headers: { "Transfer-Encoding " => "chunked" }, body: chunked
-  opens "a body of no bytes", "RFC 9112 6.2", headers: { "Content-Length" => 0 }
 end
 
-Attacks.handshakes "fields that come twice" do
-  refuses "two Origins", "RFC 6454 7.3", 400, "origin header must not be repeated",
-          headers: { "Origin" => %w[http://a.example http://b.example] }
+Attacks.handshakes "fields that come twice", drafts: Attacks::ALL do
+  servers.each do |server, where|
+    refuses "two Origins#{where}", "RFC 6454 7.3", 400, "origin header must not be repeated",
+            headers: { "Origin" => %w[http://a.example http://b.example] }, server: server
+    refuses "two origins of the drafts between#{where}", "RFC 6454 7.3", 400,
+            "origin header must not be repeated", server:, headers: {
+              "Origin" => nil, "Sec-WebSocket-Origin" => %w[http://a.example http://b.example]
+            }
+  end
   opens "subprotocols in two fields", "RFC 6455 11.3.4",
         headers: { "Sec-WebSocket-Protocol" => %w[chat superchat] }
   opens "extensions in two fields", "RFC 6455 11.3.2",

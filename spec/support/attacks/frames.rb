@@ -161,14 +161,14 @@ end
 Attacks.frames "masks", drafts: Attacks::STRICT do
   { text: "x", binary: "x", ping: "", close: "\x03\xE8" }.each do |type, payload|
     fails "a #{type} frame without a mask, where it is strict", "RFC 6455 5.1", 1002,
-          "Frames from the client must be masked", server: :strict do |client|
+          "Frames from the client must be masked", server: :strict_of_all do |client|
       client.encode(type, payload, masked: false)
     end
   end
   takes "a frame without a mask, by default", "RFC 6455 5.1", [[:text, "x"]] do |client|
     client.encode(:text, "x", masked: false)
   end
-  takes "a mask of zeros", "RFC 6455 5.3", [[:text, "x" * 130]], server: :strict do |client|
+  takes "a mask of zeros", "RFC 6455 5.3", [[:text, "x" * 130]], server: :strict_of_all do |client|
     Attacks.frame(client, :text, "x" * 130, bits: 16)
   end
 end
@@ -176,7 +176,7 @@ end
 Attacks.frames "close frames" do
   fails "a body of one byte", "RFC 6455 5.5.1", 1002,
         "Close frames with a body must contain a 2 byte status code",
-        drafts: Attacks::CHECKED do |client|
+        drafts: Attacks::CODED do |client|
     client.encode(:close, "\x03")
   end
   [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1099, 1100, 1999, 2000, 2999, 5000, 9999,

@@ -41,10 +41,6 @@ Attacks.frames "frames between 00 and FF", drafts: Attacks::SENTINELS do
   takes "a length with leading zeros", "hixie-76 5.3", [[:text, "next"]] do
     "\x80#{"\x80" * 50}\x03abc\0next\xFF".b
   end
-  takes "text that is no UTF-8, before it was checked", "hixie-76 5.3", [],
-        tells: [[:message, "a\xC0b"]] do
-    "\0a\xC0b\xFF".b
-  end
   closes "a message behind the close", "hixie-76 5.3", nil, nil do
     "\xFF\x00\0late\xFF".b
   end

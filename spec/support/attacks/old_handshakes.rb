@@ -51,3 +51,11 @@ Attacks.handshakes "the number of a draft", drafts: [3] do
   refuses "draft 0", "hybi-03 5.2", 426, "Protocol version 0 not supported",
           headers: { "Sec-WebSocket-Draft" => "0" }
 end
+
+Attacks.handshakes "a version that is not spoken", server: :strict do
+  (Attacks::ALL - [13, 8]).each do |number|
+    refuses "draft #{number}", "RFC 6455 4.4", 426, "Protocol version #{number} not supported",
+            drafts: [number]
+  end
+  opens "a version that is", "RFC 6455 4.4", drafts: [13, 8]
+end

@@ -4,7 +4,7 @@ require_relative "table"
 
 # The request line, and bytes that are no HTTP at all.
 
-Attacks.handshakes "the method" do
+Attacks.handshakes "the method", drafts: Attacks::ALL do
   refuses "POST", "RFC 6455 4.1", 400, "Must be GET request", verb: "POST"
   refuses "HEAD", "RFC 6455 4.1", 400, "Must be GET request", verb: "HEAD"
   refuses "CONNECT", "RFC 6455 4.1", 400, "Must be GET request", verb: "CONNECT"
@@ -16,9 +16,10 @@ Attacks.handshakes "the method" do
   end
 end
 
-Attacks.handshakes "the version of HTTP" do
-  refuses "HTTP/1.0", "RFC 6455 4.2.1", 400, "HTTP/1.1 or later is required",
-          http: "HTTP/1.0", drafts: Attacks::STRICT
+Attacks.handshakes "the version of HTTP", drafts: Attacks::ALL do
+  refuses "HTTP/1.0, where it is strict", "RFC 6455 4.2.1", 400, "HTTP/1.1 or later is required",
+          http: "HTTP/1.0", server: :strict_of_all
+  opens "HTTP/1.0, as a proxy may forward it", "RFC 9112 2.3", http: "HTTP/1.0"
   hangs_up_on "HTTP/2.0", "RFC 9113 3.4", http: "HTTP/2.0"
   hangs_up_on "HTTP/0.9, which names none", "RFC 9112 3" do |request|
     request.sub(" HTTP/1.1", "")
@@ -28,7 +29,7 @@ Attacks.handshakes "the version of HTTP" do
   hangs_up_on "another protocol's name", "RFC 9112 2.3", http: "RTSP/1.1"
 end
 
-Attacks.handshakes "the request target" do
+Attacks.handshakes "the request target", drafts: Attacks::ALL do
   refuses "a target that is no URI", "RFC 3986 2.1", 400, "Invalid request URI: /%", target: "/%"
   hangs_up_on "a space in the target", "RFC 9112 3", target: "/a b"
   hangs_up_on "a tab in the target", "RFC 9112 3", target: "/a\tb"
@@ -43,7 +44,31 @@ Attacks.handshakes "the request target" do
           "HTTP header too long (limit 16384 bytes)" do |request|
     request.sub("GET /", "GET /#{"a" * 16_384}")[0, 16_384]
   end
-  opens "a target with scheme and host", "RFC 9112 3.2.2", target: "http://127.0.0.1/chat"
+  opens "a target with scheme and host", "RFC 9112 3.2.2", target: "http://127.0.0.1/chat",
+                                                           path: "/chat"
+end
+
+Attacks.handshakes "targets that two readers may read differently", drafts: Attacks::ALL do
+  {
+    "two slashes" => "//x/admin", "a user and a host" => "//u@h:80/admin", "three" => "///admin",
+    "a URI as a path" => "/http://x/admin", "dots" => "/x/../admin", "escapes" => "/%2e%2e/%61dmin"
+  }.each do |name, target|
+    %i[plain strict_of_all].each do |server|
+      opens "#{name}, which is all path, where it is #{server}", "RFC 9112 3.2.1",
+            target:, path: target, server: server
+      opens "#{name} and a query, where it is #{server}", "RFC 9112 3.2.1",
+            target: "#{target}?//y/z?", path: target, server: server
+    end
+  end
+  {
+    "a fragment" => "/admin#.png", "a fragment behind a query" => "/?a#b",
+    "a lone fragment" => "#a", "a scheme that is not HTTP's" => "ftp://x/admin",
+    "a scheme without a host" => "http:///admin", "a user" => "http://u@x/admin",
+    "a scheme alone" => "http:/admin", "backslashes" => "/x\\..\\admin",
+    "a path without a slash" => "admin", "the form of CONNECT" => "x:80"
+  }.each do |name, target|
+    refuses name, "RFC 9112 3.2", 400, "Invalid request URI: #{target}", target: target
+  end
 end
 
 Attacks.handshakes "bytes that are no HTTP" do

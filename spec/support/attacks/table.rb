@@ -11,7 +11,7 @@ module Attacks
     :name,
     :section, # of the RFC, or of the draft, that it rests on
     :drafts,  # whose clients do this
-    :server,  # which of the Target's servers it is done to: :plain, :strict or :compressing
+    :server,  # which of the Target's servers it is done to
     :request, # what differs from a good opening handshake, as RawClient#request takes it
     :bytes,   # a block: makes what is sent of the request and the client; frames, of the client
     :outcome, # of a request: :refusal, :silence, :opening; of frames: :failure, :talk, :goodbye
@@ -22,6 +22,7 @@ module Attacks
     :replies, # [type, payload] of each frame that comes back before anything else
     :tells,   # [callback, value] for each of them; found out from the replies
     :absent,  # what no line of the answer to an opening is like
+    :path,    # what the application is told of the target of an opening
     :pending, # what happens instead
     keyword_init: true
   ) do
@@ -44,11 +45,13 @@ module Attacks
   end
 
   # The drafts that have a thing in common.
+  ALL = Drafts::ALL.map(&:number).freeze
   RFC = [13].freeze
   STRICT = [7, 8, 13].freeze             # whose frames and keys are held to RFC 6455
+  OLD = [75, 76, 1, 2, 3, 5, 6].freeze   # whose clients need no Host
   LENIENT = [1, 2, 3, 5, 6].freeze       # with lengths and opcodes, and no more rules than that
   FRAMED = (LENIENT + STRICT).freeze
-  CHECKED = [6, 7, 8, 13].freeze         # whose text must be UTF-8
+  CODED = [6, 7, 8, 13].freeze           # whose close frames carry a code
   SENTINELS = [75, 76].freeze            # 00 ... FF
   CHALLENGES = [76, 1, 2, 3].freeze      # two keys and eight bytes
   ACCEPTS = [5, 6, 7, 8, 13].freeze      # Sec-WebSocket-Key

@@ -9,10 +9,14 @@ module Attacks
   class Target
     # What is echoed stays as it is.
     COMPRESSION = { compression: { threshold: 1_000_000 } }.freeze
-    SERVERS = { plain: {}, strict: { strict: true }, compressing: COMPRESSION }.freeze
+    SERVERS = {
+      plain: {}, strict: { strict: true }, compressing: COMPRESSION,
+      # Every version, and none of them with the patience that is usual.
+      strict_of_all: { strict: true, versions: Drafts::ALL.map(&:number) }
+    }.freeze
 
     ECHOES = {
-      message: ->(ws, text) { ws.send(text) if text.valid_encoding? },
+      message: ->(ws, text) { ws.send(text) },
       binary: ->(ws, bytes) { ws.send_binary(bytes) }
     }.freeze
 

@@ -2,10 +2,9 @@
 
 require_relative "table"
 
-# Text that is not UTF-8 (RFC 3629), in the drafts that check it.
+# Text that is not UTF-8 (RFC 3629).
 
-Attacks.frames "text", drafts: Attacks::CHECKED do
-  text = "Invalid UTF8 data"
+bad_texts =
   {
     "a byte that begins nothing" => "a\xFFb", "a byte that continues nothing" => "a\x80b",
     "a character cut short by another" => "\xE4\xB8a", "an overlong slash" => "\xC0\xAF",
@@ -15,7 +14,11 @@ Attacks.frames "text", drafts: Attacks::CHECKED do
     "a pair of surrogates" => "\xED\xA0\xBD\xED\xB8\x80",
     "a character beyond U+10FFFF" => "\xF4\x90\x80\x80", "a character of five bytes" =>
       "\xF8\x88\x80\x80\x80", "Latin-1" => "gr\xFC\xDFe"
-  }.each do |name, bytes|
+  }
+
+Attacks.frames "text", drafts: Attacks::FRAMED do
+  text = "Invalid UTF8 data"
+  bad_texts.each do |name, bytes|
     fails name, "RFC 6455 8.1", 1007, text do |client|
       client.encode(:text, bytes)
     end
@@ -42,6 +45,22 @@ Attacks.frames "text", drafts: Attacks::CHECKED do
   end
   takes "a character split over fragments", "RFC 6455 5.4", [[:text, "grüße"]] do |client|
     client.encode_fragments(:text, "grüße".b.chars)
+  end
+  takes "U+FEFF, NUL and U+FFFF", "RFC 3629 3", [[:text, "\uFEFF\0\uFFFF"]] do |client|
+    client.encode(:text, "\uFEFF\0\uFFFF")
+  end
+end
+
+# FF ends a text there.
+Attacks.frames "text between 00 and FF", drafts: Attacks::SENTINELS do
+  bad_texts.except("a byte that begins nothing").each do |name, bytes|
+    fails name, "RFC 3629 3", 1007, "Invalid UTF8 data" do |client|
+      client.encode(:text, bytes)
+    end
+    fails "#{name}, behind good text", "RFC 3629 3", 1007, "Invalid UTF8 data",
+          replies: [[:text, "good"]] do |client|
+      client.encode(:text, "good") + client.encode(:text, bytes) + client.encode(:text, "late")
+    end
   end
   takes "U+FEFF, NUL and U+FFFF", "RFC 3629 3", [[:text, "\uFEFF\0\uFFFF"]] do |client|
     client.encode(:text, "\uFEFF\0\uFFFF")
