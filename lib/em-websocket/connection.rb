@@ -207,8 +207,9 @@ module EventMachine
       # Begins the closing handshake (RFC 6455 section 7.1.2); before the opening one is done, ends
       # the TCP connection. On a closed connection, nothing.
       #
-      # @param code [Integer, nil] 1000, 1003, 1008, 1011 or 3000 to 4999
-      # @param body [String, nil] the reason, up to 123 bytes of UTF-8; the rest is cut off
+      # @param code [Integer, nil] 1000, 1001, 1003, 1008, 1011 to 1013 or 3000 to 4999
+      # @param body [String, nil] the reason, up to 123 bytes of UTF-8; the rest is cut off, and
+      #   what is not UTF-8 is replaced (U+FFFD)
       # @raise [RuntimeError] if applications may not use that code
       def close(code = nil, body = nil)
         unless code.nil? || (code.is_a?(Integer) && Native.close_code?(code))

@@ -190,7 +190,17 @@ RSpec.describe EventMachine::WebSocket::Connection do
       end
     end
 
-    refused = [0, 999, 1001, 1002, *1004..1007, 1009, 1010, 1015, 2999, 5000, "1000"]
+    # A server goes, restarts, or has too much to do (IANA's registry).
+    [1001, 1012, 1013].each do |code|
+      it "allows #{code}", :mended do
+        serve { |ws| ws.onopen { ws.close(code, "reason") } }
+
+        expect(connect.read(:close)).to eq("#{[code].pack("n")}reason".b)
+      end
+    end
+
+    refused = [0, -1, 999, 1002, *1004..1007, 1009, 1010, 1014, 1015, 2000, 2999, 5000, 66_536,
+               2**64, -2**64, "1000", :x]
     refused.each do |code|
       it "refuses #{code.inspect}" do
         serve

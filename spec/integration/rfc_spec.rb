@@ -116,4 +116,73 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
     expect(client.response[:lines].grep(/extensions/i)).to be_empty
     expect(client.read_text).to eq("plain")
   end
+
+  # What `close(4000, reason)` puts on the wire.
+  kept = {
+    nil => "", "" => "", "bye" => "bye", "adiós".b => "adiós", "bye".encode("US-ASCII") => "bye",
+    65 => "A"
+  }
+  # Em-websocket raises on them, or sends what is not UTF-8.
+  mended = {
+    "adiós" => "adiós", "adiós".encode("UTF-16LE") => "adiós", "adiós".encode("UTF-16") => "adiós",
+    "adiós".encode("ISO-8859-1") => "adiós", "さよなら".encode("Shift_JIS") => "さよなら",
+    "bye\xFF".b => "bye\uFFFD", "bye\xFF" => "bye\uFFFD", "\xC3".b => "\uFFFD", 233 => "\uFFFD",
+    "\x81".dup.force_encoding("Windows-1252") => "\uFFFD",
+    "bye".dup.force_encoding("UTF-7") => "bye", ("é" * 62).b => "é" * 61,
+    "\xFF".b * 50 => "\uFFFD" * 41
+  }
+  # Raised by em-websocket, too; the connection goes on.
+  wrong = {
+    bye: TypeError, 1.5 => TypeError, [] => TypeError, 256 => RangeError, -1 => RangeError,
+    (2**64) => RangeError
+  }
+
+  {
+    "in the background" => {}, "on EventMachine's own sockets" => { attached: true }
+  }.each do |where, metadata|
+    describe "the reason of a close #{where}", **metadata do
+      def close_with(reason, draft = Drafts::RFC)
+        serve { |ws| record(ws) }
+        client = connect(draft)
+        ws = open_connection
+        server.call { ws.close(4000, reason) }
+        client
+      end
+
+      [[kept, {}], [mended, { mended: true }]].each do |reasons, tags|
+        reasons.each do |reason, sent|
+          it "is sent as UTF-8: #{reason.inspect} (#{reason.class}, #{
+            reason.encoding if reason.is_a?(String)})", **tags do
+            before = reason.dup
+            client = close_with(reason)
+
+            expect(client.read(:close)).to eq("\x0F\xA0".b + sent.b)
+            expect(reason).to eq(before)
+          end
+        end
+      end
+
+      wrong.each do |reason, error|
+        it "is not #{reason.inspect}: #{error}" do
+          serve { |ws| record(ws) }
+          client = connect
+          ws = open_connection
+
+          expect { server.call { ws.close(4000, reason) } }.to raise_error(error)
+          server.call { ws.send(+"still here") }
+          expect(client.read_text).to eq("still here")
+        end
+      end
+
+      # There is none on the wire, so that nobody looks at it.
+      (Drafts::ALL.reject(&:close_codes?) + [nil]).each do |draft|
+        it "may be anything in #{draft || "a close without a code"}" do
+          serve { |ws| ws.onopen { ws.close(draft && 4000, :bye) } }
+          client = connect(draft || Drafts::RFC)
+
+          expect(client.read_frame).to eq(:eof).or have_attributes(type: :close)
+        end
+      end
+    end
+  end
 end

@@ -35,9 +35,10 @@ impl CloseCode {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Whether an application may close with this code, as em-websocket allows it.
+    /// True for a code that an application may close with: those of em-websocket, and those by which
+    /// a server says that it goes (1001), restarts (1012) or has too much to do (1013).
     pub fn may_be_used(self) -> bool {
-        matches!(self.0, 1000 | 1003 | 1008 | 1011 | 3000..=4999)
+        matches!(self.0, 1000 | 1001 | 1003 | 1008 | 1011..=1013 | 3000..=4999)
     }
 }
 

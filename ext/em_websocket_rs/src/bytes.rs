@@ -3,8 +3,10 @@
 use em_websocket::protocol::Charset;
 use magnus::{
     encoding::{Coderange, EncodingCapable},
+    kwargs,
+    prelude::*,
     rb_sys::AsRawValue,
-    RString, Ruby,
+    Error, RString, Ruby, Value,
 };
 use rb_sys::{rb_utf8_encindex, ruby_encoding_consts::RUBY_ENCODING_SHIFT, RBasic, VALUE};
 
@@ -46,6 +48,35 @@ pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RStri
 /// A String for anything else: ASCII-8BIT.
 pub(crate) fn binary(ruby: &Ruby, bytes: &[u8]) -> RString {
     ruby.str_from_slice(bytes)
+}
+
+/// The reason of a close, as an application gives it, in UTF-8 (RFC 6455 section 5.5.1). A String
+/// labelled ASCII-8BIT is taken by its bytes, one in another encoding is transcoded, and what has no
+/// place in UTF-8 becomes U+FFFD: a close is no place to fail, and the text may be a client's. What
+/// is no String is what em-websocket makes of it: a byte of an Integer, and a TypeError.
+pub(crate) fn reason(ruby: &Ruby, reason: Value) -> Result<String, Error> {
+    if reason.is_nil() {
+        return Ok(String::new());
+    }
+    let reason = match RString::from_value(reason) {
+        Some(string) => to_utf8(ruby, string)?,
+        None => ruby.str_buf_new(1).funcall("<<", (reason,))?,
+    };
+    Ok(with_bytes(reason, |bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Transcodes a string that is labelled as neither UTF-8 nor bytes, if Ruby can.
+fn to_utf8(ruby: &Ruby, string: RString) -> Result<RString, Error> {
+    let encoding = string.enc_get();
+    if encoding == ruby.utf8_encindex() || encoding == ruby.ascii8bit_encindex() {
+        return Ok(string);
+    }
+    let replace = ruby.to_symbol("replace");
+    let options = kwargs!(ruby, "invalid" => replace, "undef" => replace);
+    match string.funcall("encode", ("UTF-8", options)) {
+        Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => Ok(string),
+        result => result,
+    }
 }
 
 /// Whether a string may be sent as text: valid UTF-8, or ASCII in whatever encoding.

@@ -150,9 +150,15 @@ impl Connection {
         bytes::with_bytes(response, |response| self.handle.refuse(Some(response)));
     }
 
-    fn close_websocket(&self, code: Option<u16>, body: Option<RString>) -> Result<(), Error> {
-        let body = body.map(RString::to_string).transpose()?;
-        self.handle.close(code.map(CloseCode), body.as_deref().unwrap_or_default());
+    fn close_websocket(
+        ruby: &Ruby,
+        this: &Self,
+        code: Option<u16>,
+        reason: Value,
+    ) -> Result<(), Error> {
+        let has_codes = this.has_close_codes();
+        let reason = close_reason(ruby, code.filter(|_| has_codes), reason)?;
+        this.handle.close(code.map(CloseCode), &reason);
         Ok(())
     }
 
@@ -242,6 +248,11 @@ impl Connection {
     fn is_closed(&self) -> bool {
         self.handle.state() == State::Closed
     }
+}
+
+/// The reason that goes with a code; without one, as in drafts 75 to 05, nobody looks at it.
+pub(crate) fn close_reason(ruby: &Ruby, code: Option<u16>, reason: Value) -> Result<String, Error> {
+    code.map_or_else(|| Ok(String::new()), |_| bytes::reason(ruby, reason))
 }
 
 /// A String that may be sent as text.

@@ -15,8 +15,8 @@ use em_websocket::{
     },
 };
 use magnus::{
-    function, method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RString, Ruby,
-    Symbol, Value,
+    function, method, prelude::*, value::LazyId, Error, Integer, RArray, RHash, RModule, RString,
+    Ruby, Symbol, Value,
 };
 
 use crate::{
@@ -221,15 +221,11 @@ impl Protocol {
     }
 
     /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
-    fn close(
-        ruby: &Ruby,
-        this: &Self,
-        code: Option<u16>,
-        body: Option<RString>,
-    ) -> Result<RArray, Error> {
-        let body = body.map(RString::to_string).transpose()?.unwrap_or_default();
+    fn close(ruby: &Ruby, this: &Self, code: Option<u16>, reason: Value) -> Result<RArray, Error> {
+        let has_codes = this.has_close_codes();
+        let reason = handle::close_reason(ruby, code.filter(|_| has_codes), reason)?;
         let mut connection = this.connection.borrow_mut();
-        ending(ruby, |out| connection.close(code.map(CloseCode), &body, Instant::now(), out))
+        ending(ruby, |out| connection.close(code.map(CloseCode), &reason, Instant::now(), out))
     }
 
     /// The answer to the peer's close, as [`Protocol::close`].
@@ -316,9 +312,10 @@ fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RAr
     Ok(ruby.ary_new_from_values(&[bytes::binary(ruby, &out).as_value(), symbol(ruby, progress)]))
 }
 
-/// Whether an application may close with this code.
-fn may_be_used(code: i64) -> bool {
-    u16::try_from(code).is_ok_and(|code| CloseCode(code).may_be_used())
+/// True for an Integer that an application may close with.
+fn may_be_used(code: Value) -> bool {
+    let code = Integer::from_value(code).and_then(|code| code.to_u16().ok());
+    code.is_some_and(|code| CloseCode(code).may_be_used())
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
