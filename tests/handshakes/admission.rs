@@ -56,17 +56,91 @@ fn an_answer_can_be_changed_before_it_is_sent() {
           Set-Cookie: x=1\r\n\
           Set-Cookie: y=\xE9\r\n\r\n"
     );
-    for (name, value) in [
-        ("Upgrade", &b"x"[..]),
-        ("sec-websocket-extensions", b"x"),
-        ("Content-Length", b"1"),
-        ("", b"x"),
-        ("A B", b"x"),
-        ("A", b"x\r\ny"),
-        ("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", b"x"),
-    ] {
-        let refused = Err(UsageError::HeaderField(name.to_owned()));
+    let before = answer.to_bytes();
+    for (name, value) in FRAMING.iter().chain(&UNSOUND).chain(&HANDSHAKE) {
+        let refused = Err(UsageError::HeaderField((*name).to_owned()));
         assert_eq!(answer.add_field(name, value), refused, "{name}");
+    }
+    assert_eq!(answer.to_bytes(), before);
+}
+
+/// Fields that would say where an answer ends, in any case of their names.
+const FRAMING: [(&str, &[u8]); 8] = [
+    ("Content-Length", b"1"),
+    ("content-length", b"0"),
+    ("CONTENT-LENGTH", b""),
+    ("Transfer-Encoding", b"chunked"),
+    ("transfer-encoding", b"identity"),
+    ("TRANSFER-encoding", b""),
+    ("Connection", b"keep-alive"),
+    ("cONNECTION", b"Upgrade"),
+];
+
+/// What is no field.
+const UNSOUND: [(&str, &[u8]); 13] = [
+    ("", b"x"),
+    ("A B", b"x"),
+    ("A:", b"x"),
+    ("Content-Length ", b"1"),
+    ("Content-Length\t", b"1"),
+    (" Content-Length", b"1"),
+    ("A\r\nContent-Length", b"1"),
+    ("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", b"x"),
+    ("A\0", b"x"),
+    ("A", b"x\r\ny"),
+    ("A", b"x\ny"),
+    ("A", b"x\ry"),
+    ("A", b"x\0y"),
+];
+
+/// What the opening handshake itself writes.
+const HANDSHAKE: [(&str, &[u8]); 9] = [
+    ("Upgrade", b"x"),
+    ("upgrade", b"websocket"),
+    ("Sec-WebSocket-Accept", b"x"),
+    ("sec-websocket-extensions", b"x"),
+    ("SEC-WEBSOCKET-PROTOCOL", b"x"),
+    ("Sec-WebSocket-", b"x"),
+    ("Sec-WebSocket-Location", b"ws://x/"),
+    ("WebSocket-Location", b"ws://x/"),
+    ("websocket-origin", b"http://x"),
+];
+
+/// Two lengths, or a length and an encoding, and a proxy may end the answer elsewhere.
+#[test]
+fn a_refusal_ends_where_it_says_whatever_the_application_adds() {
+    let mut refusal = Refusal::new(403).unwrap();
+    for (name, value) in FRAMING.iter().chain(&UNSOUND) {
+        let refused = Err(UsageError::HeaderField((*name).to_owned()));
+        assert_eq!(refusal.add_field(name, value), refused, "{name}");
+    }
+    for (name, value) in HANDSHAKE {
+        refusal.add_field(name, value).unwrap();
+    }
+    let answer = String::from_utf8(refusal.to_bytes(b"no")).unwrap();
+    let (header, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, "no");
+    let named = |name: &str| {
+        header
+            .lines()
+            .filter(|line| line.to_ascii_lowercase().starts_with(name))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named("content-length"), ["Content-Length: 2"]);
+    assert_eq!(named("connection"), ["Connection: close"]);
+    assert_eq!(named("transfer-encoding"), [""; 0]);
+    assert_eq!(header.lines().count(), 4 + HANDSHAKE.len());
+}
+
+/// RFC 9110 sections 8.6, 15.3.5, 15.3.6 and 15.4.5.
+#[test]
+fn some_refusals_have_no_body() {
+    for (status, length) in [(204, None), (304, None), (205, Some("Content-Length: 0"))] {
+        let answer = Refusal::new(status).unwrap().to_bytes(b"body");
+        let answer = String::from_utf8(answer).unwrap();
+        let (header, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!((body, header.lines().nth(2)), ("", length), "{status}");
+        assert!(!header.contains("Content-Type"), "{header}");
     }
 }
 

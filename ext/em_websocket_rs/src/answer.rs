@@ -11,8 +11,8 @@ use em_websocket::{
     },
 };
 use magnus::{
-    function, method, prelude::*, r_hash::ForEach, Error, RArray, RHash, RModule, RString, Ruby,
-    Value,
+    function, method, prelude::*, r_hash::ForEach, Error, Integer, RArray, RHash, RModule, RString,
+    Ruby, Value,
 };
 
 use crate::{bytes, error};
@@ -60,9 +60,9 @@ impl Answer {
 }
 
 /// The whole answer that refuses a handshake.
-fn refusal(ruby: &Ruby, status: i64, headers: RHash, body: RString) -> Result<RString, Error> {
+fn refusal(ruby: &Ruby, status: Integer, headers: RHash, body: RString) -> Result<RString, Error> {
     // What does not fit is no status either.
-    let status = u16::try_from(status).unwrap_or_default();
+    let status = status.to_u16().unwrap_or_default();
     let mut refusal = Refusal::new(status).map_err(|error| error::usage(ruby, &error))?;
     each_field(ruby, headers, |name, value| refusal.add_field(name, value))?;
     Ok(bytes::binary(ruby, &bytes::with_bytes(body, |body| refusal.to_bytes(body))))
@@ -75,7 +75,9 @@ fn each_field(
     mut field: impl FnMut(&str, &[u8]) -> Result<(), UsageError>,
 ) -> Result<(), Error> {
     headers.foreach(|name: Value, value: Value| {
-        let name: String = name.funcall("to_s", ())?;
+        let name: RString = name.funcall("to_s", ())?;
+        // What is not UTF-8 is no name either.
+        let name = bytes::with_bytes(name, |name| String::from_utf8_lossy(name).into_owned());
         let values = RArray::from_value(value).unwrap_or(ruby.ary_new_from_values(&[value]));
         for value in values {
             let value: RString = value.funcall("to_s", ())?;

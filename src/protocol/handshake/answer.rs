@@ -65,9 +65,7 @@ impl Answer {
     /// handshake itself writes.
     pub fn add_field(&mut self, name: &str, value: &[u8]) -> Result<(), UsageError> {
         check_field(name, value)?;
-        let is_ours = ["upgrade", "connection", "content-length", "transfer-encoding"]
-            .iter()
-            .any(|ours| name.eq_ignore_ascii_case(ours));
+        let is_ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours));
         let prefix = name.get(.."sec-websocket-".len());
         if is_ours || prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("sec-websocket-")) {
             return Err(UsageError::HeaderField(name.to_owned()));
@@ -91,6 +89,17 @@ impl Answer {
         response.raw(&self.fields).end(&self.body)
     }
 }
+
+/// The fields that the opening handshake writes, and those that would say where its answer ends.
+/// With them go all that begin like `Sec-WebSocket-`.
+const OURS: [&str; 6] = [
+    "upgrade",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "websocket-origin",
+    "websocket-location",
+];
 
 /// What a field needs beside its value, at most, here.
 const FIELD_ROOM: usize = "Sec-WebSocket-Protocol: \r\n".len();

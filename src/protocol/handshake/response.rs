@@ -66,6 +66,11 @@ impl From<Vec<u8>> for Response {
     }
 }
 
+/// The fields that say where an answer ends, and that the connection ends with it. They are never the
+/// application's: a proxy would wait for a body that does not come, or take a part of this one for
+/// the next answer (RFC 9112 section 6.3).
+const ENDS: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
+
 /// An application's own answer, which opens no WebSocket.
 #[derive(Debug)]
 pub struct Refusal {
@@ -93,10 +98,7 @@ impl Refusal {
     /// answer ends.
     pub fn add_field(&mut self, name: &str, value: &[u8]) -> Result<(), UsageError> {
         check_field(name, value)?;
-        let is_ours = ["connection", "content-length", "transfer-encoding"]
-            .iter()
-            .any(|ours| name.eq_ignore_ascii_case(ours));
-        if is_ours {
+        if ENDS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
             return Err(UsageError::HeaderField(name.to_owned()));
         }
         self.has_type |= name.eq_ignore_ascii_case("content-type");
@@ -107,20 +109,20 @@ impl Refusal {
 
     /// What to send before the connection is closed.
     pub fn to_bytes(&self, body: &[u8]) -> Vec<u8> {
+        // RFC 9110 section 8.6: a 204 or 304 does not even say how long its body is.
+        let is_silent = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let body = if is_silent || self.status == StatusCode::RESET_CONTENT { b"" } else { body };
         let reason = self.status.canonical_reason().unwrap_or_default();
-        let response = Response::new(&format!("{} {reason}", self.status.as_u16()))
+        let mut response = Response::new(&format!("{} {reason}", self.status.as_u16()))
             .field("Connection", b"close")
             .raw(&self.fields);
-        let response = if self.has_type || body.is_empty() {
-            response
-        } else {
-            response.field("Content-Type", b"text/plain; charset=utf-8")
-        };
-        // A 204 or 304 has none (RFC 9110 section 8.6).
-        if matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            return response.end(b"");
+        if !self.has_type && !body.is_empty() {
+            response = response.field("Content-Type", b"text/plain; charset=utf-8");
         }
-        response.field("Content-Length", body.len().to_string().as_bytes()).end(body)
+        if !is_silent {
+            response = response.field("Content-Length", body.len().to_string().as_bytes());
+        }
+        response.end(body)
     }
 }
 
