@@ -18,14 +18,14 @@ pub fn run(data: &[u8]) {
     // PKCS #8 says how often its passphrase is to be hashed: days, if it likes.
     let is_hashed = private_key.as_ref().is_some_and(|key| key.contains("ENCRYPTED PRIVATE KEY"));
     let options = TlsOptions {
-        private_key_pass: (flags & 1 != 0 && !is_hashed).then(|| PASSPHRASE.to_owned()),
+        private_key_pass: (flags & 1 != 0 && !is_hashed).then(|| PASSPHRASE.into()),
         verify_peer: flags & 2 != 0,
         fail_if_no_peer_cert: flags & 4 != 0,
         cipher_list: part(),
         ecdh_curve: part(),
         ssl_version: part().map(|names| names.split(' ').map(String::from).collect()),
-        private_key,
-        cert,
+        private_key: private_key.map(String::into_bytes),
+        cert: cert.map(String::into_bytes),
         ..TlsOptions::default()
     };
 
@@ -43,7 +43,7 @@ pub fn run(data: &[u8]) {
             text
         }
     };
-    let key = options.private_key.as_deref().unwrap_or_default();
+    let key = texts.first().map(String::as_str).unwrap_or_default();
     for line in secret_lines(key, &texts) {
         assert!(!shown.contains(line) && !told.contains(line), "{line} is told:\n{told}\n{shown}");
     }

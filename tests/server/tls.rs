@@ -38,8 +38,8 @@ fn identity() -> &'static Identity {
     IDENTITY.get_or_init(|| {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let options = TlsOptions {
-            cert: Some(pem("CERTIFICATE", made.cert.der())),
-            private_key: Some(pem("PRIVATE KEY", made.signing_key.serialized_der())),
+            cert: Some(pem("CERTIFICATE", made.cert.der()).into()),
+            private_key: Some(pem("PRIVATE KEY", made.signing_key.serialized_der()).into()),
             ..TlsOptions::default()
         };
         let mut roots = RootCertStore::empty();

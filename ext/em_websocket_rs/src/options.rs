@@ -22,9 +22,9 @@ impl TlsConfig {
         let options = TlsOptions {
             private_key_file: path(ruby, options, "private_key_file")?,
             cert_chain_file: path(ruby, options, "cert_chain_file")?,
-            private_key: get(ruby, options, "private_key")?,
-            cert: get(ruby, options, "cert")?,
-            private_key_pass: get(ruby, options, "private_key_pass")?,
+            private_key: get::<String>(ruby, options, "private_key")?.map(String::into_bytes),
+            cert: get::<String>(ruby, options, "cert")?.map(String::into_bytes),
+            private_key_pass: get::<String>(ruby, options, "private_key_pass")?.map(String::into_bytes),
             verify_peer: truthy(ruby, options, "verify_peer"),
             fail_if_no_peer_cert: truthy(ruby, options, "fail_if_no_peer_cert"),
             cipher_list: get(ruby, options, "cipher_list")?,

@@ -54,6 +54,9 @@ pub enum TlsError {
     /// The PEM or what it encloses is damaged; how.
     #[error("{0} is damaged: {1}")]
     Malformed(Origin, String),
+    /// A text of which every character has two bytes.
+    #[error("{0} is UTF-16, which is no PEM: save it as UTF-8 or ASCII")]
+    Utf16(Origin),
     /// The key is encrypted, and there is no passphrase.
     #[error("the private key in {0} is encrypted: pass tls_options[:private_key_pass]")]
     PassphraseNeeded(Origin),

@@ -23,7 +23,7 @@ use super::pem::{Block, Source, LONGEST_NAME};
 /// The first private key of the source.
 pub(super) fn load(
     source: &Source,
-    passphrase: Option<&str>,
+    passphrase: Option<&[u8]>,
 ) -> Result<Arc<dyn SigningKey>, TlsError> {
     let blocks = source.blocks()?;
     let block = blocks
@@ -85,7 +85,7 @@ fn kind_of(algorithm: &AlgorithmIdentifierRef<'_>) -> String {
 }
 
 /// PKCS#8's own encryption (RFC 5958 section 3), as far as it is PBES2 (RFC 8018 section 6.2).
-fn decrypt_pkcs8(der: &[u8], passphrase: &str, source: &Source) -> Result<Vec<u8>, TlsError> {
+fn decrypt_pkcs8(der: &[u8], passphrase: &[u8], source: &Source) -> Result<Vec<u8>, TlsError> {
     use pkcs8::pkcs5::Error as Pkcs5;
     use pkcs8::Error as Pkcs8;
 
@@ -119,7 +119,7 @@ fn encrypted_parts(
 fn decrypt_traditional(
     data: &[u8],
     dek_info: &str,
-    passphrase: &str,
+    passphrase: &[u8],
     source: &Source,
 ) -> Result<Vec<u8>, TlsError> {
     let (algorithm, iv) = dek_info.split_once(',').unwrap_or((dek_info, ""));
@@ -139,7 +139,7 @@ fn decrypt_traditional(
         .filter(|iv| iv.len() >= SALT)
         .ok_or_else(|| source.damaged("DEK-Info has no initialization vector"))?;
     // One wrong passphrase in 256 leaves a padding that looks right.
-    decrypt(data, passphrase.as_bytes(), &iv)
+    decrypt(data, passphrase, &iv)
         .filter(|plain| is_sequence(plain))
         .ok_or_else(|| TlsError::WrongPassphrase(source.origin.clone()))
 }

@@ -45,12 +45,12 @@ pub struct TlsOptions {
     pub private_key_file: Option<PathBuf>,
     /// PEM file with the certificate, followed by the ones that lead to the authority.
     pub cert_chain_file: Option<PathBuf>,
-    /// The private key itself, PEM.
-    pub private_key: Option<String>,
+    /// The private key itself, PEM; what stands around it may be in any encoding.
+    pub private_key: Option<Vec<u8>>,
     /// The certificate itself, PEM; others may follow it.
-    pub cert: Option<String>,
+    pub cert: Option<Vec<u8>>,
     /// The passphrase of an encrypted private key.
-    pub private_key_pass: Option<String>,
+    pub private_key_pass: Option<Vec<u8>>,
     /// Ask the client for a certificate, for the application to judge: the handshake proves that
     /// the client holds its key, and accepts whoever issued it. Until the application has looked at
     /// the connection's `peer_certificates`, the client is anybody.
@@ -70,12 +70,13 @@ pub struct TlsOptions {
 /// The private key and its passphrase do not belong into a log.
 impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "[hidden]");
+        let hidden = |secret: &Option<Vec<u8>>| secret.as_ref().map(|_| "[hidden]");
+        let cert = self.cert.as_deref().map(String::from_utf8_lossy);
         f.debug_struct("TlsOptions")
             .field("private_key_file", &self.private_key_file)
             .field("cert_chain_file", &self.cert_chain_file)
             .field("private_key", &hidden(&self.private_key))
-            .field("cert", &self.cert)
+            .field("cert", &cert)
             .field("private_key_pass", &hidden(&self.private_key_pass))
             .field("verify_peer", &self.verify_peer)
             .field("fail_if_no_peer_cert", &self.fail_if_no_peer_cert)

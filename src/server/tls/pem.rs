@@ -11,6 +11,12 @@ use super::error::{Origin, TlsError};
 /// the key: it is no name, and no error tells it.
 pub(super) const LONGEST_NAME: usize = 40;
 
+/// What some editors begin every file with that is UTF-8. Files that were joined have it inside, too.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The byte order marks of UTF-16.
+const UTF_16: [Option<&[u8]>; 2] = [Some(b"\xff\xfe"), Some(b"\xfe\xff")];
+
 /// The text that an option holds or names.
 pub(super) struct Source {
     pub(super) origin: Origin,
@@ -28,14 +34,14 @@ impl Source {
     /// Whichever was given, of the path and the text, each with its option's name.
     pub(super) fn read(
         (path, path_option): (Option<&Path>, &'static str),
-        (text, text_option): (Option<&str>, &'static str),
+        (text, text_option): (Option<&[u8]>, &'static str),
     ) -> Result<Option<Self>, TlsError> {
         let path = path.filter(|path| !path.as_os_str().is_empty());
         let text = text.filter(|text| !text.is_empty());
         match (path, text) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err(TlsError::BothGiven(path_option, text_option)),
-            (None, Some(text)) => Ok(Some(Self::text(text, text_option))),
+            (None, Some(text)) => Self::new(Origin::Text(text_option), text).map(Some),
             (Some(path), None) => Self::file(path, path_option).map(Some),
         }
     }
@@ -43,8 +49,7 @@ impl Source {
     fn file(path: &Path, option: &'static str) -> Result<Self, TlsError> {
         let origin = Origin::File(path.to_owned(), option);
         match std::fs::read(path) {
-            // The names in front of a block may be in any encoding; the block is ASCII.
-            Ok(bytes) => Ok(Self { origin, text: String::from_utf8_lossy(&bytes).into_owned() }),
+            Ok(bytes) => Self::new(origin, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(TlsError::FileMissing(origin))
             }
@@ -52,15 +57,23 @@ impl Source {
         }
     }
 
-    pub(super) fn text(text: &str, option: &'static str) -> Self {
-        Self { origin: Origin::Text(option), text: text.to_owned() }
+    pub(super) fn new(origin: Origin, bytes: &[u8]) -> Result<Self, TlsError> {
+        // Every other byte of ASCII is 0 then.
+        if bytes.starts_with(b"-\0")
+            || bytes.starts_with(b"\0-")
+            || UTF_16.contains(&bytes.get(..2))
+        {
+            return Err(TlsError::Utf16(origin));
+        }
+        // The names in front of a block may be in any encoding; the block is ASCII.
+        Ok(Self { origin, text: String::from_utf8_lossy(bytes).into_owned() })
     }
 
     /// The blocks in their order. Whatever stands outside of them is a comment.
     pub(super) fn blocks(&self) -> Result<Vec<Block<'_>>, TlsError> {
         let mut blocks = Vec::new();
         let mut open: Option<(&str, Vec<&str>)> = None;
-        for line in self.text.lines().map(str::trim) {
+        for line in self.text.lines().map(trim) {
             match (Boundary::parse(line), &mut open) {
                 (None, None) => {}
                 (None, Some((_, lines))) => lines.push(line),
@@ -102,6 +115,13 @@ impl<'a> Block<'a> {
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.trim())
     }
+}
+
+/// What OpenSSL does not look at either: white space, a byte order mark in front, and bytes behind
+/// that are no characters.
+fn trim(line: &str) -> &str {
+    let is_garbage = |char: char| char <= ' ' || !char.is_ascii();
+    line.trim_start_matches(BYTE_ORDER_MARK).trim_start().trim_end_matches(is_garbage)
 }
 
 enum Boundary<'a> {

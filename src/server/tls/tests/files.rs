@@ -1,5 +1,7 @@
 //! Certificates and keys in files.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::*;
@@ -36,8 +38,8 @@ fn a_certificate_and_a_key_in_files() {
     let options = TlsOptions {
         cert_chain_file: directory.write("crt", [&comment, identity.cert.as_bytes()].concat()),
         private_key_file: directory.write("key", &identity.key),
-        cert: Some(String::new()),
-        private_key: Some(String::new()),
+        cert: Some(Vec::new()),
+        private_key: Some(Vec::new()),
         ..TlsOptions::default()
     };
     handshake(&client(&version::TLS13), &server(&options)).unwrap().talk();
@@ -93,4 +95,84 @@ fn a_file_and_a_string_are_one_too_many() {
     assert_eq!(refusal(&two_certs), TlsError::BothGiven("cert_chain_file", "cert"));
     let two_keys = TlsOptions { private_key_file: file, ..options };
     assert_eq!(refusal(&two_keys), TlsError::BothGiven("private_key_file", "private_key"));
+}
+
+/// What editors, `cat` and Windows make of a PEM.
+fn dresses(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mark = b"\xEF\xBB\xBF".as_slice();
+    let pem = pem.as_bytes();
+    let crlf: Vec<u8> = pem
+        .iter()
+        .flat_map(|byte| [b"\r\n", &[*byte][..]][usize::from(*byte != b'\n')].to_vec())
+        .collect();
+    vec![
+        ("a byte order mark", [mark, pem].concat()),
+        (
+            "a byte order mark behind a file that was joined",
+            [b"joined\n".as_slice(), mark, pem].concat(),
+        ),
+        ("CRLF", crlf.clone()),
+        ("CRLF and a byte order mark", [mark, &crlf].concat()),
+        ("a comment in Latin-1", [b"subject=/CN=Andr\xE9\n".as_slice(), pem].concat()),
+        (
+            "text around it",
+            [b"Bag Attributes\n\n".as_slice(), pem, b"\nthe end".as_slice()].concat(),
+        ),
+        ("NULs behind it", [pem, b"\0\0\0\0".as_slice()].concat()),
+        ("NULs in its last line", [pem.trim_ascii_end(), b"\0\0".as_slice()].concat()),
+        ("no line break at its end", pem.trim_ascii_end().to_vec()),
+        ("Latin-1 behind it", [pem.trim_ascii_end(), b" \xE9\n".as_slice()].concat()),
+    ]
+}
+
+#[test]
+fn pem_is_taken_however_it_is_dressed_up() {
+    let directory = Directory::new("dressed");
+    let identity = Identity::ecdsa();
+    for ((how, cert), (_, key)) in dresses(&identity.cert).into_iter().zip(dresses(&identity.key)) {
+        let options = TlsOptions {
+            cert_chain_file: directory.write("crt", &cert),
+            private_key_file: directory.write("key", &key),
+            ..TlsOptions::default()
+        };
+        assert!(server_config(&options).is_ok(), "{how}: {:?}", server_config(&options).err());
+        let options =
+            TlsOptions { cert: Some(cert), private_key: Some(key), ..TlsOptions::default() };
+        assert!(server_config(&options).is_ok(), "{how}: {:?}", server_config(&options).err());
+    }
+}
+
+#[test]
+fn every_certificate_of_files_that_were_joined_is_sent() {
+    let pems = [Identity::ecdsa().cert, Identity::ecdsa().cert];
+    let joined = pems.map(|pem| format!("\u{feff}{pem}")).concat();
+    assert_eq!(certificate::chain(&text(&joined, "cert")).unwrap().len(), 2);
+}
+
+#[test]
+fn utf_16_is_said_to_be_no_pem() {
+    let identity = Identity::ecdsa();
+    let units = |mark: &str| format!("{mark}{}", identity.cert).encode_utf16().collect::<Vec<_>>();
+    for (mark, swap) in [("", false), ("", true), ("\u{feff}", false), ("\u{feff}", true)] {
+        let unit = |unit: u16| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        let cert = units(mark).into_iter().flat_map(unit).collect();
+        let options = TlsOptions { cert: Some(cert), ..identity.options() };
+        assert_eq!(refusal(&options), TlsError::Utf16(Origin::Text("cert")));
+    }
+}
+
+#[test]
+fn a_path_need_not_be_utf_8() {
+    let directory = Directory::new("path");
+    let identity = Identity::ecdsa();
+    let path = directory.0.join(OsStr::from_bytes(b"k\xE9y"));
+    std::fs::write(&path, &identity.key).unwrap();
+    let options = TlsOptions {
+        private_key_file: Some(path.clone()),
+        private_key: None,
+        ..identity.options()
+    };
+    assert!(server_config(&options).is_ok());
+    std::fs::remove_file(path).unwrap();
+    assert!(refusal(&options).to_string().contains("(tls_options[:private_key_file])"));
 }

@@ -8,7 +8,7 @@ use super::*;
 const ORIGIN: Origin = Origin::Text("private_key");
 
 fn load(pem: &str, passphrase: Option<&str>) -> Result<Arc<dyn SigningKey>, TlsError> {
-    key::load(&Source::text(pem, "private_key"), passphrase)
+    key::load(&text(pem, "private_key"), passphrase.map(str::as_bytes))
 }
 
 fn refusal(pem: &str, passphrase: Option<&str>) -> TlsError {

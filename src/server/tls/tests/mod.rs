@@ -48,18 +48,23 @@ impl Identity {
 
     /// With a key of the fixtures, which is PKCS#8.
     fn fixture(key: &str) -> Self {
-        let source = Source::text(key, "private_key");
+        let source = text(key, "private_key");
         let der = source.decode(&source.blocks().unwrap()[0]).unwrap();
         Self::new(&KeyPair::try_from(&PrivateKeyDer::Pkcs8(der.into())).unwrap())
     }
 
     fn options(&self) -> TlsOptions {
         TlsOptions {
-            cert: Some(self.cert.clone()),
-            private_key: Some(self.key.clone()),
+            cert: Some(self.cert.clone().into()),
+            private_key: Some(self.key.clone().into()),
             ..TlsOptions::default()
         }
     }
+}
+
+/// What an option holds.
+fn text(pem: &str, option: &'static str) -> Source {
+    Source::new(Origin::Text(option), pem.as_bytes()).unwrap()
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
@@ -242,12 +247,12 @@ fn encrypted_keys_serve() {
     let identity = Identity::fixture(EC_PKCS8);
     for key in [EC_PBES2_AES256, EC_AES256] {
         let options = TlsOptions {
-            private_key: Some(key.to_owned()),
-            private_key_pass: Some(PASSPHRASE.to_owned()),
+            private_key: Some(key.into()),
+            private_key_pass: Some(PASSPHRASE.into()),
             ..identity.options()
         };
         handshake(&client(&version::TLS13), &server(&options)).unwrap().talk();
-        let options = TlsOptions { private_key_pass: Some(String::new()), ..options };
+        let options = TlsOptions { private_key_pass: Some(Vec::new()), ..options };
         assert_eq!(refusal(&options), TlsError::PassphraseNeeded(Origin::Text("private_key")));
     }
 }
@@ -279,14 +284,14 @@ fn the_whole_chain_is_sent_in_its_order() {
 #[test]
 fn a_certificate_of_version_1_serves() {
     let options = TlsOptions {
-        cert: Some(EC_CERT_V1.to_owned()),
-        private_key: Some(EC_SEC1.to_owned()),
+        cert: Some(EC_CERT_V1.into()),
+        private_key: Some(EC_SEC1.into()),
         ..TlsOptions::default()
     };
     for version in VERSIONS {
         handshake(&client(version), &server(&options)).unwrap().talk();
     }
-    let options = TlsOptions { private_key: Some(Identity::ecdsa().key), ..options };
+    let options = TlsOptions { private_key: Some(Identity::ecdsa().key.into()), ..options };
     assert!(matches!(refusal(&options), TlsError::KeyMismatch { .. }));
 }
 
@@ -318,8 +323,8 @@ fn a_client_without_http_1_1_is_refused() {
 #[test]
 fn secrets_stay_out_of_debug_output() {
     let options = TlsOptions {
-        private_key: Some("SECRET key".to_owned()),
-        private_key_pass: Some("SECRET pass".to_owned()),
+        private_key: Some("SECRET key".into()),
+        private_key_pass: Some("SECRET pass".into()),
         cipher_list: Some("HIGH".to_owned()),
         ..TlsOptions::default()
     };

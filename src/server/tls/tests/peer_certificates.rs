@@ -11,8 +11,8 @@ fn asking(mandatory: bool) -> TlsOptions {
 }
 
 fn certified(cert: &str, key: &str) -> CertifiedKey {
-    let cert = certificate::chain(&Source::text(cert, "cert")).unwrap();
-    CertifiedKey::new(cert, key::load(&Source::text(key, "private_key"), None).unwrap())
+    let cert = certificate::chain(&text(cert, "cert")).unwrap();
+    CertifiedKey::new(cert, key::load(&text(key, "private_key"), None).unwrap())
 }
 
 #[test]
