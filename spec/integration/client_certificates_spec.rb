@@ -103,8 +103,9 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
         serve_securely
         client = tls_client(**identity)
         client.open
+        ws = open_connection
 
-        expect(server.call { open_connection.get_peer_cert }).to be_nil
+        expect(server.call { ws.get_peer_cert }).to be_nil
       end
 
       it "asks an ssl_verify_peer of a prepended module" do
