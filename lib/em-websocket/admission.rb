@@ -1,30 +1,14 @@
 # frozen_string_literal: true
 
+require_relative "options"
 require_relative "overrides"
 require_relative "response"
-require_relative "subprotocols"
 
 module EventMachine
   module WebSocket
     # The opening handshake of a {Connection}: who may open a WebSocket, and with which subprotocol.
     # Only where there is something to ask the application does it wait for the reactor's thread.
     module Admission
-      # The option `:origins`.
-      #
-      # @api private
-      # @param option [Array<String, Regexp, nil>, String, Regexp, nil]
-      # @return [Array<String, Regexp, nil>, nil]
-      # @raise [ArgumentError] if it holds anything else
-      def self.origins(option)
-        return if option.nil?
-
-        (option.is_a?(Array) ? option : [option]).each do |origin|
-          next if origin.nil? || origin.is_a?(String) || origin.is_a?(Regexp)
-
-          raise ArgumentError, "origins: #{origin.inspect} is no String, Regexp or nil"
-        end
-      end
-
       # Compares bytes, whatever either side is labelled. A Regexp that cannot be held against such
       # bytes does not match: they are the client's, and must not raise.
       #
@@ -61,8 +45,7 @@ module EventMachine
 
       # Whether an opening handshake has to be shown to the application first.
       def asks?(own = Overrides.of(self))
-        @options[:origins] || @options[:protocols].respond_to?(:call) || @onrequest ||
-          own.intersect?(Overrides::REQUEST)
+        @checked_options&.asks? || @onrequest || own.intersect?(Overrides::REQUEST)
       end
 
       # Finds out what the answer to a handshake is; the block is called with it, now or later.
@@ -89,15 +72,16 @@ module EventMachine
 
       # What the options have against a handshake.
       def objection(handshake, response)
+        options = @checked_options || Options::NONE
         origin = handshake.origin
-        if Admission.origins(@options[:origins])&.none? { |one| Admission.allows?(one, origin) }
+        if options[:origins]&.none? { |one| Admission.allows?(one, origin) }
           response.refuse(403, "Origin not allowed")
           return HandshakeError.new("Origin #{origin.inspect} not allowed")
         end
-        return unless @options[:protocols].respond_to?(:call)
+        return unless options[:protocols].respond_to?(:call)
 
-        response.protocol = @options[:protocols].call(handshake)
-        return unless response.protocol.nil? && @options[:protocols_required]
+        response.protocol = options[:protocols].call(handshake)
+        return unless response.protocol.nil? && options[:protocols_required]
 
         error = HandshakeError.new("None of the offered subprotocols is supported")
         response.refuse(400, error.message)
@@ -112,7 +96,7 @@ module EventMachine
       end
 
       def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy, @options)
+        handshake = Handshake.new(@secure || @secure_proxy, @checked_options || Options::NONE)
         handshake.before_answer { |answer| handshake_requested(handshake, answer) } if asks?
         handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
         handshake.errback { |error| handshake_refused(handshake, error) }
@@ -150,7 +134,9 @@ module EventMachine
         send_data(response)
         @handler = handler_class.new(self, @debug)
         @handler.compress(handshake.deflate) if handshake.deflate
-        @handler.watch(@options)
+        @handler.watch(@checked_options || Options::NONE)
+        # Nobody asks for them any more.
+        @checked_options = nil
         @handler.may_cork if Overrides.sends_directly?
         @opening_timer&.cancel
         @handshake = nil

@@ -6,6 +6,7 @@ require_relative "debugger"
 require_relative "handler"
 require_relative "handshake"
 require_relative "limits"
+require_relative "options"
 require_relative "outflow"
 require_relative "overrides"
 require_relative "transport/background_methods"
@@ -24,9 +25,12 @@ module EventMachine
       include Transport::BackgroundMethods
 
       # @param options [Hash] those of {WebSocket.run}; all of them are kept in `@options`
+      # @raise [ArgumentError] if one of them cannot be what it is
       def initialize(options = {})
         super
         @options = options
+        @checked_options = Options.of(options, @checked_options)
+        options = @checked_options.values
         @debug = options[:debug] || false
         @secure = options[:secure] || false
         @secure_proxy = options[:secure_proxy] || false
@@ -34,7 +38,7 @@ module EventMachine
         @close_timeout = options[:close_timeout] if options[:close_timeout]
         @outbound_limit = options[:outbound_limit] || 0
         @max_message_size = options[:max_message_size] if options[:max_message_size]
-        @strict = options[:strict] ? true : false
+        @strict = options[:strict] || false
         @handler = nil
         unless @native
           @corked = nil
@@ -212,11 +216,11 @@ module EventMachine
       #   what is not UTF-8 is replaced (U+FFFD)
       # @raise [RuntimeError] if applications may not use that code
       def close(code = nil, body = nil)
-        unless code.nil? || (code.is_a?(Integer) && Native.close_code?(code))
+        unless !code || Native.close_code?(code)
           raise "Application code may only use codes from 1000, 3000-4999"
         end
 
-        close_websocket_private(code, body)
+        close_websocket_private(code ? code.to_i : nil, body || nil)
       end
       alias close_websocket close
 
@@ -231,7 +235,7 @@ module EventMachine
         peername && Socket.unpack_sockaddr_in(peername).last
       end
 
-      # @return [Integer] the longest frame that is accepted, in bytes; {WebSocket.max_frame_size}
+      # @return [Numeric] the longest frame that is accepted, in bytes; {WebSocket.max_frame_size}
       #   unless set
       def max_frame_size
         @max_frame_size || WebSocket.max_frame_size
@@ -239,13 +243,14 @@ module EventMachine
 
       # Set in the block of {WebSocket.run} or in `onopen`, it holds for every frame.
       #
-      # @param size [Integer] bytes
+      # @param size [Numeric, nil] bytes; Float::INFINITY: no limit; nil: the module's
+      # @raise [ArgumentError] if it is no number
       def max_frame_size=(size)
-        @max_frame_size = size
-        @native&.limit(size, max_message_size)
+        @max_frame_size = Checks.limit(:max_frame_size, size)
+        @native&.limit(max_frame_size, max_message_size)
       end
 
-      # @return [Integer] the longest message that is accepted, its fragments together, in bytes;
+      # @return [Numeric] the longest message that is accepted, its fragments together, in bytes;
       #   {WebSocket.max_message_size}, or {#max_frame_size} if that is larger, unless set or given
       #   as an option
       def max_message_size
@@ -254,10 +259,11 @@ module EventMachine
 
       # Set in the block of {WebSocket.run} or in `onopen`, it holds for every message.
       #
-      # @param size [Integer] bytes
+      # @param size [Numeric, nil] bytes; Float::INFINITY: no limit; nil: the module's
+      # @raise [ArgumentError] if it is no number
       def max_message_size=(size)
-        @max_message_size = size
-        @native&.limit(max_frame_size, size)
+        @max_message_size = Checks.limit(:max_message_size, size)
+        @native&.limit(max_frame_size, max_message_size)
       end
 
       # @return [Boolean] whether frames must be masked and plain HTTP is answered: `:strict`
@@ -306,9 +312,10 @@ module EventMachine
       # Sends bytes as they are, beside the protocol. Past the `:outbound_limit`, the connection is
       # aborted.
       #
-      # @param data [String]
+      # @param data [String, #to_s]
       # @return [Integer] how many
       def send_data(data)
+        data = data.to_s
         return @native.send_data(data) if @native
 
         @corked&.uncork

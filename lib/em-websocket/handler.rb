@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "checks"
 require_relative "debugger"
 require_relative "liveness"
 require_relative "native"
@@ -63,7 +64,7 @@ module EventMachine
       # Watches over the connection, as far as the options of {WebSocket.run} ask for it.
       #
       # @api private
-      # @param options [Hash]
+      # @param options [Options]
       def watch(options)
         @liveness = Liveness.of(self, @connection, options)
       end
@@ -212,7 +213,7 @@ module EventMachine
       end
 
       def await_answer(seconds)
-        @timer = EventMachine::Timer.new(seconds) do
+        @timer = EventMachine::Timer.new(Checks.timer(seconds)) do
           if (error = @protocol.handle_timeout)
             tell_error(error)
           elsif state == :closing

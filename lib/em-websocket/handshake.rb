@@ -2,7 +2,7 @@
 
 require_relative "handler"
 require_relative "native"
-require_relative "settings"
+require_relative "options"
 
 module EventMachine
   module WebSocket
@@ -28,10 +28,11 @@ module EventMachine
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
       # @param options [Hash] of those of {WebSocket.run} `:strict`, `:versions`, `:compression`,
       #   `:protocols`, `:protocols_required`, `:max_header_size` and `:max_headers`
-      def initialize(secure, options = {})
+      # @raise [ArgumentError] if one of them cannot be what it is
+      def initialize(secure, options = Options::NONE)
         @secure = secure ? true : false
-        strict = options[:strict] ? true : false
-        @native = Native::Handshake.new(@secure, strict, Settings.of(options))
+        options = Options.of(options)
+        @native = Native::Handshake.new(@secure, options[:strict] || false, options.settings)
       end
 
       # Takes the next bytes of the request, however they are cut.

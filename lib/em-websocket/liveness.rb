@@ -19,7 +19,8 @@ module EventMachine
 
       # @return [Liveness, nil] nil where the options ask for nothing
       def self.of(handler, connection, options)
-        interval, idle = options.values_at(:ping_interval, :idle_timeout)
+        interval = options[:ping_interval]
+        idle = options[:idle_timeout]
         pings = interval&.positive? && handler.pingable?
         return unless pings || idle&.positive?
 

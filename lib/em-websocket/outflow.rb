@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "checks"
+
 module EventMachine
   module WebSocket
     # What waits to be written to the client of a {Connection}.
@@ -29,16 +31,17 @@ module EventMachine
         get_outbound_data_size
       end
 
-      # @return [Integer] past how many waiting bytes {#ondrain} will tell that they are down to
+      # @return [Numeric] past how many waiting bytes {#ondrain} will tell that they are down to
       #   half of it
       def outbound_high_water
         @outbound_high_water || HIGH_WATER
       end
 
-      # @param bytes [Integer]
+      # @param bytes [Numeric, nil] nil: the default
+      # @raise [ArgumentError] if it is no number
       def outbound_high_water=(bytes)
-        @outbound_high_water = bytes
-        @native.high_water = bytes if @native && @ondrain
+        @outbound_high_water = Checks.limit(:outbound_high_water, bytes)
+        @native.high_water = [outbound_high_water, 1].max if @native && @ondrain
       end
 
       # Called when what waits to be written was more than {#outbound_high_water} and is down to
@@ -48,7 +51,7 @@ module EventMachine
       def ondrain(&block)
         @corked&.uncork
         @ondrain = block
-        @native&.high_water = block ? outbound_high_water : 0
+        @native&.high_water = block ? [outbound_high_water, 1].max : 0
         block
       end
 

@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require_relative "compression"
 require_relative "native"
 require_relative "subprotocols"
 
@@ -10,14 +9,11 @@ module EventMachine
     #
     # @api private
     module Settings
-      # @param options [Hash]
+      # @param options [Hash{Symbol => Object}] checked; those that are nil are not given
       # @return [Native::Settings]
-      # @raise [ArgumentError, TypeError] if an option cannot be what it is
       def self.of(options)
-        Native::Settings.new(
-          Compression.of(options[:compression]),
-          Subprotocols.of(options[:protocols], options[:protocols_required]), options
-        )
+        subprotocols = Subprotocols.native(options[:protocols], options[:protocols_required])
+        Native::Settings.new(options[:compression], subprotocols, options)
       end
     end
   end

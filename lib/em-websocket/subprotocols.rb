@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "checks"
 require_relative "native"
 
 module EventMachine
@@ -11,32 +12,29 @@ module EventMachine
       # RFC 6455 section 4.1: what RFC 9110 calls a token.
       NAME = /\A[!#$%&'*+\-.^_`|~0-9A-Za-z]+\z/
 
-      @known = {}
-
-      # @param protocols [Array<String>, String, #call, nil]
-      # @param required [Object] whether it is truthy counts
-      # @return [Native::Subprotocols, nil] nil: the client's first is selected, as in em-websocket
+      # @param option [Array<String>, String, #call]
+      # @return [Array<String>, #call, nil] nil: the client's first is selected, as in em-websocket
       # @raise [ArgumentError] if it is none of these, or a name is no token
-      def self.of(protocols, required)
-        if protocols.respond_to?(:call)
-          # What it answers is known only once there is a handshake.
-          nil
-        elsif protocols || required
-          required = required ? true : false
-          @known[[protocols, required]] ||= Native::Subprotocols.new(names(protocols), required)
-        end
+      def self.of(option)
+        return option if option.respond_to?(:call)
+        return if option == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
+
+        Array(option).map do |name|
+          next name.dup.freeze if name.is_a?(String) && NAME.match?(name.b)
+
+          raise ArgumentError, "protocols: #{Checks.shown(name)} is no name of a subprotocol"
+        end.freeze
       end
 
-      def self.names(protocols)
-        return if protocols.nil?
+      # @param protocols [Array<String>, #call, nil] checked
+      # @param required [Boolean, nil]
+      # @return [Native::Subprotocols, nil] nil where the core decides nothing: it is the client's
+      #   first, or what a callable answers once there is a handshake
+      def self.native(protocols, required)
+        return if protocols.respond_to?(:call)
 
-        Array(protocols).each do |name|
-          unless name.is_a?(String) && NAME.match?(name)
-            raise ArgumentError, "protocols: #{name.inspect} is no name of a subprotocol"
-          end
-        end
+        Native::Subprotocols.new(protocols, true & required) if protocols || required
       end
-      private_class_method :names
     end
   end
 end

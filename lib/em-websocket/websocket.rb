@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "checks"
 require_relative "limits"
+require_relative "options"
 require_relative "shutdown"
 require_relative "transport/background"
 
@@ -17,24 +19,29 @@ module EventMachine
       # @yieldparam (see .run)
       # @raise (see .run)
       def start(options, &block)
+        graceful = Options.read(Checks.keyed(:options, options), :graceful)
         @stopping = nil
         EventMachine.epoll
         EventMachine.run do
-          trap("TERM") { stop_as(options[:graceful]) }
-          trap("INT") { stop_as(options[:graceful]) }
+          trap("TERM") { stop_as(graceful) }
+          trap("INT") { stop_as(graceful) }
           run(options, &block)
         end
       end
 
       # Starts a server in the running reactor. May be called from any thread.
       #
-      # @param options [Hash]
-      # @option options [String] :host what to listen on
+      # Every option is read once, here, by `[]` with a Symbol; what the application does to the
+      # Hash afterwards changes nothing. A number may be of any class, Float::INFINITY is no limit,
+      # and nil is as good as not given.
+      #
+      # @param options [Hash, #[]]
+      # @option options [String] :host what to listen on; "": every IPv4 interface
       # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname
       # @option options [Boolean] :secure (false) TLS
       # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`
       # @option options [Boolean] :secure_proxy (false) whether a proxy in front does TLS
-      # @option options [Numeric] :close_timeout ({.close_timeout}) seconds
+      # @option options [Numeric, String] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit
       # @option options [Numeric] :handshake_timeout (30) seconds that the opening handshakes, TLS
@@ -54,8 +61,8 @@ module EventMachine
       #   ping; 0: no limit
       # @option options [Numeric] :idle_timeout (0) seconds without a message either way, after
       #   which a connection is closed (1001); 0: no limit
-      # @option options [Integer] :threads (1) that serve the sockets; servers with one number share
-      #   them
+      # @option options [Integer] :threads (1) that serve the sockets, 1024 at most; servers with
+      #   one number share them
       # @option options [Boolean] :tcp_nodelay (true) false: small writes wait for Nagle's algorithm
       # @option options [Integer] :drain_batch (1024) messages that the reactor's thread is told of
       #   at a time, before EventMachine's timers and other sockets have their turn
@@ -110,7 +117,9 @@ module EventMachine
       # @param timeout [Numeric] seconds that clients have for that; then they are cut off
       # @yield once the last one is gone, on the reactor's thread
       # @return [nil]
+      # @raise [ArgumentError] if the timeout is no number of seconds, or a negative one
       def shutdown(timeout = 10, &done)
+        timeout = Checks.timer(Checks.duration(:timeout, timeout))
         EventMachine.schedule { Shutdown.new(Background.all, timeout, done) }
         nil
       end
@@ -160,10 +169,39 @@ module EventMachine
       end
     end
 
+    # The options of servers on EventMachine's own sockets.
+    #
+    # @api private
+    module Attached
+      # @param arguments [Array] of EM.start_server or EM.attach_server
+      # @raise [ArgumentError] if an option cannot be what it is
+      def self.check(arguments)
+        index = arguments.index { |one| one.is_a?(Class) && one <= Connection }
+        return if index.nil? || index + 1 == arguments.size
+        # An initialize of the application's may take anything.
+        return unless arguments[index].instance_method(:initialize).owner.equal?(Connection)
+
+        Options.of(arguments[index + 1])
+      end
+    end
+
     # EventMachine's functions that take a server's signature, or count.
     #
     # @api private
     module Signatures
+      # A server on EventMachine's own sockets, whose connections are of {Connection}: its options
+      # are checked when it starts, not when the first client comes.
+      def start_server(*arguments, &block)
+        Attached.check(arguments)
+        super
+      end
+
+      # (see #start_server)
+      def attach_server(*arguments, &block)
+        Attached.check(arguments)
+        super
+      end
+
       # Stops accepting. Connections go on.
       #
       # @param signature [Integer]

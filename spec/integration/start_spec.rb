@@ -97,4 +97,30 @@ RSpec.describe EventMachine::WebSocket, ".start" do
     expect(ports.map { |port| connect(port: port).read_text })
       .to contain_exactly("server 0", "server 1")
   end
+
+  describe ":graceful", :ours do
+    it "is read as every other option is, whatever the Hash" do
+      graceful = program.sub('host: "127.0.0.1", port: 0', <<~RUBY.chomp)
+        Hash.new { |_, key| { host: "127.0.0.1", port: 0, graceful: 5 }[key] }
+      RUBY
+      spawn_server(graceful) do |output, waiter|
+        client = connect(port: Integer(output.gets))
+        client.text("opened")
+        client.read_text
+        Process.kill("TERM", waiter.pid)
+
+        expect(client.read(:close)[0, 2]).to eq([1001].pack("n"))
+        client.close(1001)
+        expect(waiter.value).to be_success
+      end
+    end
+
+    wrong = OddValues::OTHERS - [nil, false, true] + [-1, -1.5, -(2**64), Float::NAN]
+    wrong.each do |value|
+      it "is nothing that is #{value.inspect}, said before the reactor runs" do
+        expect { described_class.start(host: "127.0.0.1", port: 0, graceful: value) {} }
+          .to raise_error(ArgumentError, /\Agraceful: /)
+      end
+    end
+  end
 end

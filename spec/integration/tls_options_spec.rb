@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "pathname"
+
 RSpec.describe EventMachine::WebSocket, "and its tls_options" do
   def serve_with(**tls_options)
     serve(secure: true, tls_options: Certificate.tls_options.merge(tls_options))
@@ -161,5 +163,246 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
       expect([before, after].map { |client| client.socket.peer_cert.serial.to_i }).to eq([10, 20])
       expect(before.read_text).to eq("goes on")
     end
+  end
+
+  describe "as bytes" do
+    comment = "Ren\xE9's server\n".b
+    mark = "\xEF\xBB\xBF".b
+
+    {
+      "of any encoding, behind a comment in Latin-1" => ->(pem) { comment + pem.b },
+      "behind a byte order mark" => ->(pem) { mark + pem.b },
+      "with the line ends of Windows" => ->(pem) { pem.gsub("\n", "\r\n") },
+      "with text around it" => ->(pem) { "Bag Attributes\n\n#{pem}\nthe end" }
+    }.each do |how, dress|
+      it "are taken from Strings #{how}" do
+        key, cert = [Certificate.key_text, Certificate.chain_text].map(&dress)
+        serve(secure: true, tls_options: { private_key: key, cert: cert })
+
+        expect(connect(tls: true).response[:status]).to include("101")
+      end
+
+      it "are taken from files #{how}" do
+        Dir.mktmpdir do |directory|
+          files = { "key" => Certificate.key_text, "chain" => Certificate.chain_text }
+          key, chain = files.map do |name, pem|
+            File.join(directory, name).tap { |path| File.binwrite(path, dress.call(pem)) }
+          end
+          serve(secure: true, tls_options: { private_key_file: key, cert_chain_file: chain })
+
+          expect(connect(tls: true).response[:status]).to include("101")
+        end
+      end
+    end
+
+    ["k\u00E9y".b, "k\xE9y".b, "k\xE9y", "k\u00E9y", "k\xE9y".dup.force_encoding("ISO-8859-1")]
+      .each do |name|
+        it "are taken from a file named #{name.inspect} (#{name.encoding})" do
+          Dir.mktmpdir do |directory|
+            path = "#{directory}/".b.concat(name.b).force_encoding(name.encoding)
+            File.binwrite(path, Certificate.key_text)
+            serve_with(private_key_file: path)
+
+            expect(connect(tls: true).response[:status]).to include("101")
+          end
+        end
+      end
+
+    it "are taken from files of any object that is a path", :ours do
+      serve_with(private_key_file: Pathname(Certificate.key_file),
+                 cert_chain_file: Struct.new(:to_path).new(Certificate.chain_file))
+
+      expect(connect(tls: true).response[:status]).to include("101")
+    end
+
+    it "open a key as its passphrase" do
+      serve(secure: true, tls_options: {
+              private_key: File.read(Certificate.encrypted_key_file("s\xE9same".b)),
+              private_key_pass: "s\xE9same", cert: Certificate.chain_text
+            })
+
+      expect(connect(tls: true).response[:status]).to include("101")
+    end
+
+    it "are no PEM in UTF-16", :ours do
+      expect { serve_with(cert_chain_file: nil, cert: Certificate.chain_text.encode("UTF-16")) }
+        .to raise_error(ArgumentError, /\Atls_options\[:cert\] is UTF-16/)
+    end
+  end
+
+  describe "of odd values", :ours do
+    asked = %i[verify_peer fail_if_no_peer_cert]
+    secret = %i[private_key private_key_pass cert]
+    keys = UPSTREAM ? [] : described_class::TlsOptions::KEYS
+    keys.each do |key|
+      it "takes :#{key}, or names it when the server starts" do
+        allow_any_instance_of(described_class::Certificate).to receive(:warn)
+        [*OddValues::ALL, "SECRET"].each do |value|
+          serve_with(key => value)
+          server.stop
+          expect(asked).to include(key) if value.is_a?(Numeric) || value.is_a?(Symbol)
+        rescue ArgumentError, EventMachine::FileNotFoundException => e
+          expect(e.message).to match(/tls_options\[:#{key}|certificate was given without/)
+          expect(e.message).not_to match(OddValues::FOREIGN)
+          expect(e.message).not_to include("SECRET") if secret.include?(key)
+        end
+      end
+    end
+
+    it "takes no keys that are Strings, which EventMachine passes over" do
+      options = Certificate.tls_options.transform_keys(&:to_s)
+
+      expect { serve(secure: true, tls_options: options) }
+        .to raise_error(ArgumentError, /\Atls_options: the key "\w+" must be the Symbol :\w+\z/)
+    end
+
+    it "takes none in start_tls either, nor on EventMachine's own sockets", :attached do
+      options = Certificate.tls_options.merge("verify_peer" => true)
+
+      expect { serve(secure: true, tls_options: options) }
+        .to raise_error(ArgumentError, /the key "verify_peer" must be the Symbol :verify_peer/)
+    end
+  end
+
+  describe "of files that change" do
+    around { |example| Dir.mktmpdir { |directory| Dir.chdir(directory) { example.run } } }
+
+    # A key and a certificate that replace those that are there, all at one time.
+    def replace(name, directory = ".")
+      key = OpenSSL::PKey::EC.generate("prime256v1")
+      certificate = OpenSSL::X509::Certificate.new(Certificate.chain_text)
+      certificate.subject = OpenSSL::X509::Name.parse("/CN=#{name}")
+      certificate.public_key = key
+      certificate.sign(key, OpenSSL::Digest.new("SHA256"))
+      { "key.pem" => key, "chain.pem" => certificate }.each do |file, made|
+        new = File.join(directory, "#{file}.new")
+        File.write(new, made.to_pem)
+        File.utime(0, 0, new)
+        File.rename(new, File.join(directory, file))
+      end
+    end
+
+    def serve_files
+      serve(secure: true, tls_options: {
+              private_key_file: "key.pem", cert_chain_file: "chain.pem"
+            })
+    end
+
+    def served
+      tls_client.socket.peer_cert.subject.to_s
+    end
+
+    def warnings
+      said = Mailbox.new
+      unless UPSTREAM
+        allow_any_instance_of(described_class::Certificate)
+          .to receive(:warn) { |_, text| said << text }
+      end
+      said
+    end
+
+    it "serves those that have replaced others of the same mtime" do
+      replace("first")
+      serve_files
+      expect(served).to eq("/CN=first")
+      replace("later")
+
+      expect(served).to eq("/CN=later")
+    end
+
+    it "serves those that a link has been moved to" do
+      %w[first later].each { |name| Dir.mkdir(name).then { replace(name, name) } }
+      %w[key.pem chain.pem].each { |file| File.symlink("first/#{file}", file) }
+      serve_files
+      expect(served).to eq("/CN=first")
+      %w[key.pem chain.pem].each do |file|
+        File.symlink("later/#{file}", "new")
+        File.rename("new", file)
+      end
+
+      expect(served).to eq("/CN=later")
+    end
+
+    it "serves what the application has written into its own Strings" do
+      replace("first")
+      key, cert = %w[key.pem chain.pem].map { |file| File.read(file) }
+      serve(secure: true, tls_options: { private_key: key, cert: cert })
+      expect(served).to eq("/CN=first")
+      replace("later")
+      key.replace(File.read("key.pem"))
+      cert.replace(File.read("chain.pem"))
+
+      expect(served).to eq("/CN=later")
+    end
+
+    it "goes on with the one before while the new one is not whole, and says so once", :ours do
+      said = warnings
+      replace("first")
+      serve_files
+      expect(served).to eq("/CN=first")
+      chain = File.read("chain.pem")
+      File.write("chain.pem", chain[0, chain.size / 2])
+      3.times { expect(served).to eq("/CN=first") }
+      expect(said.drain).to contain_exactly(/goes on: .*chain\.pem.* is damaged/)
+      File.delete("key.pem")
+      3.times { expect(served).to eq("/CN=first") }
+      expect(said.drain.size).to eq(1)
+      replace("later")
+
+      expect(served).to eq("/CN=later")
+      expect(said).to be_empty
+    end
+
+    it "reads them again that could not be read for a while, and says so once", :ours do
+      said = warnings
+      replace("first")
+      serve_files
+      now = [100.0]
+      allow_any_instance_of(described_class::Certificate).to receive(:now) { now.first }
+      native = EM::WebSocket.const_get(:Native)::TlsConfig
+      original = native.method(:new)
+      allow(native).to receive(:new) do
+        raise ArgumentError, "could not read key.pem: too many open files"
+      end
+      replace("later")
+      expect(served).to eq("/CN=first")
+      now[0] += 1.5
+      expect(served).to eq("/CN=first")
+      expect(said.drain).to contain_exactly(/goes on: could not read key\.pem/)
+      allow(native).to receive(:new, &original)
+      expect(served).to eq("/CN=first")
+      now[0] += 1.5
+
+      expect(served).to eq("/CN=later")
+    end
+  end
+
+  it "keeps no more than some sets of options, and none for longer than the server", :ours do
+    count = lambda do
+      GC.start
+      ObjectSpace.each_object(described_class::Certificate).count
+    end
+    before = count.call
+    # On a stack of its own, which shows nothing to the garbage collector afterwards.
+    kept = Thread.new do
+      numbers = (1..).each
+      server = Server.new do |ws|
+        ws.start_tls(Certificate.tls_options.merge(private_key_pass: "pass #{numbers.next}"))
+      end
+      40.times { RawClient.open(server.port, tls: true).disconnect }
+      count.call.tap { server.stop }
+    end.value
+
+    expect(kept - before).to be_between(16, 20)
+    expect(count.call - before).to be < 5
+  end
+
+  it "reads one set of options once, whichever Hash it comes in", :ours do
+    native = EM::WebSocket.const_get(:Native)::TlsConfig
+    allow(native).to receive(:new).and_call_original
+    serve { |ws| ws.start_tls(Certificate.tls_options.transform_values(&:dup)) }
+    3.times { connect(tls: true) }
+
+    expect(native).to have_received(:new).once
   end
 end

@@ -11,9 +11,9 @@ use em_websocket::{
         Event, Limits, Opcode, PeerClose, Receiver, Sender,
     },
 };
-use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby};
+use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Value};
 
-use crate::{bytes, error};
+use crate::{bytes, error, options};
 
 fn frames(ruby: &Ruby, draft: i64) -> Result<&'static Profile, Error> {
     version::frames(draft).ok_or_else(|| {
@@ -35,16 +35,17 @@ impl Framing {
         ruby: &Ruby,
         this: &Self,
         data: RString,
-        max_frame_size: usize,
-        max_message_size: usize,
+        max_frame_size: Value,
+        max_message_size: Value,
     ) -> Result<RArray, Error> {
+        let limits = Limits {
+            frame: options::limit(max_frame_size)?,
+            message: options::limit(max_message_size)?,
+            ..Limits::default()
+        };
         let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
         let mut receiver = this.0.borrow_mut();
-        receiver.set_limits(Limits {
-            frame: max_frame_size,
-            message: max_message_size,
-            ..Limits::default()
-        });
+        receiver.set_limits(limits);
         let messages = ruby.ary_new();
         let mut result = Ok(());
         receiver.receive(&mut data, &mut |event: Event<'_>| {

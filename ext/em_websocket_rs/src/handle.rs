@@ -15,7 +15,7 @@ use magnus::{
     method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
 };
 
-use crate::{answer::Answer, bytes, error, event};
+use crate::{answer::Answer, bytes, error, event, options};
 
 /// `Native::Connection`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
@@ -58,6 +58,9 @@ fn cork() -> Cork {
         Cork::No
     }
 }
+
+/// A time that EventMachine's clock does not count to: no limit there.
+const NEVER: Duration = Duration::from_secs(1 << 53);
 
 impl Connection {
     pub(crate) fn new(incoming: Box<Incoming>, number: u32) -> Self {
@@ -186,8 +189,10 @@ impl Connection {
         self.handle.profile().map(|profile| profile.version)
     }
 
-    fn limit(&self, frame: usize, message: usize) {
+    fn limit(&self, frame: Value, message: Value) -> Result<(), Error> {
+        let (frame, message) = (options::limit(frame)?, options::limit(message)?);
         self.handle.set_limits(Limits { frame, message, ..self.handle.limits() });
+        Ok(())
     }
 
     /// Seconds; 0 where there is no limit.
@@ -195,10 +200,10 @@ impl Connection {
         self.handle.inactivity_timeout().map_or(0.0, |timeout| timeout.as_secs_f64())
     }
 
-    fn set_inactivity_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
-        let timeout = (seconds > 0.0).then(|| duration(ruby, seconds)).transpose()?;
-        this.handle.set_inactivity_timeout(timeout);
-        Ok(())
+    fn set_inactivity_timeout(&self, seconds: f64) {
+        let timeout = Duration::try_from_secs_f64(seconds).ok();
+        let is_limit = |timeout: &Duration| !timeout.is_zero() && *timeout < NEVER;
+        self.handle.set_inactivity_timeout(timeout.filter(is_limit));
     }
 
     /// `[cipher, bits, protocol, server name, [PEM, ...]]`, or nil without TLS.
@@ -213,9 +218,8 @@ impl Connection {
         Ok(Some(result))
     }
 
-    fn set_close_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
-        this.handle.set_close_timeout(duration(ruby, seconds)?);
-        Ok(())
+    fn set_close_timeout(&self, seconds: f64) {
+        self.handle.set_close_timeout(options::duration(seconds));
     }
 
     fn set_paused(&self, paused: bool) {
@@ -226,8 +230,9 @@ impl Connection {
         self.handle.outbound_len()
     }
 
-    fn set_high_water(&self, bytes: usize) {
-        self.handle.set_high_water(bytes);
+    fn set_high_water(&self, bytes: Value) -> Result<(), Error> {
+        self.handle.set_high_water(options::limit(bytes)?);
+        Ok(())
     }
 
     fn peer(&self) -> (String, u16) {
@@ -285,13 +290,6 @@ pub(crate) fn binary(data: Value) -> Result<RString, Error> {
             RString::try_convert(data)
         }
     }
-}
-
-/// Seconds as Ruby gives them.
-pub(crate) fn duration(ruby: &Ruby, seconds: f64) -> Result<Duration, Error> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| {
-        Error::new(ruby.exception_arg_error(), format!("{seconds} is no number of seconds"))
-    })
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

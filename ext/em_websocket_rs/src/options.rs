@@ -1,53 +1,74 @@
-//! `:tls_options` and `:compression`, read once.
+//! `:tls_options` and `:compression`, which Ruby has checked, and numbers as Ruby gives them.
 
-use std::{ops::RangeInclusive, path::PathBuf};
+use std::{
+    ffi::OsString,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::PathBuf,
+    time::Duration,
+};
 
 use em_websocket::{
     protocol::deflate::Config,
     server::tls::{server_config, TlsOptions, TlsServer},
 };
 use magnus::{
-    function, method, prelude::*, value::ReprValue, Error, RArray, RHash, RModule, Ruby,
-    TryConvert, Value,
+    function, method, prelude::*, value::ReprValue, Error, Integer, RArray, RHash, RModule,
+    RString, Ruby, TryConvert, Value,
 };
 
-use crate::error;
+use crate::{bytes, error};
+
+/// A time that is as good as for ever.
+pub(crate) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A limit that is as good as none.
+const MOST: usize = 1 << 53;
 
 /// `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
-pub(crate) struct TlsConfig(TlsServer);
+pub(crate) struct TlsConfig {
+    server: TlsServer,
+    asks_for_certificate: bool,
+}
 
 impl TlsConfig {
     fn new(ruby: &Ruby, options: RHash) -> Result<Self, Error> {
         let options = TlsOptions {
             private_key_file: path(ruby, options, "private_key_file")?,
             cert_chain_file: path(ruby, options, "cert_chain_file")?,
-            private_key: get::<String>(ruby, options, "private_key")?.map(String::into_bytes),
-            cert: get::<String>(ruby, options, "cert")?.map(String::into_bytes),
-            private_key_pass: get::<String>(ruby, options, "private_key_pass")?.map(String::into_bytes),
+            private_key: text(ruby, options, "private_key")?,
+            cert: text(ruby, options, "cert")?,
+            private_key_pass: text(ruby, options, "private_key_pass")?,
             verify_peer: truthy(ruby, options, "verify_peer"),
             fail_if_no_peer_cert: truthy(ruby, options, "fail_if_no_peer_cert"),
-            cipher_list: get(ruby, options, "cipher_list")?,
-            ecdh_curve: get(ruby, options, "ecdh_curve")?,
+            cipher_list: name(ruby, options, "cipher_list")?,
+            ecdh_curve: name(ruby, options, "ecdh_curve")?,
             dhparam: path(ruby, options, "dhparam")?,
             ssl_version: names(ruby, options, "ssl_version")?,
         };
-        server_config(&options).map(Self).map_err(|error| error::tls(ruby, &error))
+        let server = server_config(&options).map_err(|error| error::tls(ruby, &error))?;
+        Ok(Self { server, asks_for_certificate: options.verify_peer })
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.0.warnings.clone()
+        self.server.warnings.clone()
+    }
+
+    /// Whether clients are asked for a certificate.
+    fn verify_peer(&self) -> bool {
+        self.asks_for_certificate
     }
 
     pub(crate) fn server(&self) -> &TlsServer {
-        &self.0
+        &self.server
     }
 }
 
 fn value(ruby: &Ruby, options: RHash, key: &str) -> Option<Value> {
-    options.get(ruby.to_symbol(key)).filter(|value| !value.is_nil())
+    options.get(ruby.to_symbol(key)).filter(|value| value.to_bool())
 }
 
+/// An option that is given: neither nil nor false.
 pub(crate) fn get<T: TryConvert>(
     ruby: &Ruby,
     options: RHash,
@@ -56,26 +77,73 @@ pub(crate) fn get<T: TryConvert>(
     value(ruby, options, key).map(T::try_convert).transpose()
 }
 
-/// A path as Ruby's own methods take it: a String, or anything with `to_path` or `to_s`.
-fn path(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<PathBuf>, Error> {
-    let path = value(ruby, options, key).map(|path| path.funcall::<_, _, String>("to_s", ()));
-    Ok(path.transpose()?.map(PathBuf::from))
-}
-
 pub(crate) fn truthy(ruby: &Ruby, options: RHash, key: &str) -> bool {
-    value(ruby, options, key).is_some_and(|value| value.to_bool())
+    value(ruby, options, key).is_some()
 }
 
-/// A name, or an Array of names, Strings or Symbols.
+/// True unless the option is false; `default` where it is nil.
+pub(crate) fn flag(ruby: &Ruby, options: RHash, key: &str, default: bool) -> bool {
+    options
+        .get(ruby.to_symbol(key))
+        .filter(|value: &Value| !value.is_nil())
+        .map_or(default, ReprValue::to_bool)
+}
+
+/// The bytes of a String, whatever its encoding.
+fn text(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    let string = get::<RString>(ruby, options, key)?;
+    Ok(string.map(|string| bytes::with_bytes(string, <[u8]>::to_vec)))
+}
+
+/// A path is bytes to the system.
+fn path(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<PathBuf>, Error> {
+    Ok(text(ruby, options, key)?.map(|bytes| PathBuf::from(OsString::from_vec(bytes))))
+}
+
+/// What a file that has replaced another, or was written anew, differs in, also where its time of
+/// modification was kept. nil where there is none.
+fn file_identity(ruby: &Ruby, path: RString) -> Option<RString> {
+    let path = PathBuf::from(OsString::from_vec(bytes::with_bytes(path, <[u8]>::to_vec)));
+    let file = std::fs::metadata(path).ok()?;
+    let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+    let numbers = [file.dev(), file.ino(), file.size()].into_iter().map(u64::to_ne_bytes);
+    let identity: Vec<_> = numbers.chain(times.map(i64::to_ne_bytes)).collect();
+    Some(bytes::binary(ruby, &identity.concat()))
+}
+
+/// Names are ASCII; what is not is no name, and will be found out to be none.
+fn name(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<String>, Error> {
+    Ok(text(ruby, options, key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 fn names(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Vec<String>>, Error> {
-    let Some(value) = value(ruby, options, key) else {
-        return Ok(None);
+    let Some(names) = get::<RArray>(ruby, options, key)? else { return Ok(None) };
+    let name = |name| -> Result<String, Error> {
+        let name = RString::try_convert(name)?;
+        Ok(bytes::with_bytes(name, |bytes| String::from_utf8_lossy(bytes).into_owned()))
     };
-    let values = match RArray::from_value(value) {
-        Some(array) => array.into_iter().collect(),
-        None => vec![value],
-    };
-    values.into_iter().map(|name| name.funcall("to_s", ())).collect::<Result<_, _>>().map(Some)
+    names.into_iter().map(name).collect::<Result<_, _>>().map(Some)
+}
+
+/// A limit that is compared with a number of bytes: what is larger than any is none, and what is
+/// negative is 0.
+pub(crate) fn limit(value: Value) -> Result<usize, Error> {
+    if let Some(number) = Integer::from_value(value) {
+        if let Ok(number) = number.to_i64() {
+            return Ok(usize::try_from(number).unwrap_or(0).min(MOST));
+        }
+    }
+    // A conversion from a Float saturates.
+    Ok((f64::try_convert(value)? as usize).min(MOST))
+}
+
+/// A time: as good as for ever where it is infinite, and none where it is negative.
+pub(crate) fn duration(seconds: f64) -> Duration {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) => duration.min(FOREVER),
+        Err(_) if seconds > 0.0 => FOREVER,
+        Err(_) => Duration::ZERO,
+    }
 }
 
 /// `Native::Compression`: what `:compression` asks for.
@@ -83,53 +151,25 @@ fn names(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Vec<String>>, 
 pub(crate) struct Compression(pub(crate) Config);
 
 impl Compression {
-    /// Of `true`, or a Hash with some of the keys.
-    fn new(ruby: &Ruby, option: Value) -> Result<Self, Error> {
-        let mut config = Config::default();
-        let Some(options) = RHash::from_value(option) else { return Ok(Self(config)) };
-        let known = ["level", "threshold", "context_takeover", "window_bits", "memory_level"];
-        for key in options.funcall::<_, _, RArray>("keys", ())? {
-            let key: String = key.funcall("to_s", ())?;
-            if !known.contains(&key.as_str()) {
-                return Err(argument(ruby, format!("compression: unknown key {key:?}")));
-            }
-        }
-        config.level = number(ruby, options, "level", 0..=9)?.unwrap_or(config.level);
-        config.window_bits =
-            number(ruby, options, "window_bits", 8..=15)?.unwrap_or(config.window_bits);
-        config.memory_level =
-            number(ruby, options, "memory_level", 1..=9)?.unwrap_or(config.memory_level);
-        config.threshold = get(ruby, options, "threshold")?.unwrap_or(config.threshold);
-        let takeover: Option<Value> = options.get(ruby.to_symbol("context_takeover"));
-        config.context_takeover = takeover.map_or(config.context_takeover, ReprValue::to_bool);
-        Ok(Self(config))
+    /// Of some of the keys; what is missing is the default.
+    fn new(ruby: &Ruby, options: RHash) -> Result<Self, Error> {
+        let default = Config::default();
+        Ok(Self(Config {
+            level: get(ruby, options, "level")?.unwrap_or(default.level),
+            window_bits: get(ruby, options, "window_bits")?.unwrap_or(default.window_bits),
+            memory_level: get(ruby, options, "memory_level")?.unwrap_or(default.memory_level),
+            threshold: get(ruby, options, "threshold")?.unwrap_or(default.threshold),
+            context_takeover: flag(ruby, options, "context_takeover", default.context_takeover),
+        }))
     }
-}
-
-fn number(
-    ruby: &Ruby,
-    options: RHash,
-    key: &str,
-    range: RangeInclusive<u8>,
-) -> Result<Option<u8>, Error> {
-    let Some(number) = get::<i64>(ruby, options, key)? else { return Ok(None) };
-    match u8::try_from(number) {
-        Ok(number) if range.contains(&number) => Ok(Some(number)),
-        _ => Err(argument(
-            ruby,
-            format!("compression: {key} is {number}, not {} to {}", range.start(), range.end()),
-        )),
-    }
-}
-
-pub(crate) fn argument(ruby: &Ruby, text: String) -> Error {
-    Error::new(ruby.exception_arg_error(), text)
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("TlsConfig", ruby.class_object())?;
     class.define_singleton_method("new", function!(TlsConfig::new, 1))?;
+    native.define_module_function("file_identity", function!(file_identity, 1))?;
     class.define_method("warnings", method!(TlsConfig::warnings, 0))?;
+    class.define_method("verify_peer?", method!(TlsConfig::verify_peer, 0))?;
 
     let class = native.define_class("Compression", ruby.class_object())?;
     class.define_singleton_method("new", function!(Compression::new, 1))?;

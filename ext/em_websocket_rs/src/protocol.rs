@@ -16,7 +16,7 @@ use em_websocket::{
 };
 use magnus::{
     function, method, prelude::*, value::LazyId, Error, Integer, RArray, RHash, RModule, RString,
-    Ruby, Symbol, Value,
+    Ruby, Symbol, TryConvert, Value,
 };
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     cork::{self, Cork},
     error, event, handle,
     handshake::Deflate,
+    options,
 };
 
 /// More than EventMachine reads at a time is not kept.
@@ -51,7 +52,7 @@ impl Protocol {
         let profile = version::profile(version).ok_or_else(|| {
             error::web_socket(ruby, format!("Protocol version {version} not supported"))
         })?;
-        let mut connection = Connection::new(handle::duration(ruby, close_timeout)?);
+        let mut connection = Connection::new(options::duration(close_timeout));
         connection.open(profile);
         Ok(Self {
             receiver: RefCell::new(Receiver::new(profile, Limits::default())),
@@ -80,17 +81,18 @@ impl Protocol {
         ruby: &Ruby,
         this: &Self,
         data: RString,
-        max_frame_size: usize,
-        max_message_size: usize,
+        max_frame_size: Value,
+        max_message_size: Value,
     ) -> Result<RArray, Error> {
+        let limits = Limits {
+            frame: options::limit(max_frame_size)?,
+            message: options::limit(max_message_size)?,
+            require_masked: this.strict,
+        };
         let mut input = SCRATCH.take();
         bytes::with_bytes(data, |data| input.extend_from_slice(data));
         let mut receiver = this.receiver.borrow_mut();
-        receiver.set_limits(Limits {
-            frame: max_frame_size,
-            message: max_message_size,
-            require_masked: this.strict,
-        });
+        receiver.set_limits(limits);
         let events = ruby.ary_new();
         let mut result = Ok(());
         receiver.receive(&mut input, &mut |event: Event<'_>| {
@@ -260,10 +262,8 @@ impl Protocol {
         Ok(Some(exception.as_value()))
     }
 
-    fn set_close_timeout(ruby: &Ruby, this: &Self, seconds: f64) -> Result<(), Error> {
-        let timeout = handle::duration(ruby, seconds)?;
-        this.connection.borrow_mut().set_close_timeout(timeout);
-        Ok(())
+    fn set_close_timeout(&self, seconds: f64) {
+        self.connection.borrow_mut().set_close_timeout(options::duration(seconds));
     }
 
     fn state(ruby: &Ruby, this: &Self) -> Symbol {
@@ -312,9 +312,17 @@ fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RAr
     Ok(ruby.ary_new_from_values(&[bytes::binary(ruby, &out).as_value(), symbol(ruby, progress)]))
 }
 
-/// True for an Integer that an application may close with.
+/// Whether an application may close with this code: an Integer, or a number that is compared as one.
 fn may_be_used(code: Value) -> bool {
-    let code = Integer::from_value(code).and_then(|code| code.to_u16().ok());
+    let code = match Integer::from_value(code) {
+        Some(code) => code.to_i64().ok(),
+        None => f64::try_convert(code).ok().and_then(|code| {
+            // As in a Range, 3000.5 is among those of applications, and 4999.5 is not.
+            let is_code = code.fract() == 0.0 || (3000.0..4999.0).contains(&code);
+            is_code.then_some(code as i64)
+        }),
+    };
+    let code = code.and_then(|code| u16::try_from(code).ok());
     code.is_some_and(|code| CloseCode(code).may_be_used())
 }
 

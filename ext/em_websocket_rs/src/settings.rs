@@ -9,21 +9,16 @@ use em_websocket::{
     },
     server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
 };
-use magnus::{
-    function, prelude::*, typed_data::Obj, Error, Integer, RArray, RHash, RModule, Ruby, Value,
-};
+use magnus::{function, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, Ruby};
 
 use crate::{
     answer::Subprotocols,
     error,
-    options::{argument, get, truthy, Compression},
+    options::{duration, flag, get, truthy, Compression, FOREVER},
 };
 
 /// How long a peer may leave a ping without an answer, unless the application says so.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What is meant by no limit of time, where there has to be one.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// `Native::Settings`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Settings", free_immediately, size)]
@@ -38,6 +33,7 @@ pub(crate) struct Settings {
 const DRAIN_BATCH: usize = 1024;
 
 impl Settings {
+    /// Of options that Ruby has checked (`EventMachine::WebSocket::Options`).
     fn new(
         ruby: &Ruby,
         compression: Option<Obj<Compression>>,
@@ -78,22 +74,17 @@ impl Settings {
                     .map_or(connection.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),
                 write_timeout: seconds("write_timeout")?.unwrap_or(connection.write_timeout),
                 idle_timeout: seconds("idle_timeout")?.flatten(),
-                outbound_limit: get::<i64>(ruby, options, "outbound_limit")?
-                    .and_then(|limit| usize::try_from(limit).ok())
-                    .filter(|limit| *limit > 0),
+                outbound_limit: count("outbound_limit")?,
                 keepalive,
                 ..connection
             },
             server: ServerOptions {
                 queue,
-                read_size: count("read_size")?
-                    .map_or(Ok(server.read_size), |bytes| read_size(ruby, bytes))?,
+                read_size: count("read_size")?.and_then(ReadSize::new).unwrap_or(server.read_size),
                 max_connections: count("max_connections")?,
                 turn_away_with,
                 threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(server.threads),
-                tcp_nodelay: options
-                    .get(ruby.to_symbol("tcp_nodelay"))
-                    .map_or(server.tcp_nodelay, Value::to_bool),
+                tcp_nodelay: flag(ruby, options, "tcp_nodelay", server.tcp_nodelay),
             },
             drain_batch: count("drain_batch")?.unwrap_or(DRAIN_BATCH),
         })
@@ -102,41 +93,23 @@ impl Settings {
 
 /// Seconds; 0 is no limit.
 fn seconds(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Option<Duration>>, Error> {
-    let Some(seconds) = get::<f64>(ruby, options, key)? else { return Ok(None) };
-    let duration = Duration::try_from_secs_f64(seconds)
-        .map_err(|_| argument(ruby, format!("{key}: {seconds} is no number of seconds")))?;
-    Ok(Some((!duration.is_zero()).then_some(duration.min(FOREVER))))
+    let seconds = get::<f64>(ruby, options, key)?.map(duration);
+    Ok(seconds.map(|duration| (!duration.is_zero()).then_some(duration)))
 }
 
 /// A number, 1 at least; 0 is as good as not given.
 fn count(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<usize>, Error> {
-    let Some(number) = get::<i64>(ruby, options, key)? else { return Ok(None) };
-    usize::try_from(number)
-        .map(|number| (number > 0).then_some(number))
-        .map_err(|_| argument(ruby, format!("{key}: {number} is negative")))
+    Ok(get::<usize>(ruby, options, key)?.filter(|number| *number > 0))
 }
 
-/// The versions that are spoken: some of those that are known, by their numbers.
+/// The versions that are spoken, by their numbers.
 fn versions(ruby: &Ruby, options: RHash) -> Result<Option<Versions>, Error> {
-    let Some(option) = get::<Value>(ruby, options, "versions")? else { return Ok(None) };
-    let number = |value: Value| Integer::from_value(value)?.to_i64().ok();
-    let numbers = RArray::from_value(option)
-        .and_then(|numbers| numbers.into_iter().map(number).collect::<Option<Vec<_>>>());
-    let versions = numbers.and_then(|numbers| Versions::of(&numbers));
-    versions.map(Some).ok_or_else(|| {
-        let known = NUMBERS.map(|number| number.to_string()).join(", ");
-        let text = format!("versions: {} is no Array with some of {known}", option.inspect());
-        argument(ruby, text)
-    })
-}
-
-fn read_size(ruby: &Ruby, bytes: usize) -> Result<ReadSize, Error> {
-    let (least, most) = ReadSize::RANGE.into_inner();
-    ReadSize::new(bytes)
-        .ok_or_else(|| argument(ruby, format!("read_size: {bytes} is not {least} to {most}")))
+    let numbers = get::<RArray>(ruby, options, "versions")?.map(RArray::to_vec).transpose()?;
+    Ok(numbers.and_then(|numbers: Vec<i64>| Versions::of(&numbers)))
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.const_set("VERSIONS", ruby.ary_from_vec(NUMBERS.to_vec()))?;
     let class = native.define_class("Settings", ruby.class_object())?;
     class.define_singleton_method("new", function!(Settings::new, 3))
 }

@@ -17,7 +17,6 @@ module EventMachine
       @servers = {}
       @signature = FIRST_SIGNATURE
       @lock = Mutex.new
-      @tls = {}
 
       class << self
         # @param options [Hash] those of {WebSocket.run}
@@ -60,22 +59,6 @@ module EventMachine
           @lock.synchronize { @signature += 1 }
         end
 
-        # The certificate of a set of options, read once; and again when its files have changed. A
-        # certificate that is being replaced may be there without its key for a while: until both
-        # are, the one before goes on.
-        #
-        # @param options [Hash] EventMachine's keys
-        # @return [Native::TlsConfig]
-        def tls_config(options)
-          files = options.values_at(:private_key_file, :cert_chain_file).compact
-          times = files.map { |file| changed_at(file.to_s) }
-          read, config = @tls[options]
-          return config if config && read == times
-
-          @tls[options] = [times, read_tls_config(options, config)]
-          @tls[options].last
-        end
-
         # In a forked child: the servers are the parent's.
         def forked
           @lock = Mutex.new
@@ -88,25 +71,6 @@ module EventMachine
         def forget(signature)
           @lock.synchronize { @servers.delete(signature) }
         end
-
-        private
-
-        def changed_at(file)
-          File.mtime(file)
-        rescue SystemCallError
-          nil
-        end
-
-        def read_tls_config(options, before)
-          config = Native::TlsConfig.new(options)
-          config.warnings.each { |warning| warn("em-websocket: #{warning}") }
-          config
-        rescue ArgumentError, EventMachine::FileNotFoundException => e
-          raise unless before
-
-          warn("em-websocket: the certificate that was read before goes on: #{e.message}")
-          before
-        end
       end
 
       # @return [Integer] what EM.stop_server and EM.get_sockname take
@@ -114,12 +78,10 @@ module EventMachine
 
       # (see .start)
       def initialize(options, block)
-        @options = options
+        @options = Options.new(options, Certificates.new)
         @block = block
-        self.class.tls_config(options[:tls_options] || {}) if options[:secure]
-        Admission.origins(options[:origins])
-        @settings = Settings.of(options)
-        @native = Native::Server.bind(options[:host], Integer(options[:port]), @settings)
+        @options.certificates.config(@options[:tls_options] || {}) if @options[:secure]
+        @native = Native::Server.bind(*@options.address, @options.settings)
         @signature = self.class.next_signature
         @address = @native.local
       end
@@ -145,8 +107,8 @@ module EventMachine
 
         connection = Connection.allocate
         @native.adopt(native, connection)
-        connection.background_accepted(native, self.class.next_signature)
-        connection.__send__(:initialize, @options)
+        connection.background_accepted(native, self.class.next_signature, @options)
+        connection.__send__(:initialize, @options.source)
         connection.post_init
         begin
           @block.call(connection)
@@ -159,9 +121,10 @@ module EventMachine
       #
       # @param native [Native::Connection]
       # @param tls [Native::TlsConfig, nil]
+      # @param settings [Native::Settings]
       # @param traits [Array<Symbol>] what has been found to be true of it
-      def read(native, tls, traits)
-        @native.start(native, tls, @settings, traits)
+      def read(native, tls, settings, traits)
+        @native.start(native, tls, settings, traits)
       end
 
       # @return [String] the address that is listened on, packed

@@ -104,9 +104,9 @@ module EventMachine
           @native ? @native.inactivity_timeout : super
         end
 
-        # @param seconds [Numeric] 0: no limit
+        # @param seconds [Numeric, #to_f] 0: no limit
         def comm_inactivity_timeout=(seconds)
-          @native ? @native.inactivity_timeout = seconds : super
+          @native ? @native.inactivity_timeout = seconds.to_f : super
         end
         alias set_comm_inactivity_timeout comm_inactivity_timeout=
 
@@ -147,7 +147,7 @@ module EventMachine
 
         # Encrypts the connection. Called by `post_init` where `:secure` is set.
         #
-        # @param args [Hash] EventMachine's keys
+        # @param args [Hash] EventMachine's keys, for which its `[]` is asked
         # @raise [ArgumentError] if no server can be made of them
         # @raise [EventMachine::FileNotFoundException] if a file is missing
         # @raise [WebSocketError] once the connection is being read
@@ -156,8 +156,8 @@ module EventMachine
 
           raise WebSocketError, "start_tls: the connection has begun already" if @native_started
 
-          @native_tls = Background.tls_config(args)
-          @native_verifies = args[:verify_peer] ? true : false
+          @native_tls = @checked_options.certificates.config(args)
+          @native_verifies = @native_tls.verify_peer?
           nil
         end
 
@@ -189,9 +189,11 @@ module EventMachine
         # Becomes the object of a connection that was accepted.
         #
         # @api private
-        def background_accepted(native, signature)
+        # @param options [Options] the server's
+        def background_accepted(native, signature, options)
           @native = native
           @signature = signature
+          @checked_options = options
         end
 
         # The accept block has returned: reading begins.
@@ -203,8 +205,8 @@ module EventMachine
           @native_started = true
           traits = background_traits
           # What its bytes are is the application's, so the native side sets no limit.
-          limit_opening(@options[:handshake_timeout]) if traits.include?(:raw)
-          server.read(@native, @native_tls, traits)
+          limit_opening(@checked_options[:handshake_timeout]) if traits.include?(:raw)
+          server.read(@native, @native_tls, @checked_options.settings, traits)
         end
 
         # TLS is established.

@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+require_relative "native"
+require_relative "tls_options"
+
+module EventMachine
+  module WebSocket
+    # The certificates of a server: of its own `:tls_options`, and of those that its connections
+    # give to `start_tls`. They are kept for as long as the server is, so that they are read once,
+    # and sessions can be resumed.
+    #
+    # @api private
+    class Certificates
+      # So many sets of options are kept, those that were used last. An application may make new
+      # ones for every connection.
+      MOST = 16
+
+      def initialize
+        @kept = []
+      end
+
+      # The certificate of a set of options, read once; and again when its files have changed.
+      #
+      # @param options [#[]] EventMachine's keys
+      # @return [Native::TlsConfig]
+      # @raise [ArgumentError, EventMachine::FileNotFoundException] if no server can be made of them
+      def config(options)
+        given = TlsOptions.given(options)
+        index = @kept.index { |certificate| certificate.given == given }
+        certificate = index ? @kept[index] : Certificate.new(given)
+        config = certificate.config
+        keep(certificate, index)
+        config
+      end
+
+      private
+
+      def keep(certificate, index)
+        return if index&.zero?
+
+        @kept.delete_at(index) if index
+        @kept.unshift(certificate)
+        @kept.pop if @kept.size > MOST
+      end
+    end
+
+    # One set of options, and what was read of it. A certificate that is being replaced may be there
+    # without its key for a while: until both are, the one before goes on.
+    #
+    # @api private
+    class Certificate
+      # How soon files are tried again that could not be read, in seconds: the reason may have been
+      # another than the files.
+      AGAIN = 1
+      private_constant :AGAIN
+
+      # @return [Array] the options, as TlsOptions.given has read them
+      attr_reader :given
+
+      # @param given [Array]
+      def initialize(given)
+        @given = TlsOptions.kept(given)
+        @values = TlsOptions.values(@given)
+        @paths = TlsOptions.files(@values)
+      end
+
+      # @return [Native::TlsConfig]
+      # @raise [ArgumentError, EventMachine::FileNotFoundException] if there has never been one
+      def config
+        # Before they are read: what replaces them meanwhile is seen the next time.
+        files = @paths.map { |path| Native.file_identity(path) }
+        read(files) if @config.nil? || files != @files || (@failed_at && now - @failed_at > AGAIN)
+        @config
+      end
+
+      private
+
+      def read(files)
+        @config = Native::TlsConfig.new(@values)
+        @files = files
+        @failed_at = @failure = nil
+        @config.warnings.each { |warning| warn("em-websocket: #{warning}") }
+      rescue ArgumentError, EventMachine::FileNotFoundException => e
+        raise unless @config
+
+        failed(files, e.message)
+      end
+
+      # Said once of each change.
+      def failed(files, message)
+        failure = [files, message]
+        if failure != @failure
+          warn("em-websocket: the certificate that was read before goes on: #{message}")
+        end
+        @files = files
+        @failure = failure
+        @failed_at = now
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+  end
+end

@@ -1,0 +1,193 @@
+# frozen_string_literal: true
+
+module EventMachine
+  module WebSocket
+    # The kinds of values that options, attributes and arguments have. Each check answers the value
+    # as it is used, or raises an ArgumentError that names what it was given for.
+    #
+    # A number is whatever compares as one: Integer, Float, Rational, BigDecimal.
+    #
+    # @api private
+    module Checks
+      # Limit that is as good as none, in bytes or in numbers; every Float up to it is exact.
+      MOST = 2**53
+
+      # Time that is as good as for ever, in seconds: EventMachine's clock counts that far.
+      FOREVER = 100 * 365 * 24 * 60 * 60
+
+      # What a message shows of a value, in characters.
+      SHOWN = 60
+      private_constant :SHOWN
+
+      module_function
+
+      # @return [Numeric]
+      def number(name, value, kind = "number")
+        real = value.is_a?(Numeric) && value.real?
+        return value if real && !(value.respond_to?(:nan?) && value.nan?)
+
+        raise ArgumentError, "#{name}: #{shown(value)} is no #{kind}"
+      end
+
+      # A limit as em-websocket has it: compared with a size as it is.
+      #
+      # @return [Numeric, nil] nil: none of its own
+      def limit(name, value)
+        value.nil? ? nil : number(name, value)
+      end
+
+      # A time that must pass, 0 or more.
+      #
+      # @return [Numeric]
+      def duration(name, value)
+        seconds = number(name, value, "number of seconds")
+        return seconds unless seconds.negative?
+
+        raise ArgumentError, "#{name}: #{shown(value)} is no number of seconds"
+      end
+
+      # A limit of time; what is as good as for ever is no limit.
+      #
+      # @return [Integer, Float] 0: no limit
+      def seconds(name, value)
+        seconds = duration(name, value)
+        return 0 if seconds >= FOREVER
+
+        case seconds
+        when Integer, Float then seconds
+        else seconds.to_f
+        end
+      end
+
+      # A time as EventMachine's timers take it: digits will do.
+      #
+      # @return [Numeric]
+      def digits(name, value)
+        seconds = value.is_a?(String) ? Float(value.b, exception: false) : value
+        duration(name, seconds.nil? ? value : seconds)
+      end
+
+      # Seconds that a timer of EventMachine's can be set to.
+      #
+      # @return [Numeric]
+      def timer(seconds)
+        seconds.clamp(0, FOREVER)
+      end
+
+      # @return [Integer, nil] nil: not given
+      def bytes(name, value)
+        value = number(name, value)
+        raise ArgumentError, "#{name}: #{shown(value)} is negative" if value.negative?
+
+        value = value >= MOST ? MOST : value.floor
+        value.zero? ? nil : value
+      end
+
+      # A limit of which em-websocket asks whether it is positive.
+      #
+      # @return [Integer] 0: no limit
+      def ceiling(name, value)
+        number(name, value).between?(0, MOST) ? value.floor : 0
+      end
+
+      # @return [Integer, nil] nil: not given
+      def count(name, value, range = 1..MOST)
+        value = number(name, value)
+        return if value.zero?
+        raise ArgumentError, "#{name}: #{shown(value)} is negative" if value.negative?
+
+        integer(name, value, range)
+      end
+
+      # @return [Integer]
+      def integer(name, value, range)
+        value = number(name, value)
+        value = MOST if value >= MOST && range.end == MOST
+        unless range.cover?(value)
+          raise ArgumentError, "#{name}: #{shown(value)} is not #{range.begin} to #{range.end}"
+        end
+        return value.to_i if value == value.to_i
+
+        raise ArgumentError, "#{name}: #{shown(value)} is no whole number"
+      end
+
+      # @return [Object] as em-websocket has it: the value, which is asked whether it is truthy
+      def given(_name, value)
+        value
+      end
+
+      # @return [Boolean]
+      def switch(_name, value)
+        value != 0
+      end
+
+      # @return [true, Numeric, nil] a number is a timeout, in seconds; nil: not given
+      def graceful(name, value)
+        return if value == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
+        return true if value == true
+
+        return duration(name, value) if value.is_a?(Numeric)
+
+        raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds"
+      end
+
+      # What answers `[]` for Symbols.
+      #
+      # @return [#[]]
+      def keyed(name, value)
+        case value
+        when nil, true, Array, Method, Numeric, Proc, String, Symbol then nil
+        else return value if value.respond_to?(:[])
+        end
+
+        # What it is instead may be a key, or a passphrase.
+        raise ArgumentError, "#{name}: an object of #{value.class} is no Hash"
+      end
+
+      # Keys that stand as Strings in a Hash that is asked for Symbols would be passed over.
+      #
+      # @param names [Array<Symbol>] those that would
+      def no_strings(name, hash, names)
+        return unless hash.respond_to?(:keys)
+
+        keys = hash.keys
+        keys.each do |key|
+          next unless key.is_a?(String) && !hash[key].nil?
+          next unless names.include?(key.to_sym) && hash[key.to_sym].nil?
+
+          raise ArgumentError, "#{name}: the key #{key.inspect} must be the Symbol :#{key}"
+        end
+      end
+
+      # As EventMachine has it, an empty one is every IPv4 interface.
+      #
+      # @return [String] UTF-8
+      def host(value)
+        host = value.to_str.b.force_encoding(Encoding::UTF_8) if value.respond_to?(:to_str)
+        if host.nil? || host.include?("\0") || !host.valid_encoding?
+          raise ArgumentError, "host: #{shown(value)} is no name or address"
+        end
+
+        host.empty? ? "0.0.0.0" : host
+      end
+
+      # @return [Integer]
+      def port(value)
+        port = begin
+          Integer(value)
+        rescue StandardError
+          raise ArgumentError, "port: #{shown(value)} is no number"
+        end
+        return port if port.between?(0, 65_535) && (!value.is_a?(Numeric) || value == port)
+
+        raise ArgumentError, "port: #{shown(value)} is no whole number from 0 to 65535"
+      end
+
+      # @return [String]
+      def shown(value)
+        text = value.inspect
+        text.size > SHOWN ? "#{text[0, SHOWN]}..." : text
+      end
+    end
+  end
+end
