@@ -161,5 +161,5 @@ fn a_message_costs_no_allocation() {
         client.join().unwrap();
         assert!(allocations <= most, "{allocations} for {} of {len} bytes", messages / 2);
     }
-    server.stop();
+    server.stop().unwrap();
 }

@@ -95,7 +95,7 @@ fn no_file_is_left_open() {
         client.send(Kind::Close, b"");
         client.rest();
     }
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     // And the listener's is gone.
     assert_eq!(open_files(), with_server - 1 + clients.len());
     drop(clients);

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::{
+    compressing::Compressing,
     config::{QueueLimits, ReadSize},
     events::Batch,
     landing::{Landing, Pool},
     link::Shared,
+    locks::{lock, Guarded, Place},
     runtime,
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         Mutex,
     },
-    tally::lock,
 };
 
 /// How much waits altogether. Past the limit, every connection that is read comes to rest, until
@@ -30,16 +31,25 @@ pub(crate) struct Backlog {
     pub(crate) encrypted: Pool<Vec<u8>>,
     /// Where the events of a read gather that takes its time, so that it holds up nobody else's.
     pub(crate) apart: Pool<Batch>,
+    /// Who compresses what is large, of this server and of those that share its threads.
+    pub(crate) compressing: Compressing,
     /// Of the process that the server was started in.
     pub(crate) generation: u32,
-    /// Connections that rest because of it.
-    parked: Mutex<Vec<Arc<Shared>>>,
+    /// Connections that rest because of it, each of them once.
+    parked: Mutex<Parked>,
     is_awaited: AtomicBool,
 }
 
+type Parked = Vec<Arc<Shared>>;
+
+impl Guarded for Parked {
+    const PLACE: Place = Place::Parked;
+}
+
 impl Backlog {
-    pub(crate) fn new(limits: QueueLimits, read_size: ReadSize) -> Self {
+    pub(crate) fn new(limits: QueueLimits, read_size: ReadSize, compressing: Compressing) -> Self {
         Self {
+            compressing,
             bytes: AtomicUsize::new(0),
             limits,
             read_size,
@@ -76,7 +86,10 @@ impl Backlog {
 
     /// Lets a connection rest until enough is gone.
     pub(crate) fn park(&self, connection: &Arc<Shared>) {
-        lock(&self.parked).push(Arc::clone(connection));
+        // Where it is there already, it will be looked at when it is taken out, after this.
+        if !connection.is_parked.swap(true, SeqCst) {
+            lock(&self.parked).push(Arc::clone(connection));
+        }
         self.is_awaited.store(true, SeqCst);
         // It may all have been delivered before anybody could see that it is awaited.
         if self.is_low() {
@@ -91,6 +104,8 @@ impl Backlog {
             std::mem::take(&mut *parked)
         };
         for connection in parked {
+            // Before it is looked at: from now on it may be parked again.
+            connection.is_parked.store(false, SeqCst);
             connection.resume();
         }
     }

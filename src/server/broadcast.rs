@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::{
+    compressing::{Compressing, APART},
     deferred::Piece,
     handle::{Cork, Handle, Sent},
+    locks::{lock, Guarded, Place},
     sync::Mutex,
-    tally::lock,
 };
 use crate::protocol::{
     deflate::{Deflater, Shape},
@@ -33,8 +35,24 @@ pub(crate) struct Compressed {
 pub struct Broadcast {
     opcode: Opcode,
     payload: Bytes,
-    frames: Mutex<Vec<(u16, Bytes)>>,
-    compressed: Mutex<Vec<(u16, Shape, Compressed)>>,
+    frames: Mutex<Frames>,
+    compressed: Mutex<CompressedFrames>,
+}
+
+/// A frame for each version that needs another.
+type Frames = Vec<(u16, Bytes)>;
+
+/// A compressed frame for each version and way that was agreed.
+type CompressedFrames = Vec<(u16, Shape, Coming)>;
+
+/// A frame that is made already, or is being made.
+type Coming = watch::Receiver<Option<Compressed>>;
+
+/// Who makes a frame.
+enum Maker {
+    /// Whoever asks: nobody does yet. The others are told through this.
+    Asking(watch::Sender<Option<Compressed>>),
+    Another(Coming),
 }
 
 impl Broadcast {
@@ -73,22 +91,71 @@ impl Broadcast {
         frame
     }
 
-    /// For the driver: the frame as this deflater would make it without a context.
-    pub(crate) fn compressed(&self, profile: &Profile, deflater: &Deflater) -> Compressed {
-        // Held while compressing: whoever wants the same waits for it instead of doing it, too.
-        let mut compressed = lock(&self.compressed);
-        let shape = deflater.shape();
-        let known =
-            compressed.iter().find(|(version, of, _)| (*version, *of) == (profile.version, shape));
-        if let Some((_, _, frame)) = known {
-            return frame.clone();
+    /// For the driver: the frame as this deflater would make it without a context. Whoever finds it
+    /// being made waits until it is, without a thread. Where its maker gives up before it has begun,
+    /// because its connection is gone, or where it panics, one of those who wait makes it.
+    pub(crate) async fn compressed(
+        self: Arc<Self>,
+        profile: &'static Profile,
+        deflater: Deflater,
+        compressing: &Compressing,
+    ) -> Compressed {
+        loop {
+            match self.maker(profile.version, deflater.shape()) {
+                Maker::Another(coming) => {
+                    if let Some(made) = made(coming).await {
+                        return made;
+                    }
+                }
+                Maker::Asking(others) => {
+                    let (message, deflater) = (Arc::clone(&self), deflater.bare());
+                    let job = move || message.compress(profile, deflater, &others);
+                    let is_long = self.len() > APART;
+                    return if is_long { compressing.run(job).await } else { job() };
+                }
+            }
         }
-        let mut frame = Vec::new();
-        let uses_window = deflater.alone().message(profile, self.opcode, &self.payload, &mut frame);
-        let frame = Compressed { frame: Bytes::from(frame), uses_window };
-        compressed.push((profile.version, shape, frame.clone()));
-        frame
     }
+
+    fn maker(&self, version: u16, shape: Shape) -> Maker {
+        let mut all = lock(&self.compressed);
+        let is_coming = |coming: &Coming| coming.borrow().is_some() || coming.has_changed().is_ok();
+        all.retain(|(.., coming)| is_coming(coming));
+        match all.iter().find(|(of, with, _)| (*of, *with) == (version, shape)) {
+            Some((.., coming)) => Maker::Another(coming.clone()),
+            None => {
+                let (sender, coming) = watch::channel(None);
+                all.push((version, shape, coming));
+                Maker::Asking(sender)
+            }
+        }
+    }
+
+    fn compress(
+        &self,
+        profile: &Profile,
+        mut deflater: Deflater,
+        others: &watch::Sender<Option<Compressed>>,
+    ) -> Compressed {
+        let mut frame = Vec::new();
+        let uses_window = deflater.message(profile, self.opcode, &self.payload, &mut frame);
+        let made = Compressed { frame: Bytes::from(frame), uses_window };
+        others.send_replace(Some(made.clone()));
+        made
+    }
+}
+
+/// A frame, once it is made; `None` where nobody makes it any more.
+async fn made(mut coming: Coming) -> Option<Compressed> {
+    coming.wait_for(Option::is_some).await.ok()?.clone()
+}
+
+impl Guarded for Frames {
+    const PLACE: Place = Place::Frames;
+}
+
+impl Guarded for CompressedFrames {
+    const PLACE: Place = Place::Compressed;
 }
 
 impl Handle {

@@ -2,26 +2,34 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use tokio::task::block_in_place;
 
-use super::broadcast::{Broadcast, Compressed, SHARED};
+use super::{
+    broadcast::{Broadcast, Compressed, SHARED},
+    compressing::{Compressing, APART},
+    link::{Link, Shared},
+    locks::{lock, Guard},
+};
 use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
 
 /// So many bytes are compressed before other connections have their turn: some milliseconds. In the
 /// models, where it is the turns that matter, a message each.
 const TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
 
-/// Past so many bytes, others do not wait for what is being done: the thread is left to it, and
-/// another one serves them, which costs a hand-over.
-pub(crate) const APART: usize = 64 * 1024;
-
 /// What has been sent on a connection that compresses, and is no frame yet. Compressing is the
 /// driver's: it takes long, and here nobody holds the connection's lock, or Ruby's.
+///
+/// It is made with the [`Compressor`] that belongs to it ([`Compressor::new`]), which alone takes
+/// from it: what nobody would compress would wait for ever, and all that is sent behind it.
 #[derive(Debug)]
 pub(crate) struct Deferred {
     pieces: VecDeque<Piece>,
@@ -52,13 +60,13 @@ impl Piece {
             Self::Shared(message) => message.len(),
         }
     }
+
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
 }
 
 impl Deferred {
-    pub(crate) fn new(threshold: usize) -> Self {
-        Self { pieces: VecDeque::new(), len: 0, in_work: false, working: 0, threshold }
-    }
-
     /// Whether a message has to take the way through here.
     pub(crate) fn wants(&self, len: usize) -> bool {
         len >= self.threshold || self.is_waiting()
@@ -79,17 +87,22 @@ impl Deferred {
         self.pieces.push_back(piece);
     }
 
-    /// For the driver: what comes next, one message at least and no more than is compressed at a
-    /// time. [`done`](Self::done) must follow.
-    pub(crate) fn take(&mut self) -> Option<VecDeque<Piece>> {
+    /// What comes next, one message at least and no more than is compressed at a time.
+    /// [`done`](Self::done) must follow.
+    fn take(&mut self) -> Option<VecDeque<Piece>> {
         let mut bytes = 0;
         let count = self.pieces.iter().take_while(|piece| {
             let is_next = bytes < TURN;
             bytes += piece.len();
             is_next
         });
-        let rest = self.pieces.split_off(count.count());
-        let next = std::mem::replace(&mut self.pieces, rest);
+        let count = count.count();
+        // What stays is not moved: there may be very much of it. Where nothing does, no memory stays.
+        let next = if count == self.pieces.len() {
+            mem::take(&mut self.pieces)
+        } else {
+            self.pieces.drain(..count).collect()
+        };
         if next.is_empty() {
             return None;
         }
@@ -99,8 +112,8 @@ impl Deferred {
         Some(next)
     }
 
-    /// For the driver: what was taken stands in the outbound buffer.
-    pub(crate) fn done(&mut self) {
+    /// What was taken stands in the outbound buffer.
+    fn done(&mut self) {
         self.in_work = false;
         self.working = 0;
     }
@@ -110,19 +123,30 @@ impl Deferred {
 const CONTEXT: Duration = Duration::from_secs(10);
 
 /// What compresses a connection's messages: its driver's.
-#[derive(Debug)]
 pub(crate) struct Compressor {
+    /// While something is in work, without the context: that is there.
     deflater: Deflater,
     profile: &'static Profile,
+    work: Option<Work>,
     /// When the context was used last, while there is one.
     used: Option<Instant>,
     /// When to see whether it is idle.
     idle_at: Option<Instant>,
 }
 
+/// Pieces that are being made into frames.
+type Work = Pin<Box<dyn Future<Output = Making> + Send>>;
+
 impl Compressor {
-    pub(crate) fn new(deflater: Deflater, profile: &'static Profile) -> Self {
-        Self { deflater, profile, used: None, idle_at: None }
+    /// Who compresses, and what waits for that: messages of `threshold` bytes and more.
+    pub(crate) fn new(
+        deflater: Deflater,
+        profile: &'static Profile,
+        threshold: usize,
+    ) -> (Self, Deferred) {
+        let deferred =
+            Deferred { pieces: VecDeque::new(), len: 0, in_work: false, working: 0, threshold };
+        (Self { deflater, profile, work: None, used: None, idle_at: None }, deferred)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -141,69 +165,177 @@ impl Compressor {
         }
     }
 
-    /// The bytes that these pieces come to.
-    pub(crate) fn compress(&mut self, pieces: VecDeque<Piece>, now: Instant) -> Vec<Bytes> {
-        let (deflater, profile) = (&mut self.deflater, self.profile);
-        let frames = if pieces.iter().map(Piece::len).sum::<usize>() > APART {
-            block_in_place(|| frames(pieces, deflater, profile))
-        } else {
-            frames(pieces, deflater, profile)
+    /// Goes on with what is in work, or begins with what comes next; what is made of it goes into
+    /// the outbound buffer. The link is let go meanwhile. Where something is still in work, or more
+    /// waits, the task will be woken.
+    pub(crate) fn advance<'a>(
+        &mut self,
+        shared: &'a Shared,
+        mut link: Guard<'a, Link>,
+        cx: &mut Context<'_>,
+    ) -> Guard<'a, Link> {
+        if self.work.is_none() {
+            let next = link.deferred.as_mut().and_then(|deferred| deferred.take());
+            self.work = next.map(|pieces| self.begin(pieces, &shared.backlog.compressing));
+        }
+        if self.work.is_none() {
+            return link;
+        }
+        drop(link);
+        let polled = self.poll(cx, Instant::now());
+        link = lock(&shared.link);
+        let Poll::Ready(frames) = polled else { return link };
+        for bytes in frames {
+            link.out.push(bytes);
+        }
+        if let Some(deferred) = &mut link.deferred {
+            deferred.done();
+            if deferred.is_waiting() {
+                // Others have their turn first.
+                cx.waker().wake_by_ref();
+            }
+        }
+        link
+    }
+
+    fn begin(&mut self, pieces: VecDeque<Piece>, compressing: &Compressing) -> Work {
+        let bare = self.deflater.bare();
+        let deflater = mem::replace(&mut self.deflater, bare);
+        let making =
+            Making { deflater, profile: self.profile, out: Vec::new(), frames: Vec::new() };
+        Box::pin(making.make(pieces, compressing.clone()))
+    }
+
+    /// The frames, once they are made.
+    fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Vec<Bytes>> {
+        // Where it panics, it is gone, and with it the context: what is sent next begins with none.
+        let Some(mut work) = self.work.take() else { return Poll::Ready(Vec::new()) };
+        let Poll::Ready(made) = work.as_mut().poll(cx) else {
+            self.work = Some(work);
+            return Poll::Pending;
         };
+        self.deflater = made.deflater;
         self.used = self.deflater.has_context().then_some(now);
         if self.used.is_some() {
             self.idle_at.get_or_insert(now + CONTEXT);
         }
-        frames
+        Poll::Ready(made.frames)
     }
 }
 
-fn frames(pieces: VecDeque<Piece>, deflater: &mut Deflater, profile: &Profile) -> Vec<Bytes> {
-    let mut done = Vec::new();
-    let mut out = Vec::new();
-    for piece in pieces {
-        match piece {
-            Piece::Message(opcode, payload) => {
-                deflater.message(profile, opcode, &payload, &mut out);
+impl fmt::Debug for Compressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Compressor")
+            .field("deflater", &self.deflater)
+            .field("in_work", &self.work.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frames that are being made. It goes to the thread that compresses, and comes back.
+struct Making {
+    deflater: Deflater,
+    profile: &'static Profile,
+    /// Small frames, one behind the other.
+    out: Vec<u8>,
+    /// What stands before them.
+    frames: Vec<Bytes>,
+}
+
+impl Making {
+    /// Makes the bytes that these pieces come to.
+    async fn make(mut self, mut pieces: VecDeque<Piece>, compressing: Compressing) -> Self {
+        let own = pieces.iter().filter(|piece| !piece.is_shared()).map(Piece::len).sum::<usize>();
+        while !pieces.is_empty() {
+            let count = pieces.iter().position(Piece::is_shared).unwrap_or(pieces.len());
+            let run: Vec<_> = pieces.drain(..count).collect();
+            if own > APART && !run.is_empty() {
+                let job = move || {
+                    self.add(run);
+                    self
+                };
+                self = compressing.run(job).await;
+            } else {
+                self.add(run);
             }
-            Piece::Shared(message) => {
-                let Compressed { frame, uses_window } = message.compressed(profile, deflater);
-                // Our window does not have what the peer's has.
-                if uses_window {
-                    deflater.release();
-                }
-                if frame.len() < SHARED {
-                    out.extend_from_slice(&frame);
-                } else {
-                    done.extend([Bytes::from(std::mem::take(&mut out)), frame]);
-                }
+            if let Some(Piece::Shared(message)) = pieces.pop_front() {
+                let made =
+                    message.compressed(self.profile, self.deflater.alone(), &compressing).await;
+                self.add_shared(made);
             }
-            Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
+        }
+        self.end_frame();
+        self
+    }
+
+    /// Adds pieces of which none is shared.
+    fn add(&mut self, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Message(opcode, payload) => {
+                    self.deflater.message(self.profile, opcode, &payload, &mut self.out);
+                }
+                Piece::Bytes(bytes) => self.out.extend_from_slice(&bytes),
+                Piece::Shared(_) => {}
+            }
         }
     }
-    done.push(Bytes::from(out));
-    done.retain(|bytes| !bytes.is_empty());
-    done
+
+    fn add_shared(&mut self, Compressed { frame, uses_window }: Compressed) {
+        // Our window does not have what the peer's has.
+        if uses_window {
+            self.deflater.release();
+        }
+        if frame.len() < SHARED {
+            self.out.extend_from_slice(&frame);
+        } else {
+            self.end_frame();
+            self.frames.push(frame);
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if !self.out.is_empty() {
+            self.frames.push(Bytes::from(mem::take(&mut self.out)));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
     use crate::protocol::{
-        deflate::{negotiate, Config},
+        deflate::{negotiate, Agreed, Config},
         version::RFC_6455,
     };
+
+    fn new(agreed: &Agreed, config: &Config) -> Compressor {
+        Compressor::new(Deflater::new(agreed, config), &RFC_6455, config.threshold).0
+    }
+
+    /// What these pieces come to, where nobody is waited for.
+    fn compress(compressor: &mut Compressor, pieces: VecDeque<Piece>, now: Instant) -> Vec<u8> {
+        compressor.work = Some(compressor.begin(pieces, &Compressing::default()));
+        match compressor.poll(&mut Context::from_waker(Waker::noop()), now) {
+            Poll::Ready(frames) => frames.concat(),
+            Poll::Pending => panic!("it waits"),
+        }
+    }
 
     #[test]
     fn an_idle_context_is_given_back() {
         let config = Config { threshold: 1, ..Config::default() };
         let agreed = negotiate([&b"permessage-deflate"[..]], &config).unwrap();
-        let mut compressor = Compressor::new(Deflater::new(&agreed, &config), &RFC_6455);
+        let mut compressor = new(&agreed, &config);
         let message = || [Piece::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]))].into();
         let begin = Instant::now();
         assert_eq!(compressor.poll_timeout(), None);
 
-        compressor.compress(message(), begin);
-        compressor.compress(message(), begin + CONTEXT / 2);
+        compress(&mut compressor, message(), begin);
+        compress(&mut compressor, message(), begin + CONTEXT / 2);
         assert_eq!(compressor.poll_timeout(), Some(begin + CONTEXT));
         compressor.handle_timeout(begin + CONTEXT);
         assert!(compressor.deflater.has_context(), "it was in use 5 s ago");
@@ -213,14 +345,15 @@ mod tests {
         assert!(!compressor.deflater.has_context());
         assert_eq!(compressor.poll_timeout(), None);
 
-        let first =
-            Compressor::new(Deflater::new(&agreed, &config), &RFC_6455).compress(message(), begin);
-        assert_eq!(compressor.compress(message(), idle_at), first);
+        let first = compress(&mut new(&agreed, &config), message(), begin);
+        assert_eq!(compress(&mut compressor, message(), idle_at), first);
     }
 
     #[test]
     fn what_is_taken_at_a_time_is_bounded() {
-        let mut deferred = Deferred::new(1);
+        let config = Config::default();
+        let deflater = Deflater::new(&Agreed::default(), &config);
+        let (_, mut deferred) = Compressor::new(deflater, &RFC_6455, 1);
         for _ in 0..10 {
             deferred.push(Piece::Bytes(Bytes::from(vec![0; TURN / 4])));
         }
@@ -243,17 +376,18 @@ mod tests {
         let shared = Arc::new(Broadcast::text(&[b'y'; 3000]));
         let frames: Vec<_> = (0..3)
             .map(|_| {
-                let mut compressor = Compressor::new(Deflater::new(&agreed, &config), &RFC_6455);
+                let mut compressor = new(&agreed, &config);
                 let own = Piece::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]));
                 let pieces = [own, Piece::Shared(Arc::clone(&shared))].into();
-                let frames = compressor.compress(pieces, Instant::now());
+                let frames = compress(&mut compressor, pieces, Instant::now());
                 assert!(!compressor.deflater.has_context());
-                frames.concat()
+                frames
             })
             .collect();
         assert_eq!(frames[0], frames[1]);
         assert_eq!(frames[0], frames[2]);
-        let alone = shared.compressed(&RFC_6455, &Deflater::new(&agreed, &config));
-        assert!(alone.uses_window && frames[0].ends_with(&alone.frame));
+        let alone =
+            compress(&mut new(&agreed, &config), [Piece::Shared(shared)].into(), Instant::now());
+        assert!(alone.len() < 100 && frames[0].ends_with(&alone));
     }
 }

@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use super::{
     listener::Incoming,
+    locks::{lock, Guarded, Place},
     sync::{Mutex, Wakeup},
-    tally::lock,
 };
 use crate::{
     error::ProtocolError,
@@ -95,7 +95,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Span {
     start: usize,
-    len: u32,
+    len: usize,
     /// Of which piece, counted from 1; 0: of the batch's own buffer.
     piece: u32,
     charset: Option<Charset>,
@@ -109,7 +109,7 @@ impl Span {
 
     /// How many bytes.
     pub fn len(self) -> usize {
-        self.len as usize
+        self.len
     }
 
     /// Whether there are none.
@@ -135,6 +135,10 @@ pub struct Batch {
     pieces: VecDeque<Bytes>,
     /// How many pieces have been read and let go.
     gone: u32,
+}
+
+impl Guarded for Batch {
+    const PLACE: Place = Place::Queue;
 }
 
 impl Batch {
@@ -222,7 +226,7 @@ impl Batch {
         if self.pieces.back().is_none_or(|piece| !piece.is_empty()) {
             self.pieces.push_back(Bytes::new());
         }
-        let span = Span { start, len: len as u32, piece: self.last_piece(), charset };
+        let span = Span { start, len, piece: self.last_piece(), charset };
         self.push(connection, Delivery::Message(kind, span));
     }
 
@@ -236,7 +240,7 @@ impl Batch {
     fn message(&mut self, kind: Kind, payload: Payload<'_>) -> Delivery {
         let span = match payload {
             Payload::Owned(bytes) if bytes.len() >= LARGE => {
-                let len = bytes.len() as u32;
+                let len = bytes.len();
                 self.pieces.push_back(Bytes::from(bytes));
                 Span { len, piece: self.last_piece(), ..Span::default() }
             }
@@ -252,7 +256,7 @@ impl Batch {
     fn copy(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        Span { start, len: bytes.len() as u32, ..Span::default() }
+        Span { start, len: bytes.len(), ..Span::default() }
     }
 
     /// Appends what is in another batch, of which nothing has been read.

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, SocketAddrV4},
     os::fd::RawFd,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,7 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::{Deferred, Piece},
+    locks::{Guarded, Place},
     outbound::Outbound,
     stats::Traffic,
     stream::Socket,
@@ -51,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) attention: AtomicBool,
     /// The reasons for not reading, as bits of [`hold`].
     pub(crate) hold: AtomicU8,
+    /// Whether it is among those that rest for the sake of all ([`Backlog::park`]).
+    pub(crate) is_parked: AtomicBool,
     pub(crate) link: Mutex<Link>,
     /// Wakes the driver.
     pub(crate) waker: AtomicWaker,
@@ -168,6 +172,7 @@ impl Shared {
             waker: AtomicWaker::new(),
             attention: AtomicBool::new(true),
             hold: AtomicU8::new(0),
+            is_parked: AtomicBool::new(false),
             waiting_bytes: AtomicUsize::new(0),
             waiting_messages: AtomicU32::new(0),
             received_bytes: AtomicU64::new(0),
@@ -261,6 +266,10 @@ impl Shared {
             self.waker.wake();
         }
     }
+}
+
+impl Guarded for Link {
+    const PLACE: Place = Place::Link;
 }
 
 impl Link {
@@ -400,6 +409,32 @@ impl Link {
             && !self.is_deferring();
         let Self { socket, out, .. } = self;
         socket.writer().map_or(Ok(false), |writer| writer.flush(out, ends))
+    }
+
+    /// For the driver: writes a turn's worth: whether everything is written. Where it is not, the task is woken once
+    /// the socket takes more, or others have had their turn.
+    pub(crate) fn flush_turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut is_begun = false;
+        loop {
+            let Link { socket, out, .. } = &mut *self;
+            let Some(writer) = socket.writer() else { return Ok(true) };
+            if out.is_empty() && !writer.has_records() {
+                return Ok(true);
+            }
+            match writer.poll_ready(cx)? {
+                Poll::Pending => return Ok(false),
+                // It takes what it is given.
+                Poll::Ready(()) if is_begun => {
+                    cx.waker().wake_by_ref();
+                    return Ok(false);
+                }
+                Poll::Ready(()) => {}
+            }
+            if self.flush_once()? {
+                return Ok(true);
+            }
+            is_begun = true;
+        }
     }
 
     /// Whether TLS has taken what the socket has not.

@@ -5,13 +5,13 @@ use std::{
     io, mem,
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
     os::fd::{AsRawFd, RawFd},
-    sync::{mpsc, Arc},
+    sync::Arc,
     task::{ready, Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{self, sockopt::set_tcp_nodelay};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -27,10 +27,11 @@ use super::{
     driver::{self, Ends},
     events::{Batch, Delivery, EventQueue},
     handle::Handle,
+    locks::{lock, Guarded, Place},
     runtime as threads,
     stats::{count, Stats},
     sync::Mutex,
-    tally::{lock, Place, Tally},
+    tally::{self, Tally},
 };
 
 /// How long accepting rests where the system has no file descriptor or memory left.
@@ -56,6 +57,14 @@ pub enum BindError {
     Threads(io::Error),
 }
 
+/// Why a stop did not wait any longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{connections} connections are not closed {STOP:?} after they were aborted")]
+pub struct StillOpen {
+    /// How many there are.
+    pub connections: usize,
+}
+
 /// A server: one listening socket, its connections, and the queue that tells of both.
 ///
 /// Dropping it without [`stop`](Self::stop) leaves it running.
@@ -72,8 +81,20 @@ pub struct Server {
 struct Listening {
     fd: RawFd,
     task: JoinHandle<()>,
-    /// Disconnected once the task and its socket are gone.
-    gone: mpsc::Receiver<()>,
+    /// Closed here, and not by the task, which waits for a thread: that may be busy.
+    socket: Arc<Mutex<Listener>>,
+}
+
+/// The listening socket, until it is closed. Whoever has it locked queues what it brings, so that
+/// nothing is queued any more once it is gone.
+type Listener = Option<TcpListener>;
+
+impl Guarded for Option<Listening> {
+    const PLACE: Place = Place::Accepting;
+}
+
+impl Guarded for Listener {
+    const PLACE: Place = Place::Listener;
 }
 
 impl Server {
@@ -83,34 +104,32 @@ impl Server {
     /// [`BindError`].
     pub fn bind(host: &str, port: u16, options: ServerOptions) -> Result<Self, BindError> {
         let failed = |source| BindError::Address { address: format!("{host}:{port}"), source };
-        let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(failed)?.collect();
-        let listener = StdListener::bind(&addresses[..]).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = listen(host, port).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         if INHERITS_NODELAY {
             // Frames are written whole, so there is little for Nagle's algorithm to gather.
             let _ = set_tcp_nodelay(&listener, options.tcp_nodelay);
         }
         let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
-        let runtime = threads::handle(options.threads).map_err(BindError::Threads)?;
+        let (runtime, compressing) =
+            threads::handle(options.threads).map_err(BindError::Threads)?;
         let listener = {
             let _inside = runtime.enter();
             TcpListener::from_std(listener).map_err(failed)?
         };
         let fd = listener.as_raw_fd();
-        let (alive, gone) = mpsc::sync_channel(0);
+        let socket = Arc::new(Mutex::new(Some(listener)));
         let accept = Accept {
-            listener,
+            socket: Arc::clone(&socket),
             queue: Arc::clone(&queue),
             tally: Arc::default(),
             runtime: runtime.clone(),
-            backlog: Arc::new(Backlog::new(options.queue, options.read_size)),
+            backlog: Arc::new(Backlog::new(options.queue, options.read_size, compressing)),
             max_connections: options.max_connections,
             tcp_nodelay: options.tcp_nodelay,
             turn_away: options
                 .turn_away_with
                 .map(|answer| TurnAway { answer, doors: Arc::new(Semaphore::new(DOORS)) }),
-            _alive: alive,
         };
         let tally = Arc::clone(&accept.tally);
         let task = runtime.spawn(accept.run());
@@ -119,7 +138,7 @@ impl Server {
             tally,
             runtime,
             local,
-            listening: Some(Listening { fd, task, gone }).into(),
+            listening: Some(Listening { fd, task, socket }).into(),
         })
     }
 
@@ -146,17 +165,22 @@ impl Server {
     /// Stops accepting, and frees the port before it returns. Connections go on.
     pub fn stop_listening(&self) {
         let Some(listening) = lock(&self.listening).take() else { return };
+        drop(lock(&listening.socket).take());
         listening.task.abort();
-        // An error is what is waited for: the task has dropped its end.
-        let _ = listening.gone.recv_timeout(STOP);
     }
 
     /// Stops accepting, aborts every connection, and returns when their sockets are closed.
-    pub fn stop(&self) {
+    ///
+    /// # Errors
+    /// [`StillOpen`], where they are not for 5 s. They are closed as soon as that is possible.
+    pub fn stop(&self) -> Result<(), StillOpen> {
         self.stop_listening();
         self.queue.append(Batch::drop_accepted);
         self.tally.abort_all();
-        self.tally.wait_for_none(STOP);
+        match self.tally.wait_for_none(STOP) {
+            0 => Ok(()),
+            connections => Err(StillOpen { connections }),
+        }
     }
 
     /// In a forked child, after [`forked`](super::forked): lets go of the parent's server without
@@ -179,6 +203,19 @@ impl Server {
     pub fn runtime(&self) -> &runtime::Handle {
         &self.runtime
     }
+}
+
+/// Listens on the first of the host's addresses that can be listened on. As many connections may
+/// wait to be accepted as the system allows, where the standard library has 128: one reconnect of
+/// many clients is more, and what finds no room tries again after a second, then after three.
+fn listen(host: &str, port: u16) -> io::Result<StdListener> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let listener = StdListener::bind(&addresses[..])?;
+    // Of a socket that listens already it changes only that. More than it allows, the system cuts
+    // down to it; where it did not, there would be the 128 that there are.
+    let _ = net::listen(&listener, i32::MAX);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// How those are told who find no place.
@@ -213,7 +250,7 @@ async fn tell(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
 /// What the accepting task needs.
 #[derive(Debug)]
 struct Accept {
-    listener: TcpListener,
+    socket: Arc<Mutex<Listener>>,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
     runtime: runtime::Handle,
@@ -221,8 +258,6 @@ struct Accept {
     max_connections: Option<usize>,
     tcp_nodelay: bool,
     turn_away: Option<TurnAway>,
-    /// Dropped last, so that whoever waits for it finds the port free.
-    _alive: mpsc::SyncSender<()>,
 }
 
 impl Accept {
@@ -236,9 +271,12 @@ impl Accept {
 
     /// Accepts whoever waits, and tells of all of them at once. Only errors are ever returned.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = lock(&self.socket);
+        // Where it is closed, the task is about to be ended.
+        let Some(listener) = &*socket else { return Poll::Pending };
         let mut announcing = Announcing { queue: &self.queue, wakes: false, told: 0 };
         loop {
-            match ready!(self.listener.poll_accept(cx)) {
+            match ready!(listener.poll_accept(cx)) {
                 Ok((stream, peer)) => self.announce(stream, peer, &mut announcing),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -333,7 +371,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Incoming {
     /// Until it is started.
-    entered: Option<(TcpStream, Place)>,
+    entered: Option<(TcpStream, tally::Place)>,
     handle: Handle,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
@@ -395,7 +433,21 @@ mod tests {
             let (stream, _) = incoming.entered.as_ref().unwrap();
             assert_eq!(stream.nodelay().unwrap(), tcp_nodelay);
             drop(incoming);
-            server.stop();
+            server.stop().unwrap();
         }
+    }
+
+    #[test]
+    fn as_many_clients_as_come_at_once_wait_to_be_accepted() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let allowed = allowed.map_or(128, |text| text.trim().parse().unwrap());
+        let listener = super::listen("localhost", 0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        // Nobody accepts. What finds no room is not refused, but left to try again.
+        let clients: Vec<_> = (0..allowed.min(400))
+            .map(|_| std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(900)))
+            .collect();
+        let count = clients.iter().filter(|client| client.is_ok()).count();
+        assert_eq!(count, clients.len());
     }
 }

@@ -10,6 +10,7 @@
 
 mod backlog;
 mod broadcast;
+mod compressing;
 mod config;
 mod deferred;
 mod driver;
@@ -19,6 +20,7 @@ mod landing;
 mod link;
 mod listener;
 mod liveness;
+mod locks;
 #[cfg(feature = "loom")]
 #[cfg(test)]
 mod models;
@@ -35,7 +37,7 @@ pub use broadcast::Broadcast;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};
-pub use listener::{BindError, Incoming, Server};
+pub use listener::{BindError, Incoming, Server, StillOpen};
 pub use liveness::Keepalive;
 pub use outbound::Outbound;
 pub use runtime::forked;

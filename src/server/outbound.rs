@@ -13,6 +13,10 @@ use bytes::{Buf, Bytes};
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
 
+/// So many bytes are written before others have their turn: a peer may take them as fast as they
+/// are written. It is some hundreds of microseconds.
+pub(crate) const TURN: usize = 1024 * 1024;
+
 /// So much memory of buffers that have been written waits, on one thread, for the next ones.
 const SPARE: usize = 4 * 1024 * 1024;
 
@@ -157,8 +161,8 @@ impl Outbound {
         }
     }
 
-    /// Writes as much as `write` takes: `Ok(true)` once nothing waits any more, `Ok(false)` where
-    /// it would block.
+    /// Writes as much as `write` takes, or a turn's worth: `Ok(true)` once nothing waits any more,
+    /// `Ok(false)` where it would block, or the turn is over.
     ///
     /// # Errors
     /// Those of `write`, but for `WouldBlock` and `Interrupted`; a write of nothing is `WriteZero`.
@@ -167,12 +171,19 @@ impl Outbound {
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         let Some(waiting) = &mut self.waiting else { return Ok(true) };
+        let mut written = 0;
         while waiting.len > 0 {
+            if written >= TURN {
+                return Ok(false);
+            }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = waiting.slices(&mut slices);
             match write(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => waiting.advance(n),
+                Ok(n) => {
+                    waiting.advance(n);
+                    written += n;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     waiting.give_up_room();
@@ -297,6 +308,23 @@ mod tests {
         assert!(out.waiting().room() >= 40_000, "the same again");
         assert!(!out.flush(|_| Err(io::ErrorKind::WouldBlock.into())).unwrap());
         assert!(out.waiting().room() <= MUCH);
+    }
+
+    #[test]
+    fn a_turn_ends_though_the_peer_takes_all_that_is_written() {
+        let mut out = Outbound::default();
+        (0..100).for_each(|_| out.push(Bytes::from(vec![0; TURN / 10])));
+        let mut turns = 0;
+        loop {
+            let before = out.len();
+            turns += 1;
+            let all = out.flush(|slices| Ok(slices[0].len())).unwrap();
+            assert!(before - out.len() < TURN + TURN / 5);
+            if all {
+                break;
+            }
+        }
+        assert_eq!(turns, 10);
     }
 
     #[test]

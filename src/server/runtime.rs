@@ -13,6 +13,8 @@ use std::{
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::compressing::{self, Compressing};
+
 /// Counts the forks between the first process and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -28,37 +30,40 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
-/// So many threads stand in for those that compress or inflate something large.
+/// So many threads stand in for those that inflate something large.
 const STAND_INS: usize = 4;
 
 static RUNTIMES: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 struct Running {
     runtime: Runtime,
+    compressing: Compressing,
     threads: NonZeroUsize,
     pid: u32,
 }
 
-/// This process's runtime of so many threads, started where it is not running yet.
+/// This process's runtime of so many threads, started where it is not running yet, and its threads
+/// that compress.
 ///
 /// After a fork the child gets a runtime of its own: the parent's has no threads here, and
 /// dropping it would wait for them, so it is leaked.
-pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<Handle> {
+pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<(Handle, Compressing)> {
     let mut running = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
     let pid = process::id();
     if running.iter().any(|one| one.pid != pid) {
         mem::forget(mem::take(&mut *running));
     }
     if let Some(one) = running.iter().find(|one| one.threads == threads) {
-        return Ok(one.runtime.handle().clone());
+        return Ok((one.runtime.handle().clone(), one.compressing.clone()));
     }
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads.get())
-        .max_blocking_threads(STAND_INS)
+        .max_blocking_threads(STAND_INS + compressing::THREADS)
         .thread_name("em-websocket")
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    running.push(Running { runtime, threads, pid });
-    Ok(handle)
+    let compressing = Compressing::default();
+    running.push(Running { runtime, compressing: compressing.clone(), threads, pid });
+    Ok((handle, compressing))
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use super::{
+    locks::{lock, Guarded, Place},
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Mutex,
     },
-    tally::lock,
 };
 
 /// Messages, and the bytes in them: of their payloads, as the application has them.
@@ -66,8 +66,19 @@ pub(crate) struct Counters {
     pub(crate) stalled: AtomicU64,
     pub(crate) unanswered: AtomicU64,
     pub(crate) idle: AtomicU64,
-    failed: Mutex<BTreeMap<&'static str, u64>>,
-    gone: Mutex<(Traffic, Traffic)>,
+    failed: Mutex<Failed>,
+    gone: Mutex<Gone>,
+}
+
+type Failed = BTreeMap<&'static str, u64>;
+type Gone = (Traffic, Traffic);
+
+impl Guarded for Failed {
+    const PLACE: Place = Place::Counter;
+}
+
+impl Guarded for Gone {
+    const PLACE: Place = Place::Counter;
 }
 
 pub(crate) fn count(counter: &AtomicU64) {

@@ -5,7 +5,7 @@
 #[cfg(all(test, feature = "loom"))]
 pub(crate) use super::models::{
     socket::{split, OwnedReadHalf, OwnedWriteHalf},
-    sync::{atomic, AtomicWaker, Condvar, Mutex, MutexGuard, Wakeup},
+    sync::{atomic, on_another_thread, AtomicWaker, Condvar, Mutex, MutexGuard, Wakeup},
 };
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) use {
@@ -19,4 +19,19 @@ pub(crate) use {
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) fn split(stream: tokio::net::TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
     stream.into_split()
+}
+
+/// What a job makes, on a thread of the runtime's that serves no sockets. A panic goes on here.
+#[cfg(not(all(test, feature = "loom")))]
+pub(crate) async fn on_another_thread<R: Send + 'static>(
+    job: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    match tokio::task::spawn_blocking(job).await {
+        Ok(made) => made,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }

@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use super::locks::lock;
 use super::{
     handle::Handle,
+    locks::{self, Guarded},
     stats::{Counters, Stats},
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
-        Condvar, Mutex, MutexGuard,
+        Condvar, Mutex,
     },
 };
 
@@ -42,6 +44,10 @@ struct Alive {
     handles: HashSet<Alike>,
     /// The server has been stopped: what is counted from now on is aborted at once.
     stopped: bool,
+}
+
+impl Guarded for Alive {
+    const PLACE: locks::Place = locks::Place::Alive;
 }
 
 /// Handles are alike that are of the same connection.
@@ -87,12 +93,10 @@ impl Deref for Counted {
 impl Tally {
     /// A place, if there are not `limit` connections already.
     pub(crate) fn place(self: &Arc<Self>, limit: Option<usize>) -> Option<Place> {
-        // Only the accepting task takes places.
-        if limit.is_some_and(|limit| self.places.load(SeqCst) >= limit) {
-            return None;
-        }
-        self.places.fetch_add(1, SeqCst);
-        Some(Place(Arc::clone(self)))
+        // Taken before it is looked at, so that there are never more, whoever else takes one.
+        let before = self.places.fetch_add(1, SeqCst);
+        let place = Place(Arc::clone(self));
+        limit.is_none_or(|limit| before < limit).then_some(place)
     }
 
     /// What has been seen and done so far.
@@ -138,13 +142,15 @@ impl Tally {
         alive.handles.iter().filter_map(|handle| handle.0.inherited_fd()).collect()
     }
 
-    /// Waits until nothing is alive; `false` where that took longer than `patience`.
-    pub(crate) fn wait_for_none(&self, patience: Duration) -> bool {
+    /// Waits until nothing is alive; how many are, where that would take longer than `patience`.
+    #[must_use]
+    pub(crate) fn wait_for_none(&self, patience: Duration) -> usize {
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
         let (alive, _) = self
             .none
-            .wait_timeout_while(lock(&self.alive), patience, |alive| !alive.handles.is_empty())
+            .wait_timeout_while(alive, patience, |alive| !alive.handles.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
-        alive.handles.is_empty()
+        alive.handles.len()
     }
 }
 
@@ -161,10 +167,4 @@ impl Drop for Counted {
             tally.none.notify_all();
         }
     }
-}
-
-/// Locks, also where another thread panicked meanwhile: what is guarded here is whole between any
-/// two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -105,6 +105,9 @@ impl ByHand {
 
 impl Drop for ByHand {
     fn drop(&mut self) {
-        self.server.stop();
+        let stopped = self.server.stop();
+        if !thread::panicking() {
+            stopped.unwrap();
+        }
     }
 }

@@ -45,7 +45,7 @@ fn stop_closes_what_is_open() {
         handle.send_binary(&vec![0; 2_000_000], em_websocket::server::Cork::No).unwrap();
     }
     assert!(!is_free(reactor.addr()));
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     assert!(is_free(reactor.addr()));
     assert!(!reactor.server().is_listening());
     for client in &clients {
@@ -56,7 +56,7 @@ fn stop_closes_what_is_open() {
         assert_eq!(reactor.wait_for_closed(), abrupt());
     }
     assert!(TcpStream::connect(reactor.addr()).is_err());
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn stop_closes_what_is_not_open_yet() {
     for _ in 0..2 {
         reactor.wait_for(|seen| *seen == Seen::Accepted);
     }
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     expect_end(&silent);
     expect_end(&halfway.stream);
     assert!(is_free(reactor.addr()));
@@ -83,7 +83,7 @@ fn stop_closes_what_is_amid_a_tls_handshake() {
     halfway.write(b"\x16\x03\x01\x02\x00\x01");
     let open = tls::open(reactor.addr());
     reactor.wait_for_open();
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     for stream in [&silent, &halfway.stream, &open.stream.sock] {
         expect_end(stream);
     }
@@ -100,7 +100,7 @@ fn stop_does_not_wait_for_those_who_linger() {
         reactor.wait_for_closed();
     }
     let before = Instant::now();
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     // Lingering alone would take two seconds.
     assert!(before.elapsed() < Duration::from_millis(1_500));
     assert!(is_free(reactor.addr()));
@@ -124,7 +124,7 @@ fn stop_closes_what_was_accepted_and_not_taken_from_the_queue() {
     while reactor.server().queue().is_empty() {
         std::thread::yield_now();
     }
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     expect_end(&second);
     drop((held, first));
 }
@@ -134,7 +134,7 @@ fn what_is_started_after_the_stop_is_closed_at_once() {
     let (reactor, accepted) = unstarted("127.0.2.7");
     let client = connect(reactor.addr());
     let incoming = accepted.recv_timeout(PATIENCE).unwrap();
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     incoming.start(7, &ConnectionOptions::default());
     let mut client = Client::on(client, RFC_6455);
     client.rest();
@@ -162,7 +162,7 @@ fn two_servers_are_two() {
     let mut of_second = Client::open(second.addr());
     of_first.echo(b"one");
     of_second.echo(b"two");
-    first.server().stop();
+    first.server().stop().unwrap();
     expect_end(&of_first.stream);
     of_second.echo(b"still here");
     Client::open(second.addr()).echo(b"and open to all");
@@ -177,7 +177,7 @@ fn a_port_is_used_again_and_again() {
         let server = Server::bind("127.0.2.11", port, Default::default()).unwrap();
         assert_eq!(server.local_addr().port(), port);
         let client = connect(server.local_addr());
-        server.stop();
+        server.stop().unwrap();
         expect_end(&client);
     }
 }
@@ -188,7 +188,7 @@ fn a_stop_right_after_the_start_frees_the_port() {
     for _ in 0..2_000 {
         let server = Server::bind("127.0.2.20", 0, Default::default()).unwrap();
         let addr = server.local_addr();
-        server.stop();
+        server.stop().unwrap();
         assert!(is_free(addr));
     }
 }
@@ -207,7 +207,7 @@ fn stop_is_safe_while_clients_come() {
         }
     });
     reactor.wait_for(|seen| *seen == Seen::Accepted);
-    reactor.server().stop();
+    reactor.server().stop().unwrap();
     clients.join().unwrap();
     assert!(is_free(addr));
 }

@@ -197,11 +197,12 @@ impl Reactor {
 
 impl Drop for Reactor {
     fn drop(&mut self) {
-        self.server.stop();
+        let stopped = self.server.stop();
         self.shared.over.store(true, SeqCst);
         self.server.queue().wake();
         let ended = self.thread.take().map(JoinHandle::join);
         if !thread::panicking() {
+            stopped.expect("every connection is closed");
             assert!(matches!(ended, Some(Ok(()))), "the reactor panicked");
         }
     }

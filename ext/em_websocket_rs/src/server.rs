@@ -130,8 +130,16 @@ impl Server {
         self.with(em_websocket::server::Server::stop_listening);
     }
 
-    fn stop(&self) {
-        self.with(em_websocket::server::Server::stop);
+    /// Aborts every connection, and returns when their sockets are closed. Where they are not in
+    /// time, which would be a defect, it says so and lets them be.
+    fn stop(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        match this.with(em_websocket::server::Server::stop) {
+            Some(Err(error)) => {
+                let warning = (format!("em-websocket: {error}"),);
+                ruby.module_kernel().funcall::<_, _, Value>("warn", warning).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets go of everything, after [`stop`](Self::stop).

@@ -85,12 +85,12 @@ impl Deflater {
 
     /// Another one of the same shape, without a context.
     pub fn alone(&self) -> Self {
-        Self {
-            config: self.config,
-            takes_over: false,
-            window_bits: self.window_bits,
-            context: None,
-        }
+        Self { takes_over: false, ..self.bare() }
+    }
+
+    /// Another one that would do as well in its place, without a context.
+    pub fn bare(&self) -> Self {
+        Self { context: None, ..*self }
     }
 
     /// Whether memory is held for what comes next.

@@ -105,6 +105,7 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
         reads: 0,
         write_timeout: options.write_timeout.map(milliseconds),
         reads_large: false,
+        has_drained: false,
         ends,
     }
 }
@@ -128,6 +129,9 @@ struct Driver {
     is_busy: bool,
     /// Whether large messages come, and more is read at a time.
     reads_large: bool,
+    /// [`Delivery::Drained`] is to be told, once the link is let go: the queue is not locked under
+    /// it ([`locks`](super::locks)).
+    has_drained: bool,
     /// How often something was read.
     reads: u32,
     /// In milliseconds.
@@ -202,7 +206,7 @@ impl Driver {
             let step = match &mut self.transport {
                 Transport::Gone => Step::End,
                 Transport::Accepting(_) => self.accept_tls(cx),
-                Transport::Open(_) => match self.write(cx, reads > 0) {
+                Transport::Open(_) => match self.write_and_tell(cx, reads > 0) {
                     Step::On if reads == READS => {
                         cx.waker().wake_by_ref();
                         Step::Wait
@@ -230,6 +234,12 @@ impl Driver {
                 },
             }
         }
+    }
+
+    fn write_and_tell(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
+        let step = self.write(cx, has_read);
+        self.tell_drained();
+        step
     }
 
     /// Writes what is ours to write, and follows what has been ordered.
@@ -261,22 +271,8 @@ impl Driver {
                 _ => {}
             }
         }
-        let pieces = link.deferred.as_mut().and_then(|deferred| deferred.take());
-        let compressor = self.timers.as_mut().and_then(|timers| timers.compressor.as_mut());
-        if let (Some(pieces), Some(compressor)) = (pieces, compressor) {
-            drop(link);
-            let frames = compressor.compress(pieces, Instant::now());
-            link = lock(&shared.link);
-            for bytes in frames {
-                link.out.push(bytes);
-            }
-            if let Some(deferred) = &mut link.deferred {
-                deferred.done();
-                if deferred.is_waiting() {
-                    // Others have their turn first.
-                    cx.waker().wake_by_ref();
-                }
-            }
+        if let Some(compressor) = self.timers.as_mut().and_then(|it| it.compressor.as_mut()) {
+            link = compressor.advance(&shared, link, cx);
         }
         let before = (link.out.len(), link.taken());
         let mut written = self.flush(&mut link, cx);
@@ -285,10 +281,7 @@ impl Driver {
             link.take_late_pong();
             written = self.flush(&mut link, cx);
         }
-        if link.has_drained() {
-            let connection = self.ends.connection;
-            self.ends.queue.append(|batch| batch.push(connection, Delivery::Drained));
-        }
+        self.has_drained |= link.has_drained();
         // What was sent meanwhile has woken this task again.
         written &= !link.is_deferring();
         let (unanswered, inactive) = (link.connection.poll_timeout(), link.inactive_at());
@@ -332,22 +325,7 @@ impl Driver {
         if link.broken {
             link.out.clear();
         }
-        let result = loop {
-            let Link { socket, out, .. } = &mut *link;
-            let Some(writer) = socket.writer() else { break Ok(true) };
-            if out.is_empty() && !writer.has_records() {
-                break Ok(true);
-            }
-            match writer.poll_ready(cx) {
-                Poll::Pending => break Ok(false),
-                Poll::Ready(Err(error)) => break Err(error),
-                Poll::Ready(Ok(())) => {}
-            }
-            match link.flush_once() {
-                Ok(false) => {}
-                result => break result,
-            }
-        };
+        let result = link.flush_turn(cx);
         if let Transport::Open(stream) = &mut self.transport {
             // Where it could not be written, `link` keeps it.
             stream.has_replied();
@@ -469,7 +447,15 @@ impl Driver {
         self.tell_error(ProtocolError::Internal(text.unwrap_or_default()));
     }
 
+    fn tell_drained(&mut self) {
+        if mem::take(&mut self.has_drained) && !self.told {
+            let connection = self.ends.connection;
+            self.ends.queue.append(|batch| batch.push(connection, Delivery::Drained));
+        }
+    }
+
     fn tell_closed(&mut self) {
+        self.tell_drained();
         if !mem::replace(&mut self.told, true) {
             let connection = self.ends.connection;
             self.ends.queue.append(|batch| batch.push(connection, Delivery::Closed));

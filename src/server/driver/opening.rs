@@ -19,7 +19,7 @@ use crate::{
     },
     server::{
         config::ConnectionOptions,
-        deferred::{Compressor, Deferred},
+        deferred::Compressor,
         events::{Delivery, Opened},
         handle::Cork,
         link::hold,
@@ -136,11 +136,11 @@ impl Driver {
                 if let (Some(agreed), Some(config)) = (accepted.deflate, compression) {
                     receiver = receiver.with_deflate(&agreed);
                     let deflater = Deflater::new(&agreed, &config);
-                    let timers = self.timers.get_or_insert_default();
-                    timers.compressor = Some(Box::new(Compressor::new(deflater, accepted.profile)));
+                    let (compressor, deferred) =
+                        Compressor::new(deflater, accepted.profile, config.threshold);
+                    self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
                     self.ends.inflates = true;
-                    let deferred = Box::new(Deferred::new(config.threshold));
-                    lock(&handle.0.link).deferred = Some(deferred);
+                    lock(&handle.0.link).deferred = Some(Box::new(deferred));
                 }
                 let opened = Opened {
                     request: accepted.request,

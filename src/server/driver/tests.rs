@@ -113,5 +113,5 @@ fn a_panic_ends_its_connection_with_1011_and_no_other() {
     bystander.shutdown(std::net::Shutdown::Write).unwrap();
     serve(&server, &mut handles, 1);
     assert_eq!(read(&mut bystander, 9), b"\x81\x07unmoved");
-    server.stop();
+    server.stop().unwrap();
 }

@@ -6,6 +6,7 @@ use std::{array, net::SocketAddr, sync::Arc};
 use super::{model, spawn, sync::atomic::Ordering::SeqCst};
 use crate::server::{
     backlog::Backlog,
+    compressing::Compressing,
     config::{QueueLimits, ReadSize},
     handle::Handle,
     link::hold,
@@ -13,7 +14,7 @@ use crate::server::{
 
 fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let backlog = Arc::new(Backlog::new(limits, ReadSize::default()));
+    let backlog = Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default()));
     array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&backlog)))
 }
 

@@ -1,10 +1,11 @@
 //! Locks, atomics and the eventfd, as loom has them or can be told of them.
 
 use std::{
+    future::poll_fn,
     io,
     os::fd::{AsRawFd, RawFd},
-    sync::LockResult,
-    task::Waker,
+    sync::{Arc, LockResult},
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -127,6 +128,24 @@ impl AtomicWaker {
             waker.wake();
         }
     }
+}
+
+/// What a job makes, on a thread of the model.
+pub(crate) async fn on_another_thread<R: Send + 'static>(
+    job: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let made = Arc::new((Mutex::new(None), AtomicWaker::new()));
+    let maker = Arc::clone(&made);
+    super::spawn(move || {
+        let result = job();
+        *lock(&maker.0) = Some(result);
+        maker.1.wake();
+    });
+    poll_fn(|cx| {
+        made.1.register(cx.waker());
+        lock(&made.0).take().map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 /// An eventfd: a count that is written, and taken by being read; readable while it is not 0.

@@ -9,7 +9,11 @@ use std::{
 use bytes::BufMut;
 use rustls::ServerConnection;
 
-use crate::server::{link::write_slices, outbound::Outbound, sync::OwnedWriteHalf};
+use crate::server::{
+    link::write_slices,
+    outbound::{Outbound, TURN},
+    sync::OwnedWriteHalf,
+};
 
 /// So much is encrypted ahead of what the socket takes: a message of 64 KiB with its header, in
 /// records of 16 KiB.
@@ -110,17 +114,19 @@ impl Secured {
         }
     }
 
-    /// Writes what waits, without waiting: whether nothing is left. Where it `ends` our direction,
-    /// that is said in the same breath.
+    /// Writes what waits, or a turn's worth, without waiting: whether nothing is left. Where it
+    /// `ends` our direction, that is said in the same breath.
     pub(crate) fn flush(&mut self, out: &mut Outbound, ends: bool) -> io::Result<bool> {
+        let before = self.taken;
         loop {
             let all = out.flush(|slices| self.encrypt(slices))?;
             if all && ends {
                 self.close();
             }
             let written = self.write_records()?;
-            if all || !written {
-                return Ok(written);
+            let is_over = self.taken - before >= TURN as u64;
+            if all || !written || is_over {
+                return Ok(all && written);
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     protocol::{version::RFC_6455, Limits, Receiver},
     server::{
         backlog::Backlog,
+        compressing::Compressing,
         config::{ConnectionOptions, QueueLimits, ReadSize},
         events::{Batch, EventQueue, Record},
         handle::Handle,
@@ -17,6 +18,7 @@ use crate::{
     },
 };
 
+mod compressing;
 mod reading;
 mod writing;
 
@@ -31,7 +33,7 @@ impl Site {
     fn new(limits: QueueLimits) -> Self {
         Self {
             queue: Arc::new(EventQueue::new().unwrap()),
-            backlog: Arc::new(Backlog::new(limits, ReadSize::default())),
+            backlog: Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default())),
             tally: Arc::default(),
         }
     }

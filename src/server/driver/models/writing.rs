@@ -11,7 +11,7 @@ use crate::{
     },
     server::{
         config::QueueLimits,
-        deferred::{Compressor, Deferred},
+        deferred::Compressor,
         events::Delivery,
         handle::{Cork, Handle},
         models::{block_on, model, socket::Peer, spawn, spawn_task},
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-const TEXT: u8 = 0x81;
+pub(super) const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
@@ -40,7 +40,7 @@ fn take_frames(wire: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// Reads until so many frames have come, and nothing else.
-fn receive(peer: &Peer, count: usize) -> Vec<(u8, Vec<u8>)> {
+pub(super) fn receive(peer: &Peer, count: usize) -> Vec<(u8, Vec<u8>)> {
     let (mut wire, mut frames) = (Vec::new(), Vec::new());
     while frames.len() < count {
         let bytes = peer.receive();
@@ -124,12 +124,12 @@ fn a_pong_goes_between_frames() {
 
 /// Leaves messages of two bytes and more to the driver, as where they are compressed. That they take
 /// this way is what matters, not what becomes of them, which would take its time.
-fn defer(driver: &mut Driver, handle: &Handle) {
+pub(super) fn defer(driver: &mut Driver, handle: &Handle) {
     let as_they_are = Config { threshold: usize::MAX, ..Config::default() };
     let deflater = Deflater::new(&Agreed::default(), &as_they_are);
-    let compressor = Box::new(Compressor::new(deflater, &RFC_6455));
-    driver.timers.get_or_insert_default().compressor = Some(compressor);
-    lock(&handle.0.link).deferred = Some(Box::new(Deferred::new(2)));
+    let (compressor, deferred) = Compressor::new(deflater, &RFC_6455, 2);
+    driver.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
+    lock(&handle.0.link).deferred = Some(Box::new(deferred));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_stop_waits_until_the_sockets_are_closed() {
         let (driver, _handle, peer) = site.open(0, 3);
         let driver = spawn_task(driver);
         site.tally.abort_all();
-        assert!(site.tally.wait_for_none(Duration::ZERO));
+        assert_eq!(site.tally.wait_for_none(Duration::ZERO), 0);
         assert!(peer.is_alone());
         join([driver]);
     });
@@ -303,7 +303,7 @@ fn a_stop_ends_what_begins_meanwhile() {
             block_on(driver);
         });
         site.tally.abort_all();
-        site.tally.wait_for_none(Duration::ZERO);
+        assert_eq!(site.tally.wait_for_none(Duration::ZERO), 0);
         join([driver]);
     });
 }
