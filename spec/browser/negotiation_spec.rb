@@ -16,8 +16,7 @@ RSpec.describe EventMachine::WebSocket, "negotiating with browsers", :ours, time
 
   # Firefox does not say with what parameters.
   name = "permessage-deflate"
-  parameters = "server_no_context_takeover; client_no_context_takeover; " \
-               "server_max_window_bits=10; client_max_window_bits=10"
+  parameters = "server_no_context_takeover; client_no_context_takeover; client_max_window_bits=10"
   # The server's options, and what each browser's page sees as `extensions`.
   extensions = {
     {} => { chromium: "", firefox: "" },

@@ -121,11 +121,27 @@ RSpec.describe EventMachine::WebSocket, "with :compression", :ours do
 
   it "limits windows and contexts as it is told" do
     serve(compression: { window_bits: 10, context_takeover: false })
+    both = offer.transform_values { |value| "#{value}; server_max_window_bits=15" }
 
-    expect(extensions(offering(offer: offer)).join).to include(
+    expect(extensions(offering(offer: both)).join).to include(
       "server_no_context_takeover", "client_no_context_takeover",
       "server_max_window_bits=10", "client_max_window_bits=10"
     )
+  end
+
+  [false, true].each do |attached|
+    it "names no window of its own to a client that has named none, and keeps to it " \
+       "#{attached ? "on EventMachine's own sockets" : "in the background"}", attached: attached do
+      serve(compression: { window_bits: 9, threshold: 0 })
+      client = offering
+      text = [Random.new(1).bytes(500)].pack("m0") * 5
+      client.text(text)
+      frame = client.read_frame
+
+      expect(extensions(client)).to eq(["Sec-WebSocket-Extensions: permessage-deflate"])
+      narrow = Zlib::Inflate.new(-9)
+      expect(narrow.inflate(frame.payload + "\x00\x00\xFF\xFF".b)).to eq(text)
+    end
   end
 
   it "compresses over TLS, and from other threads, in their order" do

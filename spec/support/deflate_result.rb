@@ -22,7 +22,8 @@ class DeflateResult
       # A level of 0 keeps everything as large as it is, in compressed frames.
       least = level.zero? ? Float::INFINITY : threshold
       @offer.broken_rules(answer, **option.slice(:context_takeover, :window_bits)) +
-        not_plain(threshold) + not_compressed(least) + wrong_contexts(least)
+        not_plain(threshold) + not_compressed(least) +
+        wrong_contexts(least, **option.slice(:window_bits))
     end
   end
 
@@ -65,12 +66,14 @@ class DeflateResult
   end
 
   # Sides that do not do with their contexts what was agreed.
-  def wrong_contexts(threshold)
+  def wrong_contexts(threshold, window_bits: 15)
     size = DeflatePeer::NOISE.bytesize
+    # The server keeps to its own, also where it has not named it.
+    most = { "client" => 15, "server" => window_bits }
     sides = { "client" => sent("again") }
     sides["server"] = received("again") if threshold <= size
     sides.filter_map do |side, took|
-      refers = takes_over?(side) && window(side) > size
+      refers = takes_over?(side) && 2**[bits(side), most[side]].min > size
       "the #{side}'s context: #{took} for #{size}" unless refers ? took < size / 10 : took >= size
     end
   end
@@ -83,7 +86,7 @@ class DeflateResult
   end
 
   def takes_over?(side) = !agreed["#{side}_no_context_takeover"]
-  def window(side) = 2**(agreed["#{side}_max_window_bits"] || 15)
+  def bits(side) = agreed["#{side}_max_window_bits"] || 15
   def agreed = @agreed ||= DeflateOffer.parse(answer)
   def sent(step) = @wire.fetch(step).first
   def received(step) = @wire.fetch(step).last

@@ -153,42 +153,25 @@ fn the_configuration() {
             "; server_no_context_takeover",
             "; server_no_context_takeover; client_no_context_takeover",
         ),
-        (narrow(11), "", "; server_max_window_bits=11"),
+        // The server's window is named to those who have named it.
+        (narrow(11), "", ""),
         (narrow(11), "; server_max_window_bits=12", "; server_max_window_bits=11"),
         (narrow(11), "; server_max_window_bits=10", "; server_max_window_bits=10"),
+        (narrow(11), "; client_max_window_bits", "; client_max_window_bits=11"),
+        (narrow(11), "; client_max_window_bits=12", "; client_max_window_bits=11"),
+        (narrow(11), "; client_max_window_bits=10", "; client_max_window_bits=10"),
         (
             narrow(11),
-            "; client_max_window_bits",
-            "; server_max_window_bits=11; client_max_window_bits=11",
-        ),
-        (
-            narrow(11),
-            "; client_max_window_bits=12",
-            "; server_max_window_bits=11; client_max_window_bits=11",
-        ),
-        (
-            narrow(11),
-            "; client_max_window_bits=10",
+            "; client_max_window_bits=10; server_max_window_bits=15",
             "; server_max_window_bits=11; client_max_window_bits=10",
         ),
         // 8 is for those who name it.
-        (
-            narrow(8),
-            "; client_max_window_bits",
-            "; server_max_window_bits=8; client_max_window_bits=9",
-        ),
-        (
-            narrow(8),
-            "; client_max_window_bits=8",
-            "; server_max_window_bits=8; client_max_window_bits=8",
-        ),
-        (
-            narrow(8),
-            "; client_max_window_bits=10",
-            "; server_max_window_bits=8; client_max_window_bits=9",
-        ),
+        (narrow(8), "; client_max_window_bits", "; client_max_window_bits=9"),
+        (narrow(8), "; client_max_window_bits=8", "; client_max_window_bits=8"),
+        (narrow(8), "; client_max_window_bits=10", "; client_max_window_bits=9"),
+        (narrow(8), "; server_max_window_bits=15", "; server_max_window_bits=8"),
         // Out of range.
-        (narrow(0), "", "; server_max_window_bits=8"),
+        (narrow(0), "; server_max_window_bits=15", "; server_max_window_bits=8"),
         (narrow(99), "; client_max_window_bits", ""),
     ] {
         let offer = format!("permessage-deflate{offer}");

@@ -110,6 +110,24 @@ fn control_frames_and_older_drafts_are_left_alone() {
     }
 }
 
+/// A client that has named no window is told of none, and inflates with the largest.
+#[test]
+fn a_window_that_is_configured_is_kept_to_though_it_was_not_agreed() {
+    let message = noise(1_500).repeat(3);
+    for bits in 8..=15 {
+        let config = Config { threshold: 0, window_bits: bits, ..Config::default() };
+        for agreed in [Agreed::default(), alone()] {
+            let mut deflater = Deflater::new(&agreed, &config);
+            let mut strict = Strict::new(bits, !agreed.server_no_context_takeover);
+            for _ in 0..3 {
+                let frame = frame(&mut deflater, &message);
+                assert!(payload(&frame, Opcode::Binary, &mut strict) == message, "{bits}");
+            }
+            assert_eq!(strict.farthest >= 1_500, bits > 10, "{bits}");
+        }
+    }
+}
+
 /// Where nothing is taken over, what does not get smaller goes as it is.
 #[test]
 fn noise_goes_as_it_is() {

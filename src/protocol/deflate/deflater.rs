@@ -32,12 +32,15 @@ pub struct Shape {
 }
 
 impl Deflater {
-    /// Compresses as both sides agreed.
+    /// Compresses as both sides agreed, with no larger window than is configured.
     pub fn new(agreed: &Agreed, config: &Config) -> Self {
         Self {
             config: *config,
             takes_over: !agreed.server_no_context_takeover,
-            window_bits: agreed.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS),
+            window_bits: agreed
+                .server_max_window_bits
+                .unwrap_or(MAX_WINDOW_BITS)
+                .min(config.window_bits()),
             context: None,
         }
     }
@@ -146,13 +149,14 @@ impl Deflater {
             let (before_in, before_out) = (context.total_in(), context.total_out());
             let result = context.compress(payload, &mut out[before..], DeflateFlush::SyncFlush);
             let made = (context.total_out() - before_out) as usize;
-            payload = &payload[(context.total_in() - before_in) as usize..];
+            let taken = (context.total_in() - before_in) as usize;
+            payload = &payload[taken..];
             out.truncate(before + made);
             if result.is_err() {
                 return false;
             }
-            // A flush is complete once it leaves room.
-            if made < room {
+            // A flush is complete once it leaves room. One takes 4 GiB at most.
+            if made < room && (payload.is_empty() || taken == 0) {
                 break;
             }
         }

@@ -40,7 +40,8 @@ pub struct Config {
     /// messages much smaller (a quarter of their size instead of a half, for 500 bytes of JSON), and
     /// keeps the contexts in memory.
     pub context_takeover: bool,
-    /// The largest window, as a power of two, both ways: 8 to 15; 15 by default.
+    /// The largest window, as a power of two, both ways: 8 to 15; 15 by default. A client is told of
+    /// it where it has offered the parameter.
     pub window_bits: u8,
     /// How much memory a compressor may take for its work, 1 to 9; 8 by default.
     pub memory_level: u8,
@@ -72,7 +73,8 @@ pub struct Agreed {
     pub server_no_context_takeover: bool,
     /// The client's messages stand alone (section 7.1.1.2).
     pub client_no_context_takeover: bool,
-    /// This side's window, as a power of two (section 7.1.2.1); 15 where it is not named.
+    /// This side's window, as a power of two (section 7.1.2.1); no larger than 15 where it is not
+    /// named.
     pub server_max_window_bits: Option<u8>,
     /// The client's window (section 7.1.2.2).
     pub client_max_window_bits: Option<u8>,

@@ -75,9 +75,10 @@ impl Offer {
 
     fn answer(&self, config: &Config) -> Agreed {
         let own = config.window_bits();
-        // "The same or smaller value" (section 7.1.2.1); a smaller one may be said unasked.
-        let server_bits = own.min(self.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS));
-        let server_named = self.server_max_window_bits.is_some() || server_bits < MAX_WINDOW_BITS;
+        // "The same or smaller value" (section 7.1.2.1). A smaller one may be said unasked, but there
+        // are clients that take it for a broken answer: it is used all the same (`Deflater::new`),
+        // for a larger window inflates what a smaller one has made.
+        let server_bits = self.server_max_window_bits.map(|bits| bits.min(own));
         // Only where the offer has it (section 7.1.2.2). 8 is asked of nobody who has not named it:
         // zlib makes no raw DEFLATE with it, and a client would fail the connection.
         let client_bits =
@@ -87,7 +88,7 @@ impl Offer {
             // An offer with it says that the client can do without; taking it at its word saves
             // the memory of a context (section 7.1.1.2).
             client_no_context_takeover: self.client_no_context_takeover || !config.context_takeover,
-            server_max_window_bits: server_named.then_some(server_bits),
+            server_max_window_bits: server_bits,
             client_max_window_bits: client_bits.filter(|bits| *bits < MAX_WINDOW_BITS),
         }
     }
