@@ -9,11 +9,13 @@ use std::{
     collections::VecDeque,
     mem::size_of,
     os::fd::{AsRawFd, RawFd},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 
 use super::{
+    corked::Corked,
     listener::Incoming,
     locks::{lock, Guarded, Place},
     sync::{Mutex, Wakeup},
@@ -297,6 +299,7 @@ impl Batch {
 pub struct EventQueue {
     batch: Mutex<Batch>,
     pub(super) wakeup: Wakeup,
+    corked: Arc<Corked>,
 }
 
 impl EventQueue {
@@ -305,7 +308,8 @@ impl EventQueue {
     /// # Errors
     /// The system's, where there is no file descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { batch: Mutex::default(), wakeup: Wakeup::new()? })
+        let (batch, corked) = (Mutex::default(), Arc::new(Corked::new()));
+        Ok(Self { batch, wakeup: Wakeup::new()?, corked })
     }
 
     /// Takes everything that waits, in exchange for a batch that has been read. The wakeup is
@@ -314,6 +318,11 @@ impl EventQueue {
         read.clear();
         self.wakeup.clear();
         std::mem::swap(&mut *lock(&self.batch), read);
+    }
+
+    /// What is sent while its owner drains it.
+    pub fn corked(&self) -> &Arc<Corked> {
+        &self.corked
     }
 
     /// Whether nothing waits.
@@ -339,6 +348,7 @@ impl EventQueue {
     pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> R {
         let (result, edge) = self.append_quietly(append);
         if edge {
+            self.corked.expect();
             self.wake();
         }
         result

@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     backlog::Backlog,
     config::{ConnectionOptions, ServerOptions},
+    corked::Clock,
     driver::{self, Ends},
     events::{Batch, Delivery, EventQueue},
     handle::Handle,
@@ -75,6 +76,7 @@ pub struct Server {
     runtime: runtime::Handle,
     local: SocketAddr,
     listening: Mutex<Option<Listening>>,
+    _clock: Clock,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl Server {
         let tally = Arc::clone(&accept.tally);
         let task = runtime.spawn(accept.run());
         Ok(Self {
+            _clock: Clock::of(queue.corked(), &runtime),
             queue,
             tally,
             runtime,

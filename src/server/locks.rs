@@ -29,6 +29,8 @@ pub(crate) enum Place {
     Compressed,
     /// The connections that rest.
     Parked,
+    /// The connections that wait for the end of a drain.
+    Corked,
     /// A counter.
     Counter,
 }

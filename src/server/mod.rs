@@ -12,6 +12,7 @@ mod backlog;
 mod broadcast;
 mod compressing;
 mod config;
+mod corked;
 mod deferred;
 mod driver;
 mod events;
@@ -35,6 +36,7 @@ mod wakeup;
 
 pub use broadcast::Broadcast;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
+pub use corked::Corked;
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
 pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server, StillOpen};

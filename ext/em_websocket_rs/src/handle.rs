@@ -9,7 +9,7 @@ use std::{
 use em_websocket::{
     error::UsageError,
     protocol::{close::CloseCode, Limits, State},
-    server::{Broadcast, Cork, Handle, Incoming, Sent},
+    server::{self, Broadcast, Cork, Handle, Incoming, Sent},
 };
 use magnus::{
     method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
@@ -27,27 +27,34 @@ pub(crate) struct Connection {
 }
 
 thread_local! {
-    /// The connections that wait for a flush, while this thread drains a queue.
-    static CORKED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    /// Where this thread's connections wait for a flush, while it drains queues: the last one's.
+    static CORKED: RefCell<Vec<Arc<server::Corked>>> = const { RefCell::new(Vec::new()) };
     static DRAINING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
-pub(crate) struct Corked;
+/// Where it lives long, it leaves meanwhile.
+pub(crate) struct Corked(Arc<server::Corked>);
 
 impl Corked {
-    pub(crate) fn begin() -> Self {
+    pub(crate) fn begin(corked: Arc<server::Corked>) -> Self {
         DRAINING.set(DRAINING.get() + 1);
-        Self
+        CORKED.with_borrow_mut(|all| all.push(Arc::clone(&corked)));
+        corked.begin();
+        Self(corked)
+    }
+
+    /// Whether it has lived for another millisecond or so.
+    pub(crate) fn is_late(&self) -> bool {
+        self.0.is_late()
     }
 }
 
 impl Drop for Corked {
     fn drop(&mut self) {
         DRAINING.set(DRAINING.get() - 1);
-        for handle in CORKED.take() {
-            handle.flush();
-        }
+        CORKED.with_borrow_mut(Vec::pop);
+        self.0.end();
     }
 }
 
@@ -133,7 +140,10 @@ impl Connection {
     /// What waits for a flush gets it at the end of the drain.
     fn remember(&self, sent: Sent) {
         if let Sent::Corked(_) = sent {
-            CORKED.with_borrow_mut(|corked| corked.push(self.handle.clone()));
+            CORKED.with_borrow(|all| match all.last() {
+                Some(corked) => corked.add(self.handle.clone()),
+                None => self.handle.flush(),
+            });
         }
     }
 

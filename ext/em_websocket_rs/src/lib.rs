@@ -20,6 +20,7 @@ mod protocol;
 mod server;
 mod settings;
 mod stats;
+mod tally;
 
 use magnus::{Error, Module, RModule, Ruby};
 

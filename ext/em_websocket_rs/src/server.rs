@@ -5,6 +5,7 @@ use std::{
     mem,
     net::SocketAddr,
     os::fd::AsRawFd,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,7 @@ use crate::{
     options::TlsConfig,
     settings::Settings,
     stats,
+    tally::Tally,
 };
 
 /// `Native::Server`.
@@ -227,8 +229,11 @@ impl Server {
     /// the object of a new connection. An exception leaves; the rest stays queued.
     fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
         let _timed = Timed::begin(&this.drains);
-        let _corked = Corked::begin();
-        let mut tally = Tally::default();
+        let Some(corked) = this.with(|core| Arc::clone(core.queue().corked())) else {
+            return Ok(());
+        };
+        let corked = Corked::begin(corked);
+        let mut tally = Tally::new(&corked);
         if this.batch.borrow().is_empty() {
             this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
         }
@@ -261,7 +266,7 @@ impl Server {
         ruby: &Ruby,
         owner: Value,
         record: Record,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), Error> {
         let number = record.connection;
         let (kind, string, len) = match record.delivery {
@@ -292,7 +297,7 @@ impl Server {
 
     /// Counts what is delivered; whether the application has triggers of its own, or `None` where
     /// the connection is gone.
-    fn count(&self, number: u32, bytes: usize, tally: &mut Tally) -> Option<bool> {
+    fn count(&self, number: u32, bytes: usize, tally: &mut Tally<'_>) -> Option<bool> {
         let slots = self.slots.borrow();
         let slot = slots.get(number)?;
         tally.count(number, &slot.handle, bytes);
@@ -319,7 +324,7 @@ impl Server {
         ruby: &Ruby,
         number: u32,
         delivery: Delivery,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), Error> {
         let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
             return Ok(());
@@ -433,38 +438,6 @@ fn rescue(ruby: &Ruby, object: Value, result: Result<(), Error>) -> Result<(), E
             object.funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,)).map(drop)
         }
         result => result,
-    }
-}
-
-/// What has been delivered of one connection in a row, told to it at once.
-#[derive(Default)]
-struct Tally {
-    of: Option<(u32, Handle)>,
-    bytes: usize,
-    messages: usize,
-}
-
-impl Tally {
-    fn count(&mut self, number: u32, handle: &Handle, bytes: usize) {
-        if self.of.as_ref().is_none_or(|(of, _)| *of != number) {
-            self.tell();
-            self.of = Some((number, handle.clone()));
-        }
-        self.bytes += bytes;
-        self.messages += 1;
-    }
-
-    fn tell(&mut self) {
-        if let Some((_, handle)) = self.of.take() {
-            handle.delivered(self.bytes, self.messages);
-            (self.bytes, self.messages) = (0, 0);
-        }
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        self.tell();
     }
 }
 
