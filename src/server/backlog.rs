@@ -110,3 +110,35 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::server::handle::Handle;
+
+    #[test]
+    fn a_connection_that_rests_is_parked_once_and_looked_at_once() {
+        let limits = QueueLimits { bytes: 1000, messages: 1000, total: 100 };
+        let backlog = Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let connections: Vec<_> =
+            (0..10).map(|_| Handle::new(0, address, address, Arc::clone(&backlog))).collect();
+        for round in 0..100 {
+            for connection in &connections {
+                connection.0.queued(2, 1);
+                if round > 50 {
+                    // Its own is low: it rests for the sake of all.
+                    connection.0.resume();
+                }
+            }
+        }
+        assert_eq!(lock(&backlog.parked).len(), connections.len());
+        for connection in &connections {
+            connection.delivered(200, 100);
+        }
+        assert!(lock(&backlog.parked).is_empty());
+        assert!(connections.iter().all(|connection| connection.0.hold.load(SeqCst) == 0));
+    }
+}

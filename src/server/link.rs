@@ -51,7 +51,9 @@ pub(crate) struct Shared {
     waiting_messages: AtomicU32,
     /// Whether anything in the link wants the driver, which does not lock it otherwise.
     pub(crate) attention: AtomicBool,
-    /// The reasons for not reading, as bits of [`hold`].
+    /// The reasons for not reading, as bits of [`hold`]: set before anybody can take them away
+    /// (`Ends::ask`), and taken away after orders have been given. So a driver looks at these first,
+    /// at its orders next, and reads last. (`driver/models/reading.rs` tries it.)
     pub(crate) hold: AtomicU8,
     /// Whether it is among those that rest for the sake of all ([`Backlog::park`]).
     pub(crate) is_parked: AtomicBool,
@@ -89,6 +91,9 @@ pub(crate) struct Link {
     pub(crate) outbound_limit: usize,
     /// What the application has sent.
     pub(crate) sent: Traffic,
+    /// Whoever leaves bytes here, or in `deferred`, sees to it that they are written: by
+    /// `Handle::push_out`, which wakes the driver for what the socket does not take, or by answering
+    /// `Sent::Corked`, whose receiver owes a `Handle::flush`. (`driver/models/writing.rs` tries it.)
     pub(crate) out: Outbound,
     pub(crate) connection: Connection,
     pub(crate) socket: Socket,

@@ -65,6 +65,20 @@ pub(crate) struct Ends {
     pub(crate) handle: Counted,
 }
 
+impl Ends {
+    fn tell(&self, delivery: Delivery) {
+        self.queue.append(|batch| batch.push(self.connection, delivery));
+    }
+
+    /// Tells what the application must have its chance to answer before more is read. The reason
+    /// not to read is there before the record: once that is queued, it may be answered at any
+    /// moment, and the reason taken away; after that it would stay.
+    fn ask(&self, reason: u8, delivery: Delivery) {
+        self.handle.0.hold.fetch_or(reason, SeqCst);
+        self.tell(delivery);
+    }
+}
+
 /// The task of one connection.
 pub(crate) fn drive(
     stream: TcpStream,
@@ -449,16 +463,14 @@ impl Driver {
 
     fn tell_drained(&mut self) {
         if mem::take(&mut self.has_drained) && !self.told {
-            let connection = self.ends.connection;
-            self.ends.queue.append(|batch| batch.push(connection, Delivery::Drained));
+            self.ends.tell(Delivery::Drained);
         }
     }
 
     fn tell_closed(&mut self) {
         self.tell_drained();
         if !mem::replace(&mut self.told, true) {
-            let connection = self.ends.connection;
-            self.ends.queue.append(|batch| batch.push(connection, Delivery::Closed));
+            self.ends.tell(Delivery::Closed);
         }
     }
 
@@ -473,6 +485,10 @@ impl Driver {
             link.socket = Socket::Gone;
             link.deferred = None;
             link.out.clear();
+        }
+        // They end together: nobody else takes what is deferred, and nothing else is compressed.
+        if let Some(timers) = &mut self.timers {
+            timers.compressor = None;
         }
         self.transport = Transport::Gone;
         self.tell_closed();

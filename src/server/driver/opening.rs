@@ -98,11 +98,7 @@ impl Driver {
                     self.is_opened();
                 }
                 if self.announces_tls {
-                    self.ends.handle.0.hold.fetch_or(hold::SECURING, SeqCst);
-                    let connection = self.ends.connection;
-                    self.ends.queue.append(|batch| batch.push(connection, Delivery::Secured));
-                }
-                if self.announces_tls {
+                    self.ends.ask(hold::SECURING, Delivery::Secured);
                     return Step::On;
                 }
                 // The request may have come already; then what TLS has left to say leaves with
@@ -126,7 +122,6 @@ impl Driver {
             Opening::Incomplete => return,
             Opening::Accepted(accepted) => {
                 let accepted = *accepted;
-                handle.0.hold.fetch_or(hold::OPENING, SeqCst);
                 let Stage::Handshake(begun) = &self.stage else { return };
                 let Beginning { compression, asks, watch, .. } = **begun;
                 if !asks {
@@ -174,8 +169,10 @@ impl Driver {
             self.is_opened();
         }
         self.stage = stage;
-        let connection = self.ends.connection;
-        self.ends.queue.append(|batch| batch.push(connection, delivery));
+        match delivery {
+            Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery),
+            delivery => self.ends.tell(delivery),
+        }
     }
 
     fn begin_watch(&mut self, (keepalive, idle_timeout): Watch) {
