@@ -12,8 +12,8 @@ use std::{
 use tokio::{
     runtime,
     sync::Notify,
-    task::JoinHandle,
-    time::{sleep_until, Instant},
+    task::{yield_now, JoinHandle},
+    time::{sleep, Instant},
 };
 
 use super::{
@@ -23,16 +23,23 @@ use super::{
     sync::Mutex,
 };
 
-/// The time that a drain may take until what was sent during it leaves, all the same: two ticks of
-/// the clock at most.
-const TICK: Duration = Duration::from_millis(1);
+/// The time between two looks at the drains: a drain that both of them see has taken long. Each look
+/// costs a wake-up of the thread, so the more there were that have found none, the longer the next
+/// one takes to come; after a long drain, and after a pause, it is the shortest again.
+const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(8));
+
+/// A pause of so long.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// So many connections are flushed before the thread's others have their turn.
+const FLUSHED: usize = 16;
 
 /// The connections that wait for the end of a drain, with a first frame that is corked.
 ///
-/// They are flushed at its end. One whose blocks take their time is noticed by a task, which flushes
-/// what waits each millisecond: on a thread of its own accord, so that what a block has sent leaves
-/// although the block has not returned. A message costs nothing for it, and a drain two additions;
-/// the clock goes only while there is something to drain.
+/// They are flushed at its end. A drain that takes long is noticed by a task, which flushes what
+/// waits then: from another thread, so that what a block has sent leaves although the
+/// block has not returned. A message costs next to nothing for it, and a drain two additions; the
+/// clock goes only while there is something to drain.
 #[derive(Debug)]
 pub struct Corked {
     waiting: Mutex<Waiting>,
@@ -75,7 +82,9 @@ impl Corked {
     pub fn end(&self) {
         self.drain.fetch_add(1, SeqCst);
         self.is_late.store(false, SeqCst);
-        self.flush();
+        for handle in self.take() {
+            handle.flush();
+        }
     }
 
     /// For the queue's owner: a connection waits for the end of the drain
@@ -86,20 +95,16 @@ impl Corked {
         }
     }
 
-    /// For the queue's owner: whether the drain has taken another millisecond or so, since this was
-    /// asked last.
+    /// For the queue's owner: whether the drain has taken long, since this was asked last.
     pub fn is_late(&self) -> bool {
         self.is_late.load(SeqCst) && self.is_late.swap(false, SeqCst)
     }
 
-    fn flush(&self) {
+    fn take(&self) -> Waiting {
         if self.generation != generation() {
-            return;
+            return Waiting::new();
         }
-        let waiting = mem::take(&mut *lock(&self.waiting));
-        for handle in waiting {
-            handle.flush();
-        }
+        mem::take(&mut *lock(&self.waiting))
     }
 
     /// A drain is about to begin: the clock goes from now on. Whoever wakes the queue's owner says
@@ -110,23 +115,39 @@ impl Corked {
         }
     }
 
-    /// Waits until there is something to drain, and looks at it each millisecond.
+    /// Waits until there is something to drain, and looks at it now and then.
     async fn watch(self: Arc<Self>) {
+        let mut tick = TICKS.0;
+        let mut stopped = Instant::now();
         loop {
             self.start.notified().await;
+            if stopped.elapsed() > PAUSE {
+                tick = TICKS.0;
+            }
             let mut seen = 0;
             loop {
-                sleep_until(Instant::now() + TICK).await;
+                sleep(tick).await;
                 let drain = self.drain.load(SeqCst);
-                if drain % 2 == 0 && self.is_over() {
-                    break;
-                }
                 if drain % 2 == 1 && drain == seen {
-                    self.is_late.store(true, SeqCst);
-                    self.flush();
+                    tick = TICKS.0;
+                    self.flush_late().await;
+                } else {
+                    tick = TICKS.1.min(tick * 2);
+                }
+                if drain % 2 == 0 && self.is_over() {
+                    stopped = Instant::now();
+                    break;
                 }
                 seen = drain;
             }
+        }
+    }
+
+    async fn flush_late(&self) {
+        self.is_late.store(true, SeqCst);
+        for handles in self.take().chunks(FLUSHED) {
+            handles.iter().for_each(Handle::flush);
+            yield_now().await;
         }
     }
 
@@ -150,5 +171,31 @@ impl Clock {
 impl Drop for Clock {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::{thread, time};
+
+    use super::*;
+
+    #[test]
+    fn the_clock_goes_during_each_drain_however_it_meets_the_one_before() {
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let corked = Arc::new(Corked::new());
+        let _clock = Clock::of(&corked, runtime.handle());
+        for pause in (0..400).map(|number| time::Duration::from_micros(number * 37 % 2_500)) {
+            corked.begin();
+            let begin = time::Instant::now();
+            while !corked.is_late() {
+                assert!(begin.elapsed() < time::Duration::from_secs(5), "after {pause:?}");
+                thread::yield_now();
+            }
+            corked.end();
+            assert!(!corked.is_late());
+            thread::sleep(pause);
+        }
     }
 }

@@ -168,3 +168,36 @@ impl Drop for Counted {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::server::{
+        backlog::Backlog,
+        compressing::Compressing,
+        config::{QueueLimits, ReadSize},
+    };
+
+    #[test]
+    fn who_waits_no_longer_for_the_end_of_all_is_told_how_many_are_left() {
+        let tally = Arc::<Tally>::default();
+        let (limits, size) = (QueueLimits::default(), ReadSize::default());
+        let backlog = Arc::new(Backlog::new(limits, size, Compressing::default()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut counted: Vec<_> = (0..2)
+            .map(|_| {
+                let handle = Handle::new(0, address, address, Arc::clone(&backlog));
+                tally.count(&handle, tally.place(Some(2)).unwrap())
+            })
+            .collect();
+        assert!(tally.place(Some(2)).is_none());
+        assert_eq!(tally.wait_for_none(Duration::from_millis(5)), 2);
+        counted.pop();
+        assert!(tally.place(Some(2)).is_some());
+        assert_eq!(tally.wait_for_none(Duration::from_millis(5)), 1);
+        counted.pop();
+        assert_eq!(tally.wait_for_none(Duration::from_secs(5)), 0);
+    }
+}

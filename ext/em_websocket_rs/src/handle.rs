@@ -44,7 +44,7 @@ impl Corked {
         Self(corked)
     }
 
-    /// Whether it has lived for another millisecond or so.
+    /// Whether it has lived long, since this was asked last.
     pub(crate) fn is_late(&self) -> bool {
         self.0.is_late()
     }
