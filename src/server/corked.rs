@@ -1,13 +1,6 @@
 //! What is sent during a drain, and leaves at its end or once it has taken long.
 
-use std::{
-    mem,
-    sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-        Arc,
-    },
-    time::Duration,
-};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::{
     runtime,
@@ -20,7 +13,10 @@ use super::{
     handle::Handle,
     locks::{lock, Guarded, Place},
     runtime::generation,
-    sync::Mutex,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        Mutex,
+    },
 };
 
 /// The time between two looks at the drains: a drain that both of them see has taken long. Each look
@@ -43,12 +39,9 @@ const FLUSHED: usize = 16;
 #[derive(Debug)]
 pub struct Corked {
     waiting: Mutex<Waiting>,
-    /// Odd during a drain.
-    drain: AtomicU64,
     /// True once the drain has taken long, since that was asked last.
     is_late: AtomicBool,
-    /// True while the clock goes.
-    is_ticking: AtomicBool,
+    ticking: Ticking,
     start: Notify,
     /// Of the process that it was made in: another thread may have held the lock when it forked.
     generation: u32,
@@ -64,9 +57,8 @@ impl Corked {
     pub(crate) fn new() -> Self {
         Self {
             waiting: Mutex::default(),
-            drain: AtomicU64::new(0),
             is_late: AtomicBool::new(false),
-            is_ticking: AtomicBool::new(false),
+            ticking: Ticking::default(),
             start: Notify::new(),
             generation: generation(),
         }
@@ -74,13 +66,13 @@ impl Corked {
 
     /// For the queue's owner: a drain begins.
     pub fn begin(&self) {
-        self.drain.fetch_add(1, SeqCst);
+        self.ticking.turn();
         self.expect();
     }
 
     /// For the queue's owner: a drain ends.
     pub fn end(&self) {
-        self.drain.fetch_add(1, SeqCst);
+        self.ticking.turn();
         self.is_late.store(false, SeqCst);
         for handle in self.take() {
             handle.flush();
@@ -110,7 +102,7 @@ impl Corked {
     /// A drain is about to begin: the clock goes from now on. Whoever wakes the queue's owner says
     /// so too, because that is cheap on the thread that the clock goes on.
     pub(crate) fn expect(&self) {
-        if !self.is_ticking.load(SeqCst) && !self.is_ticking.swap(true, SeqCst) {
+        if self.ticking.starts() {
             self.start.notify_one();
         }
     }
@@ -127,14 +119,14 @@ impl Corked {
             let mut seen = 0;
             loop {
                 sleep(tick).await;
-                let drain = self.drain.load(SeqCst);
+                let drain = self.ticking.drain();
                 if drain % 2 == 1 && drain == seen {
                     tick = TICKS.0;
                     self.flush_late().await;
                 } else {
                     tick = TICKS.1.min(tick * 2);
                 }
-                if drain % 2 == 0 && self.is_over() {
+                if drain % 2 == 0 && self.ticking.stops() {
                     stopped = Instant::now();
                     break;
                 }
@@ -150,11 +142,36 @@ impl Corked {
             yield_now().await;
         }
     }
+}
 
-    /// Stops the clock; `false` where a drain has begun before it was seen to be stopped.
-    fn is_over(&self) -> bool {
-        self.is_ticking.store(false, SeqCst);
-        self.drain.load(SeqCst) % 2 == 0 || self.is_ticking.swap(true, SeqCst)
+/// Which drain there is, and whether the clock goes: it does during each, whoever meets whom.
+#[derive(Debug, Default)]
+pub(crate) struct Ticking {
+    /// Odd during a drain.
+    drain: AtomicUsize,
+    is_on: AtomicBool,
+}
+
+impl Ticking {
+    pub(crate) fn drain(&self) -> usize {
+        self.drain.load(SeqCst)
+    }
+
+    /// A drain begins or ends.
+    pub(crate) fn turn(&self) {
+        self.drain.fetch_add(1, SeqCst);
+    }
+
+    /// Once a drain has begun, or earlier: whether the clock is to be started.
+    pub(crate) fn starts(&self) -> bool {
+        !self.is_on.load(SeqCst) && !self.is_on.swap(true, SeqCst)
+    }
+
+    /// For the clock, where it has seen no drain: whether it stops. It does not where one has begun
+    /// meanwhile; unless who began it has seen it stop, and starts it.
+    pub(crate) fn stops(&self) -> bool {
+        self.is_on.store(false, SeqCst);
+        self.drain() % 2 == 0 || self.is_on.swap(true, SeqCst)
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::runtime::{self, Runtime};
 use super::tally::lock;
 
 mod backlog;
+mod corked;
 mod queue;
 pub(super) mod socket;
 pub(super) mod sync;
