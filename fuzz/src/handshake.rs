@@ -59,9 +59,7 @@ impl Options {
     }
 
     fn handshake(&self) -> Handshake {
-        Handshake::new(self.secure, self.limits)
-            .strict(self.strict)
-            .compression(self.compression)
+        Handshake::new(self.secure, self.limits).strict(self.strict).compression(self.compression)
     }
 
     /// What a handshake may take for a request of so many bytes: the header as it came (twice while
