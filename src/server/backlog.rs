@@ -8,12 +8,10 @@ use super::{
     events::Batch,
     landing::{Landing, Pool},
     link::Shared,
-    locks::{lock, Guarded, Place},
+    locks::{Guarded, Place},
+    process::ProcessMutex,
     runtime,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        Mutex,
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 /// How much waits altogether. Past the limit, every connection that is read comes to rest, until
@@ -36,7 +34,7 @@ pub(crate) struct Backlog {
     /// Of the process that the server was started in.
     pub(crate) generation: u32,
     /// Connections that rest because of it, each of them once.
-    parked: Mutex<Parked>,
+    parked: ProcessMutex<Parked>,
     is_awaited: AtomicBool,
 }
 
@@ -57,7 +55,7 @@ impl Backlog {
             encrypted: Pool::default(),
             apart: Pool::default(),
             generation: runtime::generation(),
-            parked: Mutex::default(),
+            parked: ProcessMutex::default(),
             is_awaited: AtomicBool::new(false),
         }
     }
@@ -88,7 +86,9 @@ impl Backlog {
     pub(crate) fn park(&self, connection: &Arc<Shared>) {
         // Where it is there already, it will be looked at when it is taken out, after this.
         if !connection.is_parked.swap(true, SeqCst) {
-            lock(&self.parked).push(Arc::clone(connection));
+            if let Some(mut parked) = self.parked.lock() {
+                parked.push(Arc::clone(connection));
+            }
         }
         self.is_awaited.store(true, SeqCst);
         // It may all have been delivered before anybody could see that it is awaited.
@@ -99,7 +99,7 @@ impl Backlog {
 
     fn wake(&self) {
         let parked = {
-            let mut parked = lock(&self.parked);
+            let Some(mut parked) = self.parked.lock() else { return };
             self.is_awaited.store(false, SeqCst);
             std::mem::take(&mut *parked)
         };
@@ -134,11 +134,11 @@ mod tests {
                 }
             }
         }
-        assert_eq!(lock(&backlog.parked).len(), connections.len());
+        assert_eq!(backlog.parked.lock().unwrap().len(), connections.len());
         for connection in &connections {
             connection.delivered(200, 100);
         }
-        assert!(lock(&backlog.parked).is_empty());
+        assert!(backlog.parked.lock().unwrap().is_empty());
         assert!(connections.iter().all(|connection| connection.0.hold.load(SeqCst) == 0));
     }
 }

@@ -10,6 +10,7 @@ use super::{
     deferred::Piece,
     handle::{Cork, Handle, Sent},
     locks::{lock, Guarded, Place},
+    process::ProcessMutex,
     sync::Mutex,
 };
 use crate::protocol::{
@@ -35,7 +36,7 @@ pub(crate) struct Compressed {
 pub struct Broadcast {
     opcode: Opcode,
     payload: Bytes,
-    frames: Mutex<Frames>,
+    frames: ProcessMutex<Frames>,
     compressed: Mutex<CompressedFrames>,
 }
 
@@ -70,7 +71,7 @@ impl Broadcast {
         Self {
             opcode,
             payload: Bytes::copy_from_slice(payload),
-            frames: Mutex::default(),
+            frames: ProcessMutex::default(),
             compressed: Mutex::default(),
         }
     }
@@ -81,14 +82,18 @@ impl Broadcast {
     }
 
     fn frame(&self, profile: &Profile) -> Bytes {
-        let mut frames = lock(&self.frames);
+        let Some(mut frames) = self.frames.lock() else { return self.make(profile) };
         if let Some((_, frame)) = frames.iter().find(|(version, _)| *version == profile.version) {
             return frame.clone();
         }
-        let parts = FrameParts::around(profile, self.opcode, self.payload.len());
-        let frame = Bytes::from([parts.head(), &self.payload, parts.tail()].concat());
+        let frame = self.make(profile);
         frames.push((profile.version, frame.clone()));
         frame
+    }
+
+    fn make(&self, profile: &Profile) -> Bytes {
+        let parts = FrameParts::around(profile, self.opcode, self.payload.len());
+        Bytes::from([parts.head(), &self.payload, parts.tail()].concat())
     }
 
     /// For the driver: the frame as this deflater would make it without a context. Whoever finds it
@@ -162,7 +167,7 @@ impl Handle {
     /// Sends a message that goes to others, too. [`Sent::Nothing`] where the connection is not
     /// open, or its draft has no binary messages.
     pub fn send_shared(&self, message: &Arc<Broadcast>, cork: Cork) -> Sent {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return Sent::Nothing };
         let profile = match link.connection.profile() {
             Some(profile) if link.connection.state() == State::Connected => profile,
             _ => return Sent::Nothing,

@@ -11,12 +11,9 @@ use tokio::{
 
 use super::{
     handle::Handle,
-    locks::{lock, Guarded, Place},
-    runtime::generation,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-        Mutex,
-    },
+    locks::{Guarded, Place},
+    process::ProcessMutex,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 /// The time between two looks at the drains: a drain that both of them see has taken long. Each look
@@ -38,13 +35,11 @@ const FLUSHED: usize = 16;
 /// clock goes only while there is something to drain.
 #[derive(Debug)]
 pub struct Corked {
-    waiting: Mutex<Waiting>,
+    waiting: ProcessMutex<Waiting>,
     /// True once the drain has taken long, since that was asked last.
     is_late: AtomicBool,
     ticking: Ticking,
     start: Notify,
-    /// Of the process that it was made in: another thread may have held the lock when it forked.
-    generation: u32,
 }
 
 type Waiting = Vec<Handle>;
@@ -56,11 +51,10 @@ impl Guarded for Waiting {
 impl Corked {
     pub(crate) fn new() -> Self {
         Self {
-            waiting: Mutex::default(),
+            waiting: ProcessMutex::default(),
             is_late: AtomicBool::new(false),
             ticking: Ticking::default(),
             start: Notify::new(),
-            generation: generation(),
         }
     }
 
@@ -82,8 +76,8 @@ impl Corked {
     /// For the queue's owner: a connection waits for the end of the drain
     /// ([`Sent::Corked`](super::Sent::Corked)).
     pub fn add(&self, handle: Handle) {
-        if self.generation == generation() {
-            lock(&self.waiting).push(handle);
+        if let Some(mut waiting) = self.waiting.lock() {
+            waiting.push(handle);
         }
     }
 
@@ -93,16 +87,14 @@ impl Corked {
     }
 
     fn take(&self) -> Waiting {
-        if self.generation != generation() {
-            return Waiting::new();
-        }
-        mem::take(&mut *lock(&self.waiting))
+        self.waiting.lock().map(|mut waiting| mem::take(&mut *waiting)).unwrap_or_default()
     }
 
     /// A drain is about to begin: the clock goes from now on. Whoever wakes the queue's owner says
     /// so too, because that is cheap on the thread that the clock goes on.
     pub(crate) fn expect(&self) {
-        if self.ticking.starts() {
+        // The clock's own lock may be held for ever in a forked child.
+        if !self.waiting.is_foreign() && self.ticking.starts() {
             self.start.notify_one();
         }
     }

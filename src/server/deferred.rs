@@ -17,7 +17,7 @@ use super::{
     broadcast::{Broadcast, Compressed, SHARED},
     compressing::{Compressing, APART},
     link::{Link, Shared},
-    locks::{lock, Guard},
+    locks::Guard,
 };
 use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
 
@@ -183,7 +183,7 @@ impl Compressor {
         }
         drop(link);
         let polled = self.poll(cx, Instant::now());
-        link = lock(&shared.link);
+        link = shared.driver_link();
         let Poll::Ready(frames) = polled else { return link };
         for bytes in frames {
             link.out.push(bytes);

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use super::{
     corked::Corked,
     listener::Incoming,
-    locks::{lock, Guarded, Place},
-    sync::{Mutex, Wakeup},
+    locks::{Guarded, Place},
+    process::ProcessMutex,
+    sync::Wakeup,
 };
 use crate::{
     error::ProtocolError,
@@ -33,9 +34,9 @@ use crate::{
 /// One thing that happened.
 #[derive(Debug)]
 pub struct Record {
-    /// Which connection, by the number it was started with; of no meaning for
+    /// Which connection, by the number it was [started](Incoming::start) with; of no meaning for
     /// [`Delivery::Accepted`].
-    pub connection: u32,
+    pub connection: u64,
     /// What happened.
     pub delivery: Delivery,
 }
@@ -176,7 +177,7 @@ impl Batch {
     }
 
     /// Appends a record.
-    pub(crate) fn push(&mut self, connection: u32, delivery: Delivery) {
+    pub(crate) fn push(&mut self, connection: u64, delivery: Delivery) {
         self.records.push_back(Record { connection, delivery });
     }
 
@@ -194,13 +195,13 @@ impl Batch {
     }
 
     /// Appends bytes of a raw connection.
-    pub(crate) fn push_bytes(&mut self, connection: u32, bytes: &[u8]) {
+    pub(crate) fn push_bytes(&mut self, connection: u64, bytes: &[u8]) {
         let span = self.copy(bytes);
         self.push(connection, Delivery::Bytes(span));
     }
 
     /// Appends what the protocol reports.
-    pub(crate) fn push_event(&mut self, connection: u32, event: Event<'_>) {
+    pub(crate) fn push_event(&mut self, connection: u64, event: Event<'_>) {
         let delivery = match event {
             Event::Text(payload, charset) => match self.message(Kind::Text, payload) {
                 Delivery::Message(kind, span) => Delivery::Message(kind, Span { charset, ..span }),
@@ -219,7 +220,7 @@ impl Batch {
     /// [`fill`](Self::fill).
     pub(crate) fn push_landed(
         &mut self,
-        connection: u32,
+        connection: u64,
         kind: Kind,
         charset: Option<Charset>,
         start: usize,
@@ -297,7 +298,7 @@ impl Batch {
 /// The event queue of a server.
 #[derive(Debug)]
 pub struct EventQueue {
-    batch: Mutex<Batch>,
+    pub(super) batch: ProcessMutex<Batch>,
     pub(super) wakeup: Wakeup,
     corked: Arc<Corked>,
 }
@@ -308,7 +309,7 @@ impl EventQueue {
     /// # Errors
     /// The system's, where there is no file descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        let (batch, corked) = (Mutex::default(), Arc::new(Corked::new()));
+        let (batch, corked) = (ProcessMutex::default(), Arc::new(Corked::new()));
         Ok(Self { batch, wakeup: Wakeup::new()?, corked })
     }
 
@@ -316,8 +317,13 @@ impl EventQueue {
     /// cleared first, so that what comes later sets it again.
     pub fn take(&self, read: &mut Batch) {
         read.clear();
-        self.wakeup.clear();
-        std::mem::swap(&mut *lock(&self.batch), read);
+        // A forked child would take the parent's wake-up, which both have.
+        if !self.batch.is_foreign() {
+            self.wakeup.clear();
+        }
+        if let Some(mut batch) = self.batch.lock() {
+            std::mem::swap(&mut *batch, read);
+        }
     }
 
     /// What is sent while its owner drains it.
@@ -327,26 +333,29 @@ impl EventQueue {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        lock(&self.batch).is_empty()
+        self.batch.lock().is_none_or(|batch| batch.is_empty())
     }
 
     /// Wakes the owner although nothing new waits.
     pub fn wake(&self) {
-        self.wakeup.set();
+        if !self.batch.is_foreign() {
+            self.wakeup.set();
+        }
     }
 
     /// In a forked child: what the parent's queue had open.
     pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
         let mut fds = vec![self.as_raw_fd()];
-        if let Ok(batch) = self.batch.try_lock() {
+        if let Some(batch) = self.batch.inherited() {
             fds.extend(batch.accepted().filter_map(|incoming| incoming.handle().inherited_fd()));
         }
         fds
     }
 
-    /// Appends under the lock, and wakes the owner on the edge from empty to non-empty.
-    pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> R {
-        let (result, edge) = self.append_quietly(append);
+    /// Appends under the lock, and wakes the owner on the edge from empty to non-empty; `None` in a
+    /// forked child, which the queue is not for.
+    pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> Option<R> {
+        let (result, edge) = self.append_quietly(append)?;
         if edge {
             // Only the sooner. In the models, where no clock goes, it would be one more step each time.
             if !cfg!(all(test, feature = "loom")) {
@@ -354,17 +363,20 @@ impl EventQueue {
             }
             self.wake();
         }
-        result
+        Some(result)
     }
 
     /// As [`append`](Self::append), for whoever appends more at once: the owner sleeps until it is
     /// [woken](Self::wake), which is the caller's to do if `true` is returned with the result.
     /// Nobody else will.
-    pub(crate) fn append_quietly<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> (R, bool) {
-        let mut batch = lock(&self.batch);
+    pub(crate) fn append_quietly<R>(
+        &self,
+        append: impl FnOnce(&mut Batch) -> R,
+    ) -> Option<(R, bool)> {
+        let mut batch = self.batch.lock()?;
         let was_empty = batch.is_empty();
         let result = append(&mut batch);
-        (result, was_empty && !batch.is_empty())
+        Some((result, was_empty && !batch.is_empty()))
     }
 }
 

@@ -15,10 +15,8 @@ use super::{
     deferred::Piece,
     link::{hold, Link, Shared},
     outbound::Outbound,
-    runtime,
     stats::{Stats, Traffic},
     stream::Socket,
-    tally::lock,
     tls::TlsSession,
 };
 use crate::{
@@ -39,6 +37,9 @@ const LARGE: usize = 16 * 1024;
 const PONGS_MERGE: usize = 16 * 1024;
 
 /// A cheap clone that lets its holder act on one connection, from any thread.
+///
+/// In a forked child it does nothing, and takes no lock: the connection is the parent's, closed as
+/// far as the child sees. Only its addresses are known.
 #[derive(Clone, Debug)]
 pub struct Handle(pub(crate) Arc<Shared>);
 
@@ -73,7 +74,7 @@ impl Handle {
     }
 
     pub(crate) fn configure(&self, options: &ConnectionOptions) {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return };
         link.set_limits(options.limits);
         link.connection.set_close_timeout(options.close_timeout);
         link.outbound_limit = options.outbound_limit.unwrap_or(usize::MAX);
@@ -91,23 +92,23 @@ impl Handle {
 
     /// Where the connection stands.
     pub fn state(&self) -> State {
-        lock(&self.0.link).connection.state()
+        self.0.link().map_or(State::Closed, |link| link.connection.state())
     }
 
     /// What the client's version does, once the connection has been open.
     pub fn profile(&self) -> Option<&'static Profile> {
-        lock(&self.0.link).connection.profile()
+        self.0.link()?.connection.profile()
     }
 
     /// What the peer may not exceed.
     pub fn limits(&self) -> Limits {
-        lock(&self.0.link).limits()
+        self.0.link().map(|link| link.limits()).unwrap_or_default()
     }
 
     /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
     /// [`opened`](Self::opened).
     pub fn set_limits(&self, limits: Limits) {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return };
         link.set_limits(limits);
         link.limits_changed = true;
         self.0.attention.store(true, SeqCst);
@@ -115,48 +116,52 @@ impl Handle {
 
     /// How long nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
-        let link = lock(&self.0.link);
+        let link = self.0.link()?;
         link.known_rare()?.inactivity.map(|(timeout, _)| timeout)
     }
 
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
         let inactivity = timeout.map(|timeout| (timeout, Instant::now()));
-        lock(&self.0.link).rare().inactivity = inactivity;
+        let Some(mut link) = self.0.link() else { return };
+        link.rare().inactivity = inactivity;
+        drop(link);
         self.0.attend();
     }
 
     /// What TLS has agreed on; `None` without TLS, and before it has.
     pub fn tls_session(&self) -> Option<TlsSession> {
-        lock(&self.0.link).known_rare()?.tls.clone()
+        self.0.link()?.known_rare()?.tls.clone()
     }
 
     /// How long our close may stay without answer.
     pub fn close_timeout(&self) -> Duration {
-        lock(&self.0.link).connection.close_timeout()
+        self.0.link().map_or(Duration::ZERO, |link| link.connection.close_timeout())
     }
 
     /// Sets how long our next close may stay without answer.
     pub fn set_close_timeout(&self, timeout: Duration) {
-        lock(&self.0.link).connection.set_close_timeout(timeout);
+        if let Some(mut link) = self.0.link() {
+            link.connection.set_close_timeout(timeout);
+        }
     }
 
     /// How many bytes wait to be written.
     pub fn outbound_len(&self) -> usize {
-        lock(&self.0.link).waiting_len()
+        self.0.link().map_or(0, |link| link.waiting_len())
     }
 
     /// Past how many waiting bytes [`Delivery::Drained`](super::Delivery::Drained) will tell that
     /// they are down to half of it; 0: never.
     pub fn set_high_water(&self, bytes: usize) {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return };
         link.rare().high_water = bytes;
         link.note_high();
     }
 
     /// What was received over the connection, and what was sent.
     pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
-        (self.0.received(), lock(&self.0.link).sent)
+        (self.0.received(), self.0.link().map(|link| link.sent).unwrap_or_default())
     }
 
     /// Adds what is counted here.
@@ -202,13 +207,15 @@ impl Handle {
 
     /// Sends bytes as they are, beside the protocol.
     pub fn send_raw(&self, bytes: &[u8], cork: Cork) -> Sent {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return Sent::Nothing };
         self.put(&mut link, &[bytes], cork)
     }
 
     /// Writes what was corked.
     pub fn flush(&self) {
-        self.push_out(&mut lock(&self.0.link));
+        if let Some(mut link) = self.0.link() {
+            self.push_out(&mut link);
+        }
     }
 
     /// Begins the closing handshake; before the opening one is done, aborts.
@@ -246,7 +253,9 @@ impl Handle {
     /// For the queue's owner: the application is about to be told of
     /// [`Delivery::Open`](super::Delivery::Open).
     pub fn open(&self, profile: &'static Profile) {
-        lock(&self.0.link).connection.open(profile);
+        if let Some(mut link) = self.0.link() {
+            link.connection.open(profile);
+        }
     }
 
     /// For the queue's owner: the application has been told; frames may be read.
@@ -272,7 +281,7 @@ impl Handle {
     /// close frame. Once the application has been told, [`finish`](Self::finish) must follow, with
     /// what is returned.
     pub fn fail(&self, error: &ProtocolError) -> Progress {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return Progress::Abort };
         let progress = link.append(|connection, out| connection.fail(error, out));
         self.push_out(&mut link);
         progress
@@ -287,10 +296,7 @@ impl Handle {
     /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended. A peer that has only
     /// stopped sending still gets what has been sent to it.
     pub fn closed(&self) -> CloseInfo {
-        let mut link = lock(&self.0.link);
-        if self.is_foreign() {
-            return CloseInfo::abnormal();
-        }
+        let Some(mut link) = self.0.link() else { return CloseInfo::abnormal() };
         self.push_out(&mut link);
         link.released = true;
         let info = link.connection.closed();
@@ -312,7 +318,7 @@ impl Handle {
         message: Option<Opcode>,
         frame: impl FnOnce(&Connection) -> Result<Option<FrameParts>, UsageError>,
     ) -> Result<Sent, UsageError> {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return Ok(Sent::Nothing) };
         let Some(parts) = frame(&link.connection)? else { return Ok(Sent::Nothing) };
         if message.is_some() {
             link.count_sent(payload.len());
@@ -326,7 +332,7 @@ impl Handle {
 
     /// Leaves a piece to the driver.
     pub(crate) fn defer(&self, link: &mut Link, piece: Piece, len: usize, cork: Cork) -> Sent {
-        if link.is_gone() || self.is_foreign() {
+        if link.is_gone() {
             return Sent::Bytes(len);
         }
         if self.is_over_limit(link, len) {
@@ -371,7 +377,7 @@ impl Handle {
         keep: impl FnOnce(&mut Outbound, usize),
     ) -> Sent {
         let len = parts.iter().map(|part| part.len()).sum();
-        if len == 0 || link.is_gone() || self.is_foreign() {
+        if len == 0 || link.is_gone() {
             return Sent::Bytes(len);
         }
         if link.is_deferring() {
@@ -410,7 +416,7 @@ impl Handle {
 
     /// Changes what is to become of the TCP connection, and sees to it.
     fn change(&self, change: impl FnOnce(&mut Link) -> Progress) {
-        let mut link = lock(&self.0.link);
+        let Some(mut link) = self.0.link() else { return };
         let progress = change(&mut link);
         link.end = link.end.max(progress);
         self.push_out(&mut link);
@@ -432,23 +438,22 @@ impl Handle {
 
     /// Whether the connection is the parent's, and this process a fork's child.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.0.backlog.generation != runtime::generation()
+        self.0.is_foreign()
     }
 
     /// The socket is about to be closed.
     pub(crate) fn gone(&self) {
-        lock(&self.0.link).socket = Socket::Gone;
+        if let Some(mut link) = self.0.link() {
+            link.socket = Socket::Gone;
+        }
     }
 
     /// In a forked child: the number of the socket, if it is certain that it is still open.
     pub(crate) fn inherited_fd(&self) -> Option<RawFd> {
-        self.0.link.try_lock().ok()?.socket.fd()
+        self.0.inherited_link()?.socket.fd()
     }
 
     fn push_out(&self, link: &mut Link) {
-        if self.is_foreign() {
-            return;
-        }
         if !link.write_directly() || link.is_high {
             self.0.attend();
         }

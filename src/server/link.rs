@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, SocketAddrV4},
     os::fd::RawFd,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -15,8 +15,9 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::{Deferred, Piece},
-    locks::{Guarded, Place},
+    locks::{lock, Guard, Guarded, Place},
     outbound::Outbound,
+    runtime,
     stats::Traffic,
     stream::Socket,
     sync::{
@@ -24,7 +25,7 @@ use super::{
             AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
-        AtomicWaker, Mutex, OwnedWriteHalf,
+        AtomicWaker, Mutex, MutexGuard, OwnedWriteHalf,
     },
     tls::TlsSession,
 };
@@ -57,9 +58,9 @@ pub(crate) struct Shared {
     pub(crate) hold: AtomicU8,
     /// Whether it is among those that rest for the sake of all ([`Backlog::park`]).
     pub(crate) is_parked: AtomicBool,
-    pub(crate) link: Mutex<Link>,
+    link: Mutex<Link>,
     /// Wakes the driver.
-    pub(crate) waker: AtomicWaker,
+    waker: AtomicWaker,
     waiting_bytes: AtomicUsize,
     /// What was received; the driver alone counts it.
     received_bytes: AtomicU64,
@@ -187,10 +188,42 @@ impl Shared {
         }
     }
 
+    /// The link, for whoever holds a handle; `None` in a forked child, where it may be locked for
+    /// ever. There is no other way to it, nor to the driver.
+    pub(crate) fn link(&self) -> Option<Guard<'_, Link>> {
+        (!self.is_foreign()).then(|| lock(&self.link))
+    }
+
+    /// For the driver, which no forked child has: the link.
+    pub(crate) fn driver_link(&self) -> Guard<'_, Link> {
+        lock(&self.link)
+    }
+
+    /// In a forked child: the link, if no thread held it at the fork.
+    pub(crate) fn inherited_link(&self) -> Option<MutexGuard<'_, Link>> {
+        self.link.try_lock().ok()
+    }
+
+    /// Whether the connection is the parent's, and this process a forked child.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.backlog.generation != runtime::generation()
+    }
+
     /// Something in the link wants the driver.
     pub(crate) fn attend(&self) {
         self.attention.store(true, SeqCst);
-        self.waker.wake();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if !self.is_foreign() {
+            self.waker.wake();
+        }
+    }
+
+    /// For the driver: whom to wake.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
     }
 
     /// For the driver: so much has been queued for the application. Past the limits, the
@@ -268,7 +301,7 @@ impl Shared {
 
     pub(crate) fn let_go(&self, reason: u8) {
         if self.hold.fetch_and(!reason, SeqCst) & reason != 0 {
-            self.waker.wake();
+            self.wake();
         }
     }
 }

@@ -28,10 +28,11 @@ use super::{
     driver::{self, Ends},
     events::{Batch, Delivery, EventQueue},
     handle::Handle,
-    locks::{lock, Guarded, Place},
+    locks::{Guarded, Place},
+    process::ProcessMutex,
     runtime as threads,
+    sender::EventSender,
     stats::{count, Stats},
-    sync::Mutex,
     tally::{self, Tally},
 };
 
@@ -75,7 +76,7 @@ pub struct Server {
     tally: Arc<Tally>,
     runtime: runtime::Handle,
     local: SocketAddr,
-    listening: Mutex<Option<Listening>>,
+    listening: ProcessMutex<Option<Listening>>,
     _clock: Clock,
 }
 
@@ -84,7 +85,7 @@ struct Listening {
     fd: RawFd,
     task: JoinHandle<()>,
     /// Closed here, and not by the task, which waits for a thread: that may be busy.
-    socket: Arc<Mutex<Listener>>,
+    socket: Arc<ProcessMutex<Listener>>,
 }
 
 /// The listening socket, until it is closed. Whoever has it locked queues what it brings, so that
@@ -120,7 +121,7 @@ impl Server {
             TcpListener::from_std(listener).map_err(failed)?
         };
         let fd = listener.as_raw_fd();
-        let socket = Arc::new(Mutex::new(Some(listener)));
+        let socket = Arc::new(ProcessMutex::new(Some(listener)));
         let accept = Accept {
             socket: Arc::clone(&socket),
             queue: Arc::clone(&queue),
@@ -141,7 +142,7 @@ impl Server {
             tally,
             runtime,
             local,
-            listening: Some(Listening { fd, task, socket }).into(),
+            listening: ProcessMutex::new(Some(Listening { fd, task, socket })),
         })
     }
 
@@ -162,13 +163,14 @@ impl Server {
 
     /// Whether connections are accepted.
     pub fn is_listening(&self) -> bool {
-        lock(&self.listening).is_some()
+        self.listening.lock().is_some_and(|listening| listening.is_some())
     }
 
     /// Stops accepting, and frees the port before it returns. Connections go on.
     pub fn stop_listening(&self) {
-        let Some(listening) = lock(&self.listening).take() else { return };
-        drop(lock(&listening.socket).take());
+        let listening = self.listening.lock().and_then(|mut listening| listening.take());
+        let Some(listening) = listening else { return };
+        drop(listening.socket.lock().and_then(|mut socket| socket.take()));
         listening.task.abort();
     }
 
@@ -178,7 +180,9 @@ impl Server {
     /// [`StillOpen`], where they are not for 5 s. They are closed as soon as that is possible.
     pub fn stop(&self) -> Result<(), StillOpen> {
         self.stop_listening();
-        self.queue.append(Batch::drop_accepted);
+        if self.queue.append(Batch::drop_accepted).is_none() {
+            return Ok(());
+        }
         self.tally.abort_all();
         match self.tally.wait_for_none(STOP) {
             0 => Ok(()),
@@ -195,7 +199,7 @@ impl Server {
     pub fn abandon(self) -> Vec<RawFd> {
         let mut fds = self.queue.inherited_fds();
         fds.extend(self.tally.inherited_fds());
-        if let Ok(listening) = self.listening.try_lock() {
+        if let Some(listening) = self.listening.inherited() {
             fds.extend(listening.as_ref().map(|listening| listening.fd));
         }
         mem::forget(self);
@@ -253,7 +257,7 @@ async fn tell(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
 /// What the accepting task needs.
 #[derive(Debug)]
 struct Accept {
-    socket: Arc<Mutex<Listener>>,
+    socket: Arc<ProcessMutex<Listener>>,
     queue: Arc<EventQueue>,
     tally: Arc<Tally>,
     runtime: runtime::Handle,
@@ -274,8 +278,8 @@ impl Accept {
 
     /// Accepts whoever waits, and tells of all of them at once. Only errors are ever returned.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = lock(&self.socket);
         // Where it is closed, the task is about to be ended.
+        let Some(socket) = self.socket.lock() else { return Poll::Pending };
         let Some(listener) = &*socket else { return Poll::Pending };
         let mut announcing = Announcing { queue: &self.queue, wakes: false, told: 0 };
         loop {
@@ -336,8 +340,7 @@ const AT_ONCE: usize = 16;
 impl Announcing<'_> {
     fn tell(&mut self, incoming: Box<Incoming>) {
         let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(incoming));
-        let ((), edge) = self.queue.append_quietly(push);
-        self.wakes |= edge;
+        self.wakes |= self.queue.append_quietly(push).is_some_and(|((), edge)| edge);
         self.told += 1;
         if self.told % AT_ONCE == 0 {
             self.wake();
@@ -387,17 +390,18 @@ impl Incoming {
         &self.handle
     }
 
-    /// Begins to read. From now on the queue tells of it as `connection`; that number is free
-    /// again after [`Delivery::Closed`].
-    pub fn start(mut self, connection: u32, options: &ConnectionOptions) {
+    /// Begins to read; in a forked child, nothing. From now on the queue tells of it as
+    /// `connection`, up to [`Delivery::Closed`]: a number of [`Slots`](super::Slots), or another that
+    /// is not given twice.
+    pub fn start(mut self, connection: u64, options: &ConnectionOptions) {
+        if self.handle.is_foreign() {
+            return;
+        }
         let Some((stream, place)) = self.entered.take() else { return };
         self.handle.configure(options);
         let ends = Ends {
             handle: self.tally.count(&self.handle, place),
-            queue: Arc::clone(&self.queue),
-            connection,
-            inflates: false,
-            keeps_alive: false,
+            events: EventSender::new(Arc::clone(&self.queue), connection),
         };
         self.runtime.spawn(driver::drive(stream, ends, options));
     }

@@ -1,7 +1,11 @@
 //! Whether the peer is still there, and anybody uses the connection: when to ping, and when to give
 //! up. Sans-IO: it is told the time, and how far the connection's counts have come.
 
-use std::time::{Duration, Instant};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 /// Pings that this side sends by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,8 +16,15 @@ pub struct Keepalive {
     pub timeout: Duration,
 }
 
-/// The body of such a ping. Its pong is not the application's.
-pub(crate) const PING: &[u8] = b"keepalive";
+/// The body of such a ping, which no application chooses for its own by chance.
+pub(crate) fn ping() -> &'static str {
+    static PING: LazyLock<String> = LazyLock::new(|| {
+        // The standard library's one source of random numbers.
+        let random = RandomState::new().build_hasher().finish();
+        format!("keepalive {random:016x}")
+    });
+    &PING
+}
 
 /// An idle connection is found to be so up to this part of its timeout late: it is looked at so
 /// often, and nothing else has to note the time.

@@ -26,7 +26,10 @@ mod locks;
 #[cfg(test)]
 mod models;
 mod outbound;
+mod process;
 mod runtime;
+mod sender;
+mod slots;
 mod stats;
 mod stream;
 mod sync;
@@ -43,5 +46,6 @@ pub use listener::{BindError, Incoming, Server, StillOpen};
 pub use liveness::Keepalive;
 pub use outbound::Outbound;
 pub use runtime::forked;
+pub use slots::{slot, Slots};
 pub use stats::{Stats, Traffic};
 pub use wakeup::Wakeup;

@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use super::{
-    locks::{lock, Guarded, Place},
-    sync::{
-        atomic::{AtomicU64, Ordering::Relaxed},
-        Mutex,
-    },
+    locks::{Guarded, Place},
+    process::ProcessMutex,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Messages, and the bytes in them: of their payloads, as the application has them.
@@ -66,8 +64,8 @@ pub(crate) struct Counters {
     pub(crate) stalled: AtomicU64,
     pub(crate) unanswered: AtomicU64,
     pub(crate) idle: AtomicU64,
-    failed: Mutex<Failed>,
-    gone: Mutex<Gone>,
+    failed: ProcessMutex<Failed>,
+    gone: ProcessMutex<Gone>,
 }
 
 type Failed = BTreeMap<&'static str, u64>;
@@ -87,19 +85,21 @@ pub(crate) fn count(counter: &AtomicU64) {
 
 impl Counters {
     pub(crate) fn failed(&self, reason: &'static str) {
-        *lock(&self.failed).entry(reason).or_default() += 1;
+        if let Some(mut failed) = self.failed.lock() {
+            *failed.entry(reason).or_default() += 1;
+        }
     }
 
     /// A connection is gone, over which so much was received and sent.
     pub(crate) fn gone(&self, received: Traffic, sent: Traffic) {
-        let mut gone = lock(&self.gone);
+        let Some(mut gone) = self.gone.lock() else { return };
         gone.0 += received;
         gone.1 += sent;
     }
 
     /// All but what is counted on connections that are there.
     pub(crate) fn stats(&self) -> Stats {
-        let (received, sent) = *lock(&self.gone);
+        let (received, sent) = self.gone.lock().map(|gone| *gone).unwrap_or_default();
         Stats {
             accepted: self.accepted.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
@@ -107,7 +107,7 @@ impl Counters {
             stalled: self.stalled.load(Relaxed),
             unanswered: self.unanswered.load(Relaxed),
             idle: self.idle.load(Relaxed),
-            failed: lock(&self.failed).clone(),
+            failed: self.failed.lock().map(|failed| failed.clone()).unwrap_or_default(),
             received,
             sent,
             ..Stats::default()

@@ -15,7 +15,6 @@ use super::{
     link::{write_parts, write_slices, Shared},
     outbound::Outbound,
     sync::{OwnedReadHalf, OwnedWriteHalf},
-    tally::lock,
     tls::{Ahead, Secured},
 };
 
@@ -113,7 +112,7 @@ fn poll_receive(
         if *ahead == Ahead::Nothing {
             let polled = Pin::new(reader).poll_read(cx, &mut encrypted);
             if polled.is_pending() && *has_replies {
-                let mut link = lock(&shared.link);
+                let mut link = shared.driver_link();
                 if let Some(writer) = link.socket.writer() {
                     // An error is found by the next read, too.
                     *has_replies = writer.poll_flush_records(cx).is_pending();
@@ -127,7 +126,7 @@ fn poll_receive(
         if *ahead == Ahead::End {
             return Poll::Ready(Ok(0));
         }
-        let mut link = lock(&shared.link);
+        let mut link = shared.driver_link();
         let Some(Writer::Tls(secured)) = link.socket.writer() else {
             *ahead = Ahead::End;
             return Poll::Ready(Ok(0));

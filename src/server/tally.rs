@@ -9,21 +9,21 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use super::locks::lock;
 use super::{
     handle::Handle,
     locks::{self, Guarded},
+    process::ProcessMutex,
     stats::{Counters, Stats},
     sync::{
         atomic::{AtomicUsize, Ordering::SeqCst},
-        Condvar, Mutex,
+        Condvar,
     },
 };
 
 /// The drivers that are alive.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    alive: Mutex<Alive>,
+    pub(super) alive: ProcessMutex<Alive>,
     none: Condvar,
     places: AtomicUsize,
     pub(crate) counters: Counters,
@@ -40,7 +40,7 @@ impl Drop for Place {
 }
 
 #[derive(Debug, Default)]
-struct Alive {
+pub(super) struct Alive {
     handles: HashSet<Alike>,
     /// The server has been stopped: what is counted from now on is aborted at once.
     stopped: bool,
@@ -103,7 +103,7 @@ impl Tally {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats;
         let handles: Vec<_> = {
-            let alive = lock(&self.alive);
+            let Some(alive) = self.alive.lock() else { return self.counters.stats() };
             stats = self.counters.stats();
             alive.handles.iter().map(|handle| handle.0.clone()).collect()
         };
@@ -116,10 +116,11 @@ impl Tally {
 
     /// Counts one more.
     pub(crate) fn count(self: &Arc<Self>, handle: &Handle, place: Place) -> Counted {
-        let mut alive = lock(&self.alive);
-        alive.handles.insert(Alike(handle.clone()));
-        if alive.stopped {
-            handle.abort();
+        if let Some(mut alive) = self.alive.lock() {
+            alive.handles.insert(Alike(handle.clone()));
+            if alive.stopped {
+                handle.abort();
+            }
         }
         Counted { handle: Alike(handle.clone()), place }
     }
@@ -127,7 +128,7 @@ impl Tally {
     /// Aborts every connection, and every one that is counted later.
     pub(crate) fn abort_all(&self) {
         let handles: Vec<_> = {
-            let mut alive = lock(&self.alive);
+            let Some(mut alive) = self.alive.lock() else { return };
             alive.stopped = true;
             alive.handles.iter().map(|handle| handle.0.clone()).collect()
         };
@@ -138,14 +139,14 @@ impl Tally {
 
     /// In a forked child: what the parent's drivers had open.
     pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
-        let Ok(alive) = self.alive.try_lock() else { return Vec::new() };
+        let Some(alive) = self.alive.inherited() else { return Vec::new() };
         alive.handles.iter().filter_map(|handle| handle.0.inherited_fd()).collect()
     }
 
     /// Waits until nothing is alive; how many are, where that would take longer than `patience`.
     #[must_use]
     pub(crate) fn wait_for_none(&self, patience: Duration) -> usize {
-        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(alive) = self.alive.lock_to_wait() else { return 0 };
         let (alive, _) = self
             .none
             .wait_timeout_while(alive, patience, |alive| !alive.handles.is_empty())
@@ -157,7 +158,7 @@ impl Tally {
 impl Drop for Counted {
     fn drop(&mut self) {
         let tally = &self.place.0;
-        let mut alive = lock(&tally.alive);
+        let Some(mut alive) = tally.alive.lock() else { return };
         if alive.handles.remove(&self.handle) {
             let (received, sent) = self.traffic();
             tally.counters.gone(received, sent);

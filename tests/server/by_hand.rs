@@ -57,7 +57,7 @@ impl ByHand {
                 Delivery::Accepted(incoming) => {
                     self.connections.push(incoming.handle().clone());
                     let number = self.connections.len() as u32 - 1;
-                    incoming.start(number, &ConnectionOptions::default());
+                    incoming.start(number.into(), &ConnectionOptions::default());
                     continue;
                 }
                 Delivery::Open(opened) => {
@@ -75,7 +75,7 @@ impl ByHand {
             if self.delivers {
                 self.connections[record.connection as usize].delivered(message.len(), 1);
             }
-            self.messages.push_back((record.connection, message));
+            self.messages.push_back((record.connection as u32, message));
         }
     }
 

@@ -28,7 +28,7 @@ fn a_peer_that_answers_no_ping_is_gone() {
     let begin = Instant::now();
     let mut client = Client::open(reactor.addr());
     // It reads, and says nothing.
-    assert_eq!(client.next(), (Kind::Ping, b"keepalive".to_vec()));
+    assert_eq!(client.next().0, Kind::Ping);
     assert_eq!(reactor.wait_for_closed(), abrupt());
     assert!(begin.elapsed() >= SOON * 2);
     assert_eq!(reactor.server().stats().unanswered, 1);
@@ -45,10 +45,33 @@ fn a_peer_that_answers_stays_and_the_application_does_not_hear_of_it() {
     }
     // A pong of its own is told.
     client.send(Kind::Pong, b"mine");
-    let (_, pong) = reactor.wait_for(|seen| matches!(seen, Seen::Message(..)));
-    assert_eq!(pong, Seen::Message(em_websocket::server::Kind::Pong, b"mine".to_vec()));
+    assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Message(..))).1, pong(b"mine"));
     drop(client);
     reactor.wait_for_closed();
+}
+
+fn pong(body: &[u8]) -> Seen {
+    Seen::Message(em_websocket::server::Kind::Pong, body.to_vec())
+}
+
+#[test]
+fn a_pong_that_answers_no_ping_of_ours_is_told_whatever_it_says() {
+    let reactor = watching(SOON, SOON * 20);
+    let mut client = Client::open(reactor.addr());
+    // What an application may choose for its own pings.
+    for body in ["", "keepalive", "keepalive 0000000000000000"] {
+        client.send(Kind::Pong, body.as_bytes());
+        let told = reactor.wait_for(|seen| matches!(seen, Seen::Message(..))).1;
+        assert_eq!(told, pong(body.as_bytes()));
+    }
+    let (kind, body) = client.next();
+    assert_eq!(kind, Kind::Ping);
+    // The second one answers nothing.
+    client.send(Kind::Pong, &body);
+    client.send(Kind::Pong, &body);
+    assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Message(..))).1, pong(&body));
+    client.send(Kind::Pong, b"last");
+    assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Message(..))).1, pong(b"last"));
 }
 
 #[test]

@@ -253,6 +253,7 @@ impl Owner {
 
     fn deliver(&mut self, record: Record) {
         let Record { connection, delivery } = record;
+        let connection = connection as u32;
         if let Delivery::Accepted(incoming) = delivery {
             self.accept(incoming);
             return;
@@ -321,7 +322,7 @@ impl Owner {
         }
         self.connections.insert(connection, handle.clone());
         lock(&self.shared.handles).insert(connection, handle);
-        incoming.start(connection, &self.setup.options);
+        incoming.start(connection.into(), &self.setup.options);
     }
 
     fn message(&mut self, connection: u32, handle: &Handle, kind: Kind, bytes: Vec<u8>) {

@@ -38,8 +38,9 @@ impl Answer {
         self.answer.borrow().to_bytes()
     }
 
-    fn protocol(ruby: &Ruby, this: &Self) -> Option<RString> {
-        this.answer.borrow().subprotocol().map(|name| bytes::text(ruby, name, None))
+    fn protocol(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        let answer = this.answer.borrow();
+        answer.subprotocol().map(|name| bytes::text(ruby, name, None)).transpose()
     }
 
     fn select(&self, protocol: Option<RString>) {
@@ -54,7 +55,7 @@ impl Answer {
         each_field(ruby, headers, |name, value| this.answer.borrow_mut().add_field(name, value))
     }
 
-    fn to_s(ruby: &Ruby, this: &Self) -> RString {
+    fn to_s(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
         bytes::binary(ruby, &this.to_bytes())
     }
 }
@@ -65,7 +66,7 @@ fn refusal(ruby: &Ruby, status: Integer, headers: RHash, body: RString) -> Resul
     let status = status.to_u16().unwrap_or_default();
     let mut refusal = Refusal::new(status).map_err(|error| error::usage(ruby, &error))?;
     each_field(ruby, headers, |name, value| refusal.add_field(name, value))?;
-    Ok(bytes::binary(ruby, &bytes::with_bytes(body, |body| refusal.to_bytes(body))))
+    bytes::binary(ruby, &bytes::with_bytes(body, |body| refusal.to_bytes(body)))
 }
 
 /// Names and values as Strings; an Array of values makes as many fields.

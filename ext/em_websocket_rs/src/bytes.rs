@@ -1,14 +1,21 @@
 //! Looking into Ruby strings, and making them: with `block.rs` the files here with `unsafe`.
 
+use std::ffi::c_long;
+
 use em_websocket::protocol::Charset;
 use magnus::{
     encoding::{Coderange, EncodingCapable},
     kwargs,
     prelude::*,
-    rb_sys::AsRawValue,
+    rb_sys::{protect, FromRawValue},
     Error, RString, Ruby, Value,
 };
-use rb_sys::{rb_utf8_encindex, ruby_encoding_consts::RUBY_ENCODING_SHIFT, RBasic, VALUE};
+use rb_sys::{
+    rb_str_buf_new, rb_str_cat, rb_str_new, rb_utf8_encindex,
+    ruby_coderange_type::{RUBY_ENC_CODERANGE_7BIT, RUBY_ENC_CODERANGE_VALID},
+    ruby_encoding_consts::RUBY_ENCODING_SHIFT,
+    RBasic, VALUE,
+};
 
 /// Lends the bytes of a string to `look`, which must not call Ruby: every caller's closure is Rust
 /// code that knows no Ruby value.
@@ -22,32 +29,87 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 /// A String of text from the network: UTF-8 where the bytes are that, and otherwise ASCII-8BIT, in
 /// which every byte is a character. So an application can search and split whatever it is given.
 /// What has been checked already has a `charset`.
-pub(crate) fn text(ruby: &Ruby, bytes: &[u8], charset: Option<Charset>) -> RString {
-    let string = ruby.str_from_slice(bytes);
-    let Some(charset) = charset.or_else(|| Charset::of(bytes)) else {
-        return string;
-    };
-    // Before Ruby 3.3, `rb_enc_str_new` asks so much about the encoding that it costs as much as a
-    // small String itself.
-    // SAFETY: this is what the macro `RB_ENCODING_SET_INLINED` does, to a String that is new and
-    // ASCII-8BIT (0); UTF-8 is among the encodings whose index fits into the flags.
-    unsafe {
-        let encoding = (rb_utf8_encindex() as VALUE) << (RUBY_ENCODING_SHIFT as u32);
-        (*(string.as_raw() as *mut RBasic)).flags |= encoding;
-    }
-    let range = match charset {
-        Charset::Ascii => Coderange::SevenBit,
-        Charset::Utf8 => Coderange::Valid,
-    };
-    // SAFETY: every byte has been looked at, by the receiver or just now, and all of them have been
-    // found to be of this range of UTF-8; none has been changed since.
-    unsafe { string.enc_coderange_set(range) };
-    string
+///
+/// # Errors
+/// Ruby's, where it has no memory for it. It does not pass by the caller, who may hold what must be
+/// let go of.
+pub(crate) fn text(_: &Ruby, bytes: &[u8], charset: Option<Charset>) -> Result<RString, Error> {
+    // SAFETY: the closure has nothing to drop, and `protect` catches what Ruby raises.
+    string(|| unsafe { new_text(bytes, charset) })
 }
 
 /// A String for anything else: ASCII-8BIT.
-pub(crate) fn binary(ruby: &Ruby, bytes: &[u8]) -> RString {
-    ruby.str_from_slice(bytes)
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn binary(_: &Ruby, bytes: &[u8]) -> Result<RString, Error> {
+    // SAFETY: as in `text`.
+    string(|| unsafe { new_binary(bytes) })
+}
+
+/// A String of a frame's parts.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn frame(
+    _: &Ruby,
+    head: &[u8],
+    payload: RString,
+    tail: &[u8],
+) -> Result<RString, Error> {
+    let len = head.len() + payload.len() + tail.len();
+    string(|| {
+        // SAFETY: as in `text`. The payload is on the caller's stack and nothing runs that could
+        // change it; the new String has room for all of it, so that it is made once.
+        unsafe {
+            let frame = rb_str_buf_new(len as c_long);
+            for part in [head, payload.as_slice(), tail] {
+                rb_str_cat(frame, part.as_ptr().cast(), part.len() as c_long);
+            }
+            frame
+        }
+    })
+}
+
+fn string(make: impl FnOnce() -> VALUE) -> Result<RString, Error> {
+    let string = protect(make)?;
+    // SAFETY: it is a String that has just been made, and it is on the stack.
+    Ok(RString::from_value(unsafe { Value::from_raw(string) }).expect("it is a String"))
+}
+
+/// As [`text`], for whoever protects more than that at once.
+///
+/// # Safety
+/// Ruby may leave past the caller, up to the next `protect`: nothing on the way may have to be
+/// dropped. This thread holds the GVL.
+pub(crate) unsafe fn new_text(bytes: &[u8], charset: Option<Charset>) -> VALUE {
+    // SAFETY: the caller's.
+    let string = unsafe { new_binary(bytes) };
+    let range = match charset.or_else(|| Charset::of(bytes)) {
+        None => return string,
+        Some(Charset::Ascii) => RUBY_ENC_CODERANGE_7BIT as VALUE,
+        Some(Charset::Utf8) => RUBY_ENC_CODERANGE_VALID as VALUE,
+    };
+    // Before Ruby 3.3, `rb_enc_str_new` asks so much about the encoding that it costs as much as a
+    // small String itself.
+    // SAFETY: this is what the macros `RB_ENCODING_SET_INLINED` and `RB_ENC_CODERANGE_SET` do, to a
+    // String that is new and ASCII-8BIT (0), of no known range (0); UTF-8 is among the encodings whose
+    // index fits into the flags. Every byte has been looked at, by the receiver or just now, and all
+    // have been found to be of this range of UTF-8; none has been changed since.
+    unsafe {
+        let encoding = (rb_utf8_encindex() as VALUE) << (RUBY_ENCODING_SHIFT as u32);
+        (*(string as *mut RBasic)).flags |= encoding | range;
+    }
+    string
+}
+
+/// As [`binary`], for whoever protects more than that at once.
+///
+/// # Safety
+/// As [`new_text`].
+pub(crate) unsafe fn new_binary(bytes: &[u8]) -> VALUE {
+    // SAFETY: the bytes are there, and as many; the rest is the caller's.
+    unsafe { rb_str_new(bytes.as_ptr().cast(), bytes.len() as c_long) }
 }
 
 /// The reason of a close, as an application gives it, in UTF-8 (RFC 6455 section 5.5.1). A String

@@ -70,7 +70,7 @@ impl Cork {
     pub(crate) fn flush(&self, ruby: &Ruby) -> Result<(), Error> {
         let (signature, frames) = match &mut *self.0.borrow_mut() {
             Some(Gathered { signature, frames }) if !frames.is_empty() => {
-                let string = bytes::binary(ruby, frames);
+                let string = bytes::binary(ruby, frames)?;
                 frames.clear();
                 (*signature, string)
             }

@@ -20,7 +20,7 @@ pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> 
     let hash = ruby.hash_new();
     hash.aset(*CODE, info.code.0)?;
     if let Some(reason) = &info.reason {
-        hash.aset(*REASON, bytes::text(ruby, reason.as_bytes(), None))?;
+        hash.aset(*REASON, bytes::text(ruby, reason.as_bytes(), None)?)?;
     }
     hash.aset(*WAS_CLEAN, info.was_clean)?;
     Ok(hash)

@@ -46,22 +46,27 @@ impl Framing {
         let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
         let mut receiver = this.0.borrow_mut();
         receiver.set_limits(limits);
-        let messages = ruby.ary_new();
-        let mut result = Ok(());
+        // Ruby is not called while the receiver is borrowed: it may leave without giving it back.
+        let mut frames = Vec::new();
         receiver.receive(&mut data, &mut |event: Event<'_>| {
-            let pushed = match event {
-                Event::Text(body, _) => push(ruby, messages, Opcode::Text, &body),
-                Event::Binary(body) => push(ruby, messages, Opcode::Binary, &body),
-                Event::Ping(body) => push(ruby, messages, Opcode::Ping, &body),
-                Event::Pong(body) => push(ruby, messages, Opcode::Pong, &body),
-                Event::Close(close) => push(ruby, messages, Opcode::Close, close.body),
-                Event::Error(error) => push_error(ruby, messages, &error),
-            };
-            if pushed.is_err() {
-                result = pushed;
-            }
+            frames.push(match event {
+                Event::Text(body, _) => Ok((Opcode::Text, body.to_vec())),
+                Event::Binary(body) => Ok((Opcode::Binary, body.to_vec())),
+                Event::Ping(body) => Ok((Opcode::Ping, body.to_vec())),
+                Event::Pong(body) => Ok((Opcode::Pong, body.to_vec())),
+                Event::Close(close) => Ok((Opcode::Close, close.body.to_vec())),
+                Event::Error(error) => Err(error),
+            });
         });
-        result.map(|()| messages)
+        drop(receiver);
+        let messages = ruby.ary_new();
+        for frame in frames {
+            match frame {
+                Ok((opcode, body)) => push(ruby, messages, opcode, &body)?,
+                Err(error) => push_error(ruby, messages, &error)?,
+            }
+        }
+        Ok(messages)
     }
 
     /// `{type => number}`.
@@ -78,7 +83,7 @@ impl Framing {
 }
 
 fn push(ruby: &Ruby, messages: RArray, opcode: Opcode, body: &[u8]) -> Result<(), Error> {
-    messages.push((ruby.to_symbol(name(opcode)), bytes::binary(ruby, body)))
+    messages.push((ruby.to_symbol(name(opcode)), bytes::binary(ruby, body)?))
 }
 
 fn push_error(ruby: &Ruby, messages: RArray, error: &ProtocolError) -> Result<(), Error> {
@@ -104,21 +109,21 @@ fn masked(ruby: &Ruby, data: RString, key: RString, offset: usize) -> Result<RSt
         .ok_or_else(|| Error::new(ruby.exception_arg_error(), "a masking key has four bytes"))?;
     let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
     apply_mask(&mut data, key, offset);
-    Ok(bytes::binary(ruby, &data))
+    bytes::binary(ruby, &data)
 }
 
 /// What ends a connection of the drafts 75 and 76.
-fn terminate(ruby: &Ruby) -> RString {
+fn terminate(ruby: &Ruby) -> Result<RString, Error> {
     let mut bytes = Vec::new();
     Sender::new(&DRAFT_76).acknowledge(&PeerClose::new(None, &[]), &mut bytes);
-    let string = bytes::binary(ruby, &bytes);
+    let string = bytes::binary(ruby, &bytes)?;
     string.freeze();
-    string
+    Ok(string)
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("masked", function!(masked, 3))?;
-    native.const_set("TERMINATE", terminate(ruby))?;
+    native.const_set("TERMINATE", terminate(ruby)?)?;
     let class = native.define_class("Framing", ruby.class_object())?;
     class.define_singleton_method("new", function!(Framing::new, 1))?;
     class.define_singleton_method("frame_types", function!(Framing::frame_types, 1))?;

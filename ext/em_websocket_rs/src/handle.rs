@@ -15,13 +15,13 @@ use magnus::{
     method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
 };
 
-use crate::{answer::Answer, bytes, error, event, options};
+use crate::{answer::Answer, bytes, error, event, options, server::signature};
 
 /// `Native::Connection`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
 pub(crate) struct Connection {
     handle: Handle,
-    number: u32,
+    number: u64,
     /// Until it is started.
     incoming: Cell<Option<Box<Incoming>>>,
 }
@@ -30,31 +30,47 @@ thread_local! {
     /// Where this thread's connections wait for a flush, while it drains queues: the last one's.
     static CORKED: RefCell<Vec<Arc<server::Corked>>> = const { RefCell::new(Vec::new()) };
     static DRAINING: Cell<u32> = const { Cell::new(0) };
+    static FORKS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
 /// Where it lives long, it leaves meanwhile.
-pub(crate) struct Corked(Arc<server::Corked>);
+pub(crate) struct Corked {
+    corked: Arc<server::Corked>,
+    /// How often its process had been forked off when it began.
+    forks: u32,
+}
 
 impl Corked {
     pub(crate) fn begin(corked: Arc<server::Corked>) -> Self {
         DRAINING.set(DRAINING.get() + 1);
         CORKED.with_borrow_mut(|all| all.push(Arc::clone(&corked)));
         corked.begin();
-        Self(corked)
+        Self { corked, forks: FORKS.get() }
+    }
+
+    /// In a forked child: the thread is not the parent's, which goes on gathering.
+    pub(crate) fn forked() {
+        FORKS.set(FORKS.get() + 1);
+        DRAINING.set(0);
+        CORKED.take();
     }
 
     /// Whether it has lived long, since this was asked last.
     pub(crate) fn is_late(&self) -> bool {
-        self.0.is_late()
+        self.corked.is_late()
     }
 }
 
 impl Drop for Corked {
     fn drop(&mut self) {
+        // A block has forked, and this is the child.
+        if self.forks != FORKS.get() {
+            return;
+        }
         DRAINING.set(DRAINING.get() - 1);
         CORKED.with_borrow_mut(Vec::pop);
-        self.0.end();
+        self.corked.end();
     }
 }
 
@@ -70,7 +86,7 @@ fn cork() -> Cork {
 const NEVER: Duration = Duration::from_secs(1 << 53);
 
 impl Connection {
-    pub(crate) fn new(incoming: Box<Incoming>, number: u32) -> Self {
+    pub(crate) fn new(incoming: Box<Incoming>, number: u64) -> Self {
         let handle = incoming.handle().clone();
         Self { handle, number, incoming: Cell::new(Some(incoming)) }
     }
@@ -79,7 +95,7 @@ impl Connection {
         &self.handle
     }
 
-    pub(crate) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
@@ -260,6 +276,11 @@ impl Connection {
         event::close_info(ruby, &this.handle.closed())
     }
 
+    /// What EventMachine's functions know it by.
+    fn signature(&self) -> u64 {
+        signature(self.number)
+    }
+
     fn is_closed(&self) -> bool {
         self.handle.state() == State::Closed
     }
@@ -329,6 +350,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("local", method!(Connection::local, 0))?;
+    class.define_method("signature", method!(Connection::signature, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;
     class.define_method("closed?", method!(Connection::is_closed, 0))?;
     Ok(())

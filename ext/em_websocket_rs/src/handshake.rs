@@ -36,7 +36,8 @@ impl NativeHandshake {
     /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, Answer, rest, Deflate or nil]`; or
     /// `[HandshakeError, response or nil]`.
     fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
-        match bytes::with_bytes(data, |data| this.handshake.borrow_mut().receive(data)) {
+        let progress = bytes::with_bytes(data, |data| this.handshake.borrow_mut().receive(data));
+        match progress {
             Progress::Incomplete => Ok(ruby.qnil().as_value()),
             Progress::Healthcheck => Ok(ruby.to_symbol("healthcheck").as_value()),
             Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
@@ -45,7 +46,7 @@ impl NativeHandshake {
                 let subprotocol = accepted.answer.subprotocol().map(Box::from);
                 result.push(Request::new(accepted.request, subprotocol))?;
                 result.push(Answer::new(accepted.answer, accepted.profile))?;
-                result.push(bytes::binary(ruby, &accepted.rest))?;
+                result.push(bytes::binary(ruby, &accepted.rest)?)?;
                 let deflate = accepted.deflate.zip(this.compression);
                 result
                     .push(deflate.map(|(agreed, config)| ruby.obj_wrap(Deflate(agreed, config))))?;
@@ -54,7 +55,8 @@ impl NativeHandshake {
             Progress::Refused(refused) => {
                 let result = ruby.ary_new_capa(2);
                 result.push(error::handshake(ruby, &refused.error)?)?;
-                result.push(refused.response.map(|response| bytes::binary(ruby, &response)))?;
+                let response = refused.response.map(|response| bytes::binary(ruby, &response));
+                result.push(response.transpose()?)?;
                 Ok(result.as_value())
             }
         }
@@ -75,11 +77,11 @@ impl Request {
         Self(request, subprotocol)
     }
 
-    fn path(ruby: &Ruby, this: &Self) -> RString {
+    fn path(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
         bytes::text(ruby, this.0.path().as_bytes(), None)
     }
 
-    fn query_string(ruby: &Ruby, this: &Self) -> RString {
+    fn query_string(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
         bytes::text(ruby, this.0.query_string().as_bytes(), None)
     }
 
@@ -87,7 +89,7 @@ impl Request {
         let text = |part: &str| bytes::text(ruby, part.as_bytes(), None);
         let hash = ruby.hash_new();
         for (name, value) in this.0.query() {
-            hash.aset(text(name), value.map(text))?;
+            hash.aset(text(name)?, value.map(text).transpose()?)?;
         }
         Ok(hash)
     }
@@ -95,8 +97,8 @@ impl Request {
     fn headers(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
         let hash = ruby.hash_new();
         for (name, value) in this.0.headers() {
-            let name = bytes::text(ruby, name, None);
-            let value = bytes::text(ruby, value, None).as_value();
+            let name = bytes::text(ruby, name, None)?;
+            let value = bytes::text(ruby, value, None)?.as_value();
             // A field that comes again makes an Array of its values.
             match hash.get(name) {
                 None => hash.aset(name, value)?,
@@ -109,20 +111,20 @@ impl Request {
         Ok(hash)
     }
 
-    fn protocol(ruby: &Ruby, this: &Self) -> Option<RString> {
-        this.1.as_deref().map(|name| bytes::text(ruby, name, None))
+    fn protocol(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        this.1.as_deref().map(|name| bytes::text(ruby, name, None)).transpose()
     }
 
     fn protocols(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
         let names = ruby.ary_new();
         for name in this.0.subprotocols() {
-            names.push(bytes::text(ruby, name, None))?;
+            names.push(bytes::text(ruby, name, None)?)?;
         }
         Ok(names)
     }
 
-    fn origin(ruby: &Ruby, this: &Self) -> Option<RString> {
-        this.0.origin().map(|origin| bytes::text(ruby, origin, None))
+    fn origin(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        this.0.origin().map(|origin| bytes::text(ruby, origin, None)).transpose()
     }
 
     fn protocol_version(&self) -> Option<i64> {
@@ -134,10 +136,10 @@ impl Request {
     }
 }
 
-fn fixed(ruby: &Ruby, bytes: &[u8]) -> RString {
-    let string = bytes::binary(ruby, bytes);
+fn fixed(ruby: &Ruby, bytes: &[u8]) -> Result<RString, Error> {
+    let string = bytes::binary(ruby, bytes)?;
     string.freeze();
-    string
+    Ok(string)
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
@@ -160,7 +162,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("protocol_version", method!(Request::protocol_version, 0))?;
     class.define_method("secure?", method!(Request::is_secure, 0))?;
 
-    native.const_set("HEALTHCHECK_RESPONSE", fixed(ruby, HEALTHCHECK_RESPONSE))?;
-    native.const_set("FLASH_POLICY", fixed(ruby, FLASH_POLICY))?;
+    native.const_set("HEALTHCHECK_RESPONSE", fixed(ruby, HEALTHCHECK_RESPONSE)?)?;
+    native.const_set("FLASH_POLICY", fixed(ruby, FLASH_POLICY)?)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ mod block;
 mod broadcast;
 mod bytes;
 mod cork;
+mod drain;
 mod error;
 mod event;
 mod framing;

@@ -102,13 +102,13 @@ fn path(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<PathBuf>, Error
 
 /// What a file that has replaced another, or was written anew, differs in, also where its time of
 /// modification was kept. nil where there is none.
-fn file_identity(ruby: &Ruby, path: RString) -> Option<RString> {
+fn file_identity(ruby: &Ruby, path: RString) -> Result<Option<RString>, Error> {
     let path = PathBuf::from(OsString::from_vec(bytes::with_bytes(path, <[u8]>::to_vec)));
-    let file = std::fs::metadata(path).ok()?;
+    let Ok(file) = std::fs::metadata(path) else { return Ok(None) };
     let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
     let numbers = [file.dev(), file.ino(), file.size()].into_iter().map(u64::to_ne_bytes);
     let identity: Vec<_> = numbers.chain(times.map(i64::to_ne_bytes)).collect();
-    Some(bytes::binary(ruby, &identity.concat()))
+    bytes::binary(ruby, &identity.concat()).map(Some)
 }
 
 /// Names are ASCII; what is not is no name, and will be found out to be none.

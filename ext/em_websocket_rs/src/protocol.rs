@@ -47,6 +47,12 @@ pub(crate) struct Protocol {
     cork: Cork,
 }
 
+/// What nothing comes behind.
+enum End {
+    Close(Option<CloseCode>, Vec<u8>),
+    Error(ProtocolError),
+}
+
 impl Protocol {
     fn new(ruby: &Ruby, version: i64, close_timeout: f64, strict: bool) -> Result<Self, Error> {
         let profile = version::profile(version).ok_or_else(|| {
@@ -91,38 +97,55 @@ impl Protocol {
         };
         let mut input = SCRATCH.take();
         bytes::with_bytes(data, |data| input.extend_from_slice(data));
+        let events = ruby.ary_new();
         let mut receiver = this.receiver.borrow_mut();
         receiver.set_limits(limits);
-        let events = ruby.ary_new();
         let mut result = Ok(());
+        let mut end = None;
         receiver.receive(&mut input, &mut |event: Event<'_>| {
-            let (kind, value) = match event {
-                Event::Text(text, charset) => (&TEXT, bytes::text(ruby, &text, charset).as_value()),
-                Event::Binary(body) => (&BINARY, bytes::binary(ruby, &body).as_value()),
-                Event::Ping(body) => (&PING, bytes::binary(ruby, &body).as_value()),
-                Event::Pong(body) => (&PONG, bytes::binary(ruby, &body).as_value()),
+            let (kind, string) = match event {
+                Event::Text(text, charset) => (&TEXT, bytes::text(ruby, &text, charset)),
+                Event::Binary(body) => (&BINARY, bytes::binary(ruby, &body)),
+                Event::Ping(body) => (&PING, bytes::binary(ruby, &body)),
+                Event::Pong(body) => (&PONG, bytes::binary(ruby, &body)),
                 Event::Close(close) => {
-                    let code = ruby.into_value(close.code.map(|code| code.0));
-                    let body = bytes::binary(ruby, close.body).as_value();
-                    (&CLOSE, ruby.ary_new_from_values(&[code, body]).as_value())
+                    return end = Some(End::Close(close.code, close.body.to_vec()))
                 }
-                Event::Error(error) => match error::protocol(ruby, &error) {
-                    Ok(exception) => {
-                        *this.error.borrow_mut() = Some(error);
-                        (&ERROR, exception.as_value())
-                    }
-                    Err(error) => return result = Err(error),
-                },
+                Event::Error(error) => return end = Some(End::Error(error)),
             };
-            if let Err(error) = events.cat(&[symbol(ruby, kind), value]) {
+            let pushed =
+                string.and_then(|string| events.cat(&[symbol(ruby, kind), string.as_value()]));
+            if let Err(error) = pushed {
                 result = Err(error);
             }
         });
+        drop(receiver);
         if input.capacity() <= MUCH {
             input.clear();
             SCRATCH.set(input);
         }
-        result.map(|()| events)
+        result?;
+        if let Some(end) = end {
+            let (kind, value) = this.end(ruby, end)?;
+            events.cat(&[symbol(ruby, kind), value])?;
+        }
+        Ok(events)
+    }
+
+    /// The last event: a close or an error.
+    fn end(&self, ruby: &Ruby, end: End) -> Result<(&'static LazyId, Value), Error> {
+        match end {
+            End::Close(code, body) => {
+                let code = ruby.into_value(code.map(|code| code.0));
+                let body = bytes::binary(ruby, &body)?.as_value();
+                Ok((&CLOSE, ruby.ary_new_from_values(&[code, body]).as_value()))
+            }
+            End::Error(error) => {
+                let exception = error::protocol(ruby, &error)?;
+                *self.error.borrow_mut() = Some(error);
+                Ok((&ERROR, exception.as_value()))
+            }
+        }
     }
 
     /// What is sent from now on is gathered, for EventMachine's connection of this number.
@@ -171,25 +194,26 @@ impl Protocol {
         parts: impl FnOnce(&Connection, usize) -> Result<Option<FrameParts>, UsageError>,
     ) -> Result<Option<Value>, Error> {
         let gathers = self.gathers(ruby, payload)?;
-        let mut deflater = self.deflater.borrow_mut();
-        let (Some(deflater), Some(profile)) = (&mut *deflater, self.connection.borrow().profile())
-        else {
+        let profile = self.connection.borrow().profile();
+        let (true, Some(profile)) = (self.deflater.borrow().is_some(), profile) else {
             return self.frame(ruby, payload, parts);
         };
         let may_send = parts(&self.connection.borrow(), payload.len())
             .map_err(|error| error::usage(ruby, &error))?;
         let Some(_) = may_send else { return Ok(None) };
-        let mut compress = |frames: &mut Vec<u8>| {
-            bytes::with_bytes(payload, |payload| {
-                deflater.message(profile, opcode, payload, frames);
-            });
+        let compress = |frames: &mut Vec<u8>| {
+            if let Some(deflater) = &mut *self.deflater.borrow_mut() {
+                bytes::with_bytes(payload, |payload| {
+                    deflater.message(profile, opcode, payload, frames);
+                });
+            }
         };
         if gathers {
             return Ok(self.cork.gather(ruby, compress));
         }
         let mut frame = Vec::new();
         compress(&mut frame);
-        Ok(Some(bytes::binary(ruby, &frame).as_value()))
+        Ok(Some(bytes::binary(ruby, &frame)?.as_value()))
     }
 
     fn frame(
@@ -204,14 +228,7 @@ impl Protocol {
         if self.gathers(ruby, payload)? {
             return Ok(self.cork.gather(ruby, |frames| cork::put(frames, &parts, payload)));
         }
-        let len = parts.head().len() + payload.len() + parts.tail().len();
-        let frame = ruby.str_buf_new(len);
-        frame.cat(parts.head());
-        bytes::with_bytes(payload, |payload| frame.cat(payload));
-        if !parts.tail().is_empty() {
-            frame.cat(parts.tail());
-        }
-        Ok(Some(frame.as_value()))
+        Ok(Some(bytes::frame(ruby, parts.head(), payload, parts.tail())?.as_value()))
     }
 
     /// Whether a payload is gathered. One that is not leaves behind those that were.
@@ -226,8 +243,8 @@ impl Protocol {
     fn close(ruby: &Ruby, this: &Self, code: Option<u16>, reason: Value) -> Result<RArray, Error> {
         let has_codes = this.has_close_codes();
         let reason = handle::close_reason(ruby, code.filter(|_| has_codes), reason)?;
-        let mut connection = this.connection.borrow_mut();
-        ending(ruby, |out| connection.close(code.map(CloseCode), &reason, Instant::now(), out))
+        let code = code.map(CloseCode);
+        this.ending(ruby, |connection, out| connection.close(code, &reason, Instant::now(), out))
     }
 
     /// The answer to the peer's close, as [`Protocol::close`].
@@ -237,19 +254,33 @@ impl Protocol {
         code: Option<u16>,
         body: RString,
     ) -> Result<RArray, Error> {
-        let mut connection = this.connection.borrow_mut();
         let body = bytes::with_bytes(body, <[u8]>::to_vec);
         let close = PeerClose::new(code.map(CloseCode), &body);
-        ending(ruby, |out| connection.peer_closed(&close, out))
+        this.ending(ruby, |connection, out| connection.peer_closed(&close, out))
     }
 
     /// Fails the connection with the error that `receive` or `handle_timeout` has returned.
     fn fail(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
-        let mut connection = this.connection.borrow_mut();
-        ending(ruby, |out| match &*this.error.borrow() {
+        this.ending(ruby, |connection, out| match &*this.error.borrow() {
             Some(error) => connection.fail(error, out),
             None => Progress::Stay,
         })
+    }
+
+    fn ending(
+        &self,
+        ruby: &Ruby,
+        end: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Progress,
+    ) -> Result<RArray, Error> {
+        let mut out = Vec::new();
+        let progress = end(&mut self.connection.borrow_mut(), &mut out);
+        let progress = match progress {
+            Progress::Stay => &STAY,
+            Progress::CloseAfterWriting => &CLOSE_AFTER_WRITING,
+            Progress::Abort => &ABORT,
+        };
+        let bytes = bytes::binary(ruby, &out)?.as_value();
+        Ok(ruby.ary_new_from_values(&[bytes, symbol(ruby, progress)]))
     }
 
     /// The error where our close has been left unanswered too long.
@@ -279,7 +310,8 @@ impl Protocol {
     }
 
     fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
-        event::close_info(ruby, &this.connection.borrow_mut().closed())
+        let info = this.connection.borrow_mut().closed();
+        event::close_info(ruby, &info)
     }
 }
 
@@ -300,16 +332,6 @@ fn symbol(ruby: &Ruby, name: &LazyId) -> Value {
 /// What has not been gathered.
 fn to_be_sent(frame: Option<Value>) -> Option<RString> {
     frame.and_then(RString::from_value)
-}
-
-fn ending(ruby: &Ruby, end: impl FnOnce(&mut Vec<u8>) -> Progress) -> Result<RArray, Error> {
-    let mut out = Vec::new();
-    let progress = match end(&mut out) {
-        Progress::Stay => &STAY,
-        Progress::CloseAfterWriting => &CLOSE_AFTER_WRITING,
-        Progress::Abort => &ABORT,
-    };
-    Ok(ruby.ary_new_from_values(&[bytes::binary(ruby, &out).as_value(), symbol(ruby, progress)]))
 }
 
 /// Whether an application may close with this code: an Integer, or a number that is compared as one.

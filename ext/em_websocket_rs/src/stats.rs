@@ -3,7 +3,7 @@
 use em_websocket::server::Stats;
 use magnus::{Error, RHash, Ruby};
 
-use crate::server::Drains;
+use crate::drain::Drains;
 
 /// One Hash of all of them.
 pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, Error> {

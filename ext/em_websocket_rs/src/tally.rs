@@ -8,7 +8,7 @@ use crate::handle::Corked;
 /// bytes, or once the drain has taken long, so that a connection is read again when half of what waited is gone.
 pub(crate) struct Tally<'a> {
     corked: &'a Corked,
-    of: Option<(u32, Handle)>,
+    of: Option<(u64, Handle)>,
     bytes: usize,
     messages: usize,
 }
@@ -21,7 +21,7 @@ impl<'a> Tally<'a> {
         Self { corked, of: None, bytes: 0, messages: 0 }
     }
 
-    pub(crate) fn count(&mut self, number: u32, handle: &Handle, bytes: usize) {
+    pub(crate) fn count(&mut self, number: u64, handle: &Handle, bytes: usize) {
         if self.of.as_ref().is_none_or(|(of, _)| *of != number) {
             self.tell();
             self.of = Some((number, handle.clone()));

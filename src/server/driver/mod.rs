@@ -25,23 +25,24 @@ mod timing;
 
 use self::{
     opening::{Answered, Beginning},
-    reading::{go_on, poll_frames, Read},
+    reading::{go_on, poll_frames, Read, Reading},
     timing::{milliseconds, Timers},
 };
 use super::{
     config::ConnectionOptions,
-    events::{Delivery, EventQueue},
+    events::Delivery,
     handle::Handle,
     link::{hold, Link},
+    sender::EventSender,
     stats::count,
     stream::{Socket, Stream, Writer},
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
-    tally::{lock, Counted},
+    tally::Counted,
     tls::Accepting,
 };
 use crate::{
     error::ProtocolError,
-    protocol::{Event, Progress, Receiver},
+    protocol::{Progress, Receiver},
 };
 
 /// Reads in a row before other connections have their turn.
@@ -55,27 +56,18 @@ const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
 /// Whom a driver tells, and about whom.
 #[derive(Debug)]
 pub(crate) struct Ends {
-    pub(crate) queue: Arc<EventQueue>,
-    pub(crate) connection: u32,
-    /// Whether reading may take long: then it is not done under the queue's lock.
-    pub(crate) inflates: bool,
-    /// Whether pings of our own are under way, whose pongs are not the application's.
-    pub(crate) keeps_alive: bool,
+    pub(crate) events: EventSender,
     /// Dropped last: whoever waits until all that was opened is closed waits for this.
     pub(crate) handle: Counted,
 }
 
 impl Ends {
-    fn tell(&self, delivery: Delivery) {
-        self.queue.append(|batch| batch.push(self.connection, delivery));
-    }
-
     /// Tells what the application must have its chance to answer before more is read. The reason
     /// not to read is there before the record: once that is queued, it may be answered at any
     /// moment, and the reason taken away; after that it would stay.
     fn ask(&self, reason: u8, delivery: Delivery) {
         self.handle.0.hold.fetch_or(reason, SeqCst);
-        self.tell(delivery);
+        self.events.send(delivery);
     }
 }
 
@@ -100,7 +92,7 @@ pub(crate) fn drive(
 
 /// The writing half stands in the link, for whoever sends.
 fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
-    lock(&handle.0.link).socket = Socket::Here(Writer::Plain(writer));
+    handle.0.driver_link().socket = Socket::Here(Writer::Plain(writer));
     Transport::Open(Stream::Plain(reader))
 }
 
@@ -111,14 +103,13 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
         transport,
         stage: Stage::first(options),
         timers: limited.then(|| Timers::of_opening(Instant::now() + options.handshake_timeout)),
-        told: false,
         has_panicked: false,
         peer_closed: false,
         is_busy: false,
         announces_tls: options.announces_tls,
         reads: 0,
         write_timeout: options.write_timeout.map(milliseconds),
-        reads_large: false,
+        reading: Reading::default(),
         has_drained: false,
         ends,
     }
@@ -131,8 +122,6 @@ struct Driver {
     stage: Stage,
     /// There only while there are any.
     timers: Option<Box<Timers>>,
-    /// Whether [`Delivery::Closed`] is queued.
-    told: bool,
     /// A defect has shown: nothing more is read.
     has_panicked: bool,
     announces_tls: bool,
@@ -141,8 +130,7 @@ struct Driver {
     /// Whether the link wants looking at although nobody asks for it: something waits to be
     /// written, or the connection is being ended.
     is_busy: bool,
-    /// Whether large messages come, and more is read at a time.
-    reads_large: bool,
+    reading: Reading,
     /// [`Delivery::Drained`] is to be told, once the link is let go: the queue is not locked under
     /// it ([`locks`](super::locks)).
     has_drained: bool,
@@ -211,7 +199,7 @@ impl Future for Driver {
 impl Driver {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Before anything is looked at, so that no change is missed.
-        self.ends.handle.0.waker.register(cx.waker());
+        self.ends.handle.0.register(cx.waker());
         let mut reads = 0;
         loop {
             // Before the orders, for whoever lets go of a connection has given his before that: one
@@ -264,14 +252,14 @@ impl Driver {
             return Step::On;
         }
         if matches!(self.stage, Stage::Linger(_)) {
-            return if lock(&self.ends.handle.0.link).end == Progress::Abort {
+            return if self.ends.handle.0.driver_link().end == Progress::Abort {
                 Step::End
             } else {
                 Step::On
             };
         }
         let shared = Arc::clone(&self.ends.handle.0);
-        let mut link = lock(&shared.link);
+        let mut link = shared.driver_link();
         if link.end == Progress::Abort {
             return Step::End;
         }
@@ -378,19 +366,19 @@ impl Driver {
         let ends = &self.ends;
         let size = ends.handle.0.backlog.read_size.usual();
         let polled = match &mut self.stage {
-            Stage::Frames(receiver) => {
-                poll_frames(stream, receiver, ends, &mut self.reads_large, cx)
-            }
-            Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends))),
+            Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
+            Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends, &mut self.reading))),
             Stage::Handshake(begun) => {
                 let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
                 stream.poll_read(cx, &ends.handle.0, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
                 .poll_read(cx, &ends.handle.0, size, |bytes| {
-                    // Counted first: once it is queued, it may be delivered at any moment.
-                    ends.handle.0.queued(bytes.len(), 1);
-                    ends.queue.append(|batch| batch.push_bytes(ends.connection, bytes));
+                    ends.events.append(|batch| {
+                        batch.push_bytes(ends.events.connection(), bytes);
+                        // Before it can be delivered.
+                        ends.handle.0.queued(bytes.len(), 1);
+                    });
                     None
                 })
                 .map_ok(Read::from),
@@ -446,12 +434,11 @@ impl Driver {
     }
 
     fn tell_error(&self, error: ProtocolError) {
-        let connection = self.ends.connection;
-        self.ends.queue.append(|batch| batch.push_event(connection, Event::Error(error)));
+        self.ends.events.send(Delivery::Error(Box::new(error)));
     }
 
     fn tell_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
-        if self.told {
+        if self.ends.events.is_closed() {
             return;
         }
         let text = panic
@@ -462,22 +449,20 @@ impl Driver {
     }
 
     fn tell_drained(&mut self) {
-        if mem::take(&mut self.has_drained) && !self.told {
-            self.ends.tell(Delivery::Drained);
+        if mem::take(&mut self.has_drained) {
+            self.ends.events.send(Delivery::Drained);
         }
     }
 
     fn tell_closed(&mut self) {
         self.tell_drained();
-        if !mem::replace(&mut self.told, true) {
-            self.ends.tell(Delivery::Closed);
-        }
+        self.ends.events.close();
     }
 
     /// Lets go of the socket, then tells.
     fn end(&mut self) {
         {
-            let mut link = lock(&self.ends.handle.0.link);
+            let mut link = self.ends.handle.0.driver_link();
             if mem::take(&mut link.overrun) {
                 count(&self.ends.handle.counters().overrun);
             }

@@ -25,7 +25,6 @@ use crate::{
         link::hold,
         liveness::{Keepalive, Liveness},
         stream::{Socket, Stream, Writer},
-        tally::lock,
         tls::TlsSession,
     },
 };
@@ -75,7 +74,7 @@ impl Driver {
         let Transport::Accepting(accepting) = &mut self.transport else {
             return Step::On;
         };
-        if lock(&self.ends.handle.0.link).end != Progress::Stay {
+        if self.ends.handle.0.driver_link().end != Progress::Stay {
             return Step::End;
         }
         match accepting.poll(cx) {
@@ -90,7 +89,7 @@ impl Driver {
                 let (reader, secured) = accepting.established();
                 self.transport = Transport::Open(Stream::secured(reader));
                 {
-                    let mut link = lock(&self.ends.handle.0.link);
+                    let mut link = self.ends.handle.0.driver_link();
                     link.rare().tls = Some(agreed);
                     link.socket = Socket::Here(Writer::Tls(Box::new(secured)));
                 }
@@ -134,8 +133,8 @@ impl Driver {
                     let (compressor, deferred) =
                         Compressor::new(deflater, accepted.profile, config.threshold);
                     self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
-                    self.ends.inflates = true;
-                    lock(&handle.0.link).deferred = Some(Box::new(deferred));
+                    self.reading.inflates = true;
+                    handle.0.driver_link().deferred = Some(Box::new(deferred));
                 }
                 let opened = Opened {
                     request: accepted.request,
@@ -171,14 +170,13 @@ impl Driver {
         self.stage = stage;
         match delivery {
             Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery),
-            delivery => self.ends.tell(delivery),
+            delivery => self.ends.events.send(delivery),
         }
     }
 
     fn begin_watch(&mut self, (keepalive, idle_timeout): Watch) {
         let profile = self.ends.handle.profile();
         let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
-        self.ends.keeps_alive = keepalive.is_some();
         if let Some(liveness) = Liveness::new(keepalive, idle_timeout, Instant::now()) {
             self.timers.get_or_insert_default().liveness = Some(liveness);
         }
@@ -193,7 +191,8 @@ impl Driver {
         self.is_opened();
         self.begin_watch(watch);
         receiver.set_limits(self.ends.handle.limits());
-        self.peer_closed = feed(&self.ends, &mut receiver, Input::Lent(&mut rest)).is_close;
+        self.peer_closed =
+            feed(&self.ends, &mut receiver, &mut self.reading, Input::Lent(&mut rest)).is_close;
         if !receiver.is_done() {
             self.stage = Stage::Frames(receiver);
         }

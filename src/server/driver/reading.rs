@@ -17,7 +17,6 @@ use crate::{
         liveness,
         stats::Traffic,
         stream::Stream,
-        tally::lock,
     },
 };
 
@@ -31,6 +30,27 @@ const INFLATED_APART: usize = 16 * 1024;
 /// A read brings this many frames at most, as many as 64 KiB could. What a larger one has brought
 /// besides is held.
 const FRAMES: usize = 32 * 1024;
+
+/// How a connection is read, in the room that a driver has for it.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// Large messages come, and more is read at a time.
+    is_large: bool,
+    /// It may take long: then it is not done under the queue's lock.
+    pub(super) inflates: bool,
+    /// Our own pings that are not answered yet.
+    pub(super) own_pings: u8,
+}
+
+impl Reading {
+    /// True for the pong that answers a ping of our own, once for each of them: the application is
+    /// told of all others.
+    fn is_own_pong(&mut self, payload: &[u8]) -> bool {
+        let is_own = self.own_pings > 0 && payload == liveness::ping().as_bytes();
+        self.own_pings -= u8::from(is_own);
+        is_own
+    }
+}
 
 /// What one read brought.
 pub(super) enum Read {
@@ -88,30 +108,30 @@ pub(super) fn poll_frames(
     stream: &mut Stream,
     receiver: &mut Receiver,
     ends: &Ends,
-    reads_large: &mut bool,
+    reading: &mut Reading,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
     let size = ends.handle.0.backlog.read_size;
     let found = if let Some((buffer, limit)) = receiver.buffer() {
         let limit = limit.min(size.large());
         let len = ready!(stream.poll_read_to(cx, &ends.handle.0, buffer, limit))?;
-        (len > 0).then(|| feed(ends, receiver, Input::Own(len)))
+        (len > 0).then(|| feed(ends, receiver, reading, Input::Own(len)))
     } else {
+        // Not more past what may wait than a usual read.
+        let usual = size.usual();
+        let limit =
+            if reading.is_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
         let feed = |bytes: &mut BytesMut| {
-            let mut found = feed(ends, receiver, Input::Landed(bytes));
+            let mut found = feed(ends, receiver, reading, Input::Landed(bytes));
             if found.left > 0 {
                 found.rest = Some(BytesMut::from(&bytes[bytes.len() - found.left..]));
             }
             found
         };
-        // Not more past what may wait than a usual read.
-        let usual = size.usual();
-        let limit =
-            if *reads_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
         ready!(stream.poll_read(cx, &ends.handle.0, limit, feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
-    *reads_large = found.was_large.unwrap_or(*reads_large) && receiver.counts_frames();
+    reading.is_large = found.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
     Poll::Ready(Ok(match found.rest {
         Some(rest) => Read::More(rest),
         None if found.is_close => Read::Close,
@@ -138,8 +158,12 @@ impl Stage {
 }
 
 /// Goes on with what is held.
-pub(super) fn go_on((receiver, rest): &mut (Receiver, BytesMut), ends: &Ends) -> Read {
-    let found = feed(ends, receiver, Input::Landed(rest));
+pub(super) fn go_on(
+    (receiver, rest): &mut (Receiver, BytesMut),
+    ends: &Ends,
+    reading: &mut Reading,
+) -> Read {
+    let found = feed(ends, receiver, reading, Input::Landed(rest));
     rest.advance(rest.len() - found.left);
     if found.is_close {
         Read::Close
@@ -149,7 +173,12 @@ pub(super) fn go_on((receiver, rest): &mut (Receiver, BytesMut), ends: &Ends) ->
 }
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings.
-pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Found {
+pub(super) fn feed(
+    ends: &Ends,
+    receiver: &mut Receiver,
+    reading: &mut Reading,
+    input: Input<'_>,
+) -> Found {
     #[cfg(test)]
     super::tests::panic_if_asked(&input);
     let shared = &ends.handle.0;
@@ -160,28 +189,29 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
             shared.queued(found.bytes, found.messages);
             shared.count_received(found.received);
         }
-        (!found.pings.is_empty()).then(|| lock(&shared.link))
+        (!found.pings.is_empty()).then(|| shared.driver_link())
     };
-    let (mut found, link) = if ends.inflates || input.len() >= LARGE {
+    let fed = if reading.inflates || input.len() >= LARGE {
         shared.backlog.apart.lend(|apart| {
             // Of what stood there, it was a copy that was queued.
             apart.clear();
-            let is_long = ends.inflates && input.len() >= INFLATED_APART;
-            let read = || Burst::read(apart, ends, receiver, input);
+            let is_long = reading.inflates && input.len() >= INFLATED_APART;
+            let read = || Burst::read(apart, ends, receiver, reading, input);
             let found = if is_long { block_in_place(read) } else { read() };
-            let link = ends.queue.append(|batch| {
+            ends.events.append(|batch| {
                 batch.absorb(apart);
-                announce(&found)
-            });
-            (found, link)
+                let link = announce(&found);
+                (found, link)
+            })
         })
     } else {
-        ends.queue.append(|batch| {
-            let found = Burst::read(batch, ends, receiver, input);
+        ends.events.append(|batch| {
+            let found = Burst::read(batch, ends, receiver, reading, input);
             let link = announce(&found);
             (found, link)
         })
     };
+    let Some((mut found, link)) = fed else { return Found::default() };
     if let Some(mut link) = link {
         ends.handle.answer_pings(&mut link, std::mem::take(&mut found.pings));
     }
@@ -191,8 +221,8 @@ pub(super) fn feed(ends: &Ends, receiver: &mut Receiver, input: Input<'_>) -> Fo
 /// What one read completes.
 pub(super) struct Burst<'a> {
     batch: &'a mut Batch,
-    connection: u32,
-    keeps_alive: bool,
+    connection: u64,
+    reading: &'a mut Reading,
     found: Found,
     /// Where bytes that may stay begin and end in memory.
     landing: Range<usize>,
@@ -217,11 +247,12 @@ pub(super) struct Found {
     rest: Option<BytesMut>,
 }
 
-impl Burst<'_> {
+impl<'a> Burst<'a> {
     fn read(
-        batch: &mut Batch,
+        batch: &'a mut Batch,
         ends: &Ends,
         receiver: &mut Receiver,
+        reading: &'a mut Reading,
         mut input: Input<'_>,
     ) -> Found {
         let landing = match &input {
@@ -233,14 +264,14 @@ impl Burst<'_> {
         };
         let mut burst = Burst {
             batch,
-            connection: ends.connection,
-            keeps_alive: ends.keeps_alive,
+            connection: ends.events.connection(),
+            reading,
             found: Found::default(),
             landing,
             landed: 0,
         };
         let left = input.give(receiver, &mut burst);
-        let Burst { mut found, landed, .. } = burst;
+        let Burst { batch, mut found, landed, .. } = burst;
         found.left = left;
         if let (Input::Landed(bytes), 1..) = (input, landed) {
             batch.fill(&bytes.split_to(landed).freeze());
@@ -274,7 +305,7 @@ impl Sink for Burst<'_> {
                 self.count(payload);
                 self.found.received += Traffic { messages: 1, bytes: payload.len() as u64 };
             }
-            Event::Pong(payload) if self.keeps_alive && **payload == *liveness::PING => return,
+            Event::Pong(payload) if self.reading.is_own_pong(payload) => return,
             Event::Pong(payload) => self.count(payload),
             Event::Close(_) => self.found.is_close = true,
             Event::Error(_) => {}

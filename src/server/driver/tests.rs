@@ -63,7 +63,7 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
             match (record.delivery, handle) {
                 (Delivery::Accepted(incoming), _) => {
                     handles.push(incoming.handle().clone());
-                    incoming.start(handles.len() as u32 - 1, &ConnectionOptions::default());
+                    incoming.start(handles.len() as u64 - 1, &ConnectionOptions::default());
                 }
                 (Delivery::Open(opened), Some(handle)) => {
                     handle.open(opened.profile);
@@ -114,4 +114,88 @@ fn a_panic_ends_its_connection_with_1011_and_no_other() {
     serve(&server, &mut handles, 1);
     assert_eq!(read(&mut bystander, 9), b"\x81\x07unmoved");
     server.stop().unwrap();
+}
+
+/// A connection that is open, and the client's side of it.
+fn open_one(server: &Server) -> (Handle, TcpStream, Batch) {
+    let stream = open(server);
+    let mut batch = Batch::default();
+    let mut handle = None;
+    loop {
+        match next(server, &mut batch) {
+            Delivery::Accepted(incoming) => {
+                handle = Some(incoming.handle().clone());
+                incoming.start(0, &ConnectionOptions::default());
+            }
+            Delivery::Open(opened) => {
+                let handle = handle.unwrap();
+                handle.open(opened.profile);
+                handle.opened();
+                return (handle, stream, batch);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn next(server: &Server, batch: &mut Batch) -> Delivery {
+    let begin = Instant::now();
+    loop {
+        if let Some(record) = batch.pop() {
+            return record.delivery;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "nothing comes");
+        std::thread::yield_now();
+        server.queue().take(batch);
+    }
+}
+
+#[test]
+fn what_drains_after_the_end_is_not_told() {
+    const MUCH: usize = 20_000_000;
+    let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
+    let (handle, mut stream, mut batch) = open_one(&server);
+    handle.set_high_water(1000);
+    handle.send_binary(&vec![0; MUCH], Cork::No).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(matches!(next(&server, &mut batch), Delivery::Closed));
+
+    // Before the owner has let go of it.
+    let mut left = MUCH;
+    while left > 0 {
+        left = left.saturating_sub(read(&mut stream, left.min(65_536)).len());
+    }
+    let begin = Instant::now();
+    while handle.outbound_len() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    handle.closed();
+    server.stop().unwrap();
+    assert!(server.queue().is_empty());
+}
+
+#[test]
+fn a_close_that_is_not_answered_in_time_is_not_told_after_the_end() {
+    let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
+    let (handle, stream, mut batch) = open_one(&server);
+    let soon = Duration::from_millis(50);
+    handle.set_close_timeout(soon);
+    handle.close(None, "");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(matches!(next(&server, &mut batch), Delivery::Closed));
+
+    std::thread::sleep(soon * 3);
+    server.queue().take(&mut batch);
+    assert!(batch.is_empty());
+    handle.closed();
+    server.stop().unwrap();
+}
+
+/// With what tokio adds, one task of this size fills what tokio aligns to; a byte more, and each
+/// connection takes 128 bytes more.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn what_every_driver_has_is_small() {
+    assert!(size_of::<super::Driver>() <= 152, "{}", size_of::<super::Driver>());
 }

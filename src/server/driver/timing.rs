@@ -19,10 +19,9 @@ use crate::{
     },
     server::{
         deferred::Compressor,
-        handle::Cork,
+        handle::{Cork, Sent},
         liveness::{self, Due, Liveness},
         stats::count,
-        tally::lock,
     },
 };
 
@@ -113,7 +112,7 @@ impl Driver {
         }
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         let error = {
-            let mut link = lock(&self.ends.handle.0.link);
+            let mut link = self.ends.handle.0.driver_link();
             let error = link.connection.handle_timeout(now);
             timers.unanswered = link.connection.poll_timeout();
             timers.inactive = link.inactive_at();
@@ -173,7 +172,10 @@ impl Driver {
             Due::Nothing => {}
             Due::Ping => {
                 // A connection that is closing has a limit of its own.
-                let _ = self.ends.handle.ping(liveness::PING, Cork::No);
+                let sent = self.ends.handle.ping(liveness::ping().as_bytes(), Cork::No);
+                if matches!(sent, Ok(Sent::Bytes(1..))) {
+                    self.reading.own_pings = self.reading.own_pings.saturating_add(1);
+                }
             }
             Due::Dead => {
                 count(&counters.unanswered);

@@ -17,7 +17,7 @@ use std::{
 use loom::thread::{self, JoinHandle};
 use tokio::runtime::{self, Runtime};
 
-use super::tally::lock;
+use super::locks::lock;
 
 mod backlog;
 mod corked;

@@ -8,7 +8,7 @@ use super::model;
 use crate::server::events::{Batch, Delivery, EventQueue};
 
 /// Appends a producer's numbered records, so many under each lock.
-fn produce(queue: &EventQueue, producer: u32, appends: &[u8]) {
+fn produce(queue: &EventQueue, producer: u64, appends: &[u8]) {
     let mut number = 0;
     for count in appends {
         queue.append(|batch| {
@@ -21,10 +21,11 @@ fn produce(queue: &EventQueue, producer: u32, appends: &[u8]) {
 }
 
 /// Appends them one by one, and wakes the owner once for all of them, as a listener does.
-fn produce_quietly(queue: &EventQueue, producer: u32, count: u8) {
+fn produce_quietly(queue: &EventQueue, producer: u64, count: u8) {
     let mut wakes = false;
     for number in 0..count {
-        wakes |= queue.append_quietly(|batch| batch.push_bytes(producer, &[number])).1;
+        let append = |batch: &mut Batch| batch.push_bytes(producer, &[number]);
+        wakes |= queue.append_quietly(append).is_some_and(|(_, edge)| edge);
     }
     if wakes {
         queue.wake();

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::sync::{Condvar, Mutex};
-use crate::server::tally::lock;
+use crate::server::locks::lock;
 
 /// No stream of tokio's comes here.
 pub(crate) fn split(_: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {

@@ -11,7 +11,7 @@ use std::{
 
 pub(crate) use loom::sync::{Mutex, MutexGuard};
 
-use crate::server::tally::lock;
+use crate::server::locks::lock;
 
 /// Values that every thread sees in the one order of what happens, as it does where all accesses are
 /// `SeqCst`. (loom's own atomics take `SeqCst` for `AcqRel`, and report orders that cannot be.)

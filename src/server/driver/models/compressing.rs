@@ -21,7 +21,7 @@ const LONG: &[u8] = b"a long one";
 /// Connections that compress, whose sockets take everything at once.
 fn open<const COUNT: usize>(site: &Site) -> [(Driver, Handle, Peer); COUNT] {
     std::array::from_fn(|number| {
-        let (mut driver, handle, peer) = site.open(number as u32, 100);
+        let (mut driver, handle, peer) = site.open(number as u64, 100);
         defer(&mut driver, &handle);
         (driver, handle, peer)
     })

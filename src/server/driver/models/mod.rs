@@ -14,6 +14,7 @@ use crate::{
         events::{Batch, EventQueue, Record},
         handle::Handle,
         models::socket::{pair, Peer},
+        sender::EventSender,
         tally::Tally,
     },
 };
@@ -39,7 +40,7 @@ impl Site {
     }
 
     /// A connection before its opening handshake, whose socket has room for so many bytes.
-    fn accept(&self, connection: u32, room: usize, asks: bool) -> (Driver, Handle, Peer) {
+    fn accept(&self, connection: u64, room: usize, asks: bool) -> (Driver, Handle, Peer) {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let handle = Handle::new(0, address, address, Arc::clone(&self.backlog));
         let options = ConnectionOptions { asks, write_timeout: None, ..Default::default() };
@@ -47,10 +48,7 @@ impl Site {
         let place = self.tally.place(None).unwrap();
         let ends = Ends {
             handle: self.tally.count(&handle, place),
-            queue: Arc::clone(&self.queue),
-            connection,
-            inflates: false,
-            keeps_alive: false,
+            events: EventSender::new(Arc::clone(&self.queue), connection),
         };
         let (halves, peer) = pair(room);
         let transport = plain(halves, &handle);
@@ -58,7 +56,7 @@ impl Site {
     }
 
     /// A connection that is open.
-    fn open(&self, connection: u32, room: usize) -> (Driver, Handle, Peer) {
+    fn open(&self, connection: u64, room: usize) -> (Driver, Handle, Peer) {
         let (mut driver, handle, peer) = self.accept(connection, room, false);
         driver.timers = None;
         driver.stage = Stage::Frames(Receiver::new(&RFC_6455, Limits::default()));

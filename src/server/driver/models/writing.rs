@@ -15,7 +15,6 @@ use crate::{
         events::Delivery,
         handle::{Cork, Handle},
         models::{block_on, model, socket::Peer, spawn, spawn_task},
-        tally::lock,
     },
 };
 
@@ -129,7 +128,7 @@ pub(super) fn defer(driver: &mut Driver, handle: &Handle) {
     let deflater = Deflater::new(&Agreed::default(), &as_they_are);
     let (compressor, deferred) = Compressor::new(deflater, &RFC_6455, 2);
     driver.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
-    lock(&handle.0.link).deferred = Some(Box::new(deferred));
+    handle.0.driver_link().deferred = Some(Box::new(deferred));
 }
 
 #[test]
@@ -277,6 +276,30 @@ fn it_is_told_that_what_waits_is_down_to_half() {
         join([receiver]);
         handle.abort();
         join([driver]);
+    });
+}
+
+/// The connection's place may be another's by then.
+#[test]
+fn nothing_is_told_behind_closed() {
+    model(2, || {
+        let site = Site::new(QueueLimits::default());
+        let mut owner = Owner::new(&site);
+        let (driver, handle, peer) = site.open(0, 3);
+        handle.set_high_water(2);
+        send(&handle, "o0", Cork::Yes);
+        peer.send(b"");
+        let receiver = spawn(move || drop(receive_all(&peer)));
+        let driver = spawn_task(driver);
+        loop {
+            match owner.next().delivery {
+                Delivery::Closed => break,
+                delivery => assert!(matches!(delivery, Delivery::Drained), "{delivery:?}"),
+            }
+        }
+        handle.closed();
+        join([receiver, driver]);
+        assert_eq!((owner.batch.len(), site.records()), (0, vec![]));
     });
 }
 

@@ -1,0 +1,240 @@
+//! The draining of a server's queue, on the reactor's thread.
+
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use em_websocket::server::{slot, Delivery, Incoming, Kind, Opened, Record};
+use magnus::{prelude::*, typed_data::Obj, value::LazyId, Error, RObject, Ruby, Value};
+
+use crate::{
+    answer::Answer,
+    block, bytes, error, event,
+    handle::{Connection, Corked},
+    handshake::Request,
+    server::{Server, Slot},
+    tally::Tally,
+};
+
+impl Server {
+    /// Tells what has happened, on this thread: a batch, in order. `owner.accept(connection)` makes
+    /// the object of a new connection. An exception leaves; the rest stays queued.
+    ///
+    /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
+    pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
+        let _timed = Timed::begin(&this.drains);
+        let Some(corked) = this.with(|core| Arc::clone(core.queue().corked())) else {
+            return Ok(());
+        };
+        let corked = Corked::begin(corked);
+        let mut tally = Tally::new(&corked);
+        if this.batch.borrow().is_empty() {
+            this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
+        }
+        let mut result = Ok(());
+        for _ in 0..this.drain_batch {
+            let Some(record) = this.next() else {
+                return Ok(());
+            };
+            result = this.deliver(ruby, owner, record, &mut tally);
+            if result.is_err() {
+                break;
+            }
+        }
+        this.with(|core| core.queue().wake());
+        result
+    }
+
+    /// The next record of the batch that is being drained.
+    fn next(&self) -> Option<Record> {
+        let mut batch = self.batch.borrow_mut();
+        let record = batch.pop();
+        if record.is_none() {
+            batch.clear();
+        }
+        record
+    }
+
+    fn deliver(
+        &self,
+        ruby: &Ruby,
+        owner: Value,
+        record: Record,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), Error> {
+        let number = record.connection;
+        let (kind, span) = match record.delivery {
+            Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
+            Delivery::Message(kind, span) => (kind, span),
+            other => return self.control(ruby, number, other, tally),
+        };
+        let Some(triggers) = self.count(number, span.len(), tally) else {
+            return Ok(());
+        };
+        let object: Option<RObject> = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        let Some(object) = object else { return Ok(()) };
+        let batch = self.batch.borrow();
+        let result = if triggers {
+            let bytes = batch.bytes(span);
+            let string = match kind {
+                Kind::Text => bytes::text(ruby, bytes, span.charset())?,
+                Kind::Binary | Kind::Ping | Kind::Pong => bytes::binary(ruby, bytes)?,
+            };
+            drop(batch);
+            object.funcall::<_, _, Value>(event::trigger(kind), (string,)).map(drop)
+        } else {
+            block::call(ruby, object, kind, batch, span)
+        };
+        rescue(ruby, object.as_value(), result)
+    }
+
+    /// Counts what is delivered; whether the application has triggers of its own, or `None` where
+    /// the connection is gone.
+    fn count(&self, number: u64, bytes: usize, tally: &mut Tally<'_>) -> Option<bool> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(number)?;
+        tally.count(number, &slot.handle, bytes);
+        Some(slot.triggers)
+    }
+
+    fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
+        let slot = Slot { handle: incoming.handle().clone(), triggers: false };
+        let number = self.slots.borrow_mut().insert(slot);
+        let place = em_websocket::server::slot(number) as isize;
+        let objects = ruby.get_inner(self.objects);
+        objects.store(place, ruby.qnil())?;
+        let connection = ruby.obj_wrap(Connection::new(incoming, number));
+        let result = owner.funcall::<_, _, Value>(*ACCEPT, (connection,));
+        if connection.take_incoming().is_some() {
+            // Nobody started it: it is closed here and now.
+            self.forget(ruby, number)?;
+        }
+        result.map(drop)
+    }
+
+    /// Gives up a connection's place.
+    fn forget(&self, ruby: &Ruby, number: u64) -> Result<(), Error> {
+        // A callback may have released everything, or forked.
+        if self.slots.borrow_mut().remove(number).is_none() {
+            return Ok(());
+        }
+        ruby.get_inner(self.objects).store(slot(number) as isize, ruby.qnil())
+    }
+
+    /// Everything but messages.
+    fn control(
+        &self,
+        ruby: &Ruby,
+        number: u64,
+        delivery: Delivery,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), Error> {
+        let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
+            return Ok(());
+        };
+        let object: Value = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        match delivery {
+            Delivery::Secured => {
+                let result = object.funcall::<_, _, Value>(*SECURED, ());
+                handle.secured();
+                result.map(drop)
+            }
+            Delivery::Open(opened) => {
+                let Opened { request, profile, subprotocol, answer } = *opened;
+                let request = ruby.obj_wrap(Request::new(request, subprotocol));
+                if let Some(answer) = answer {
+                    let answer = ruby.obj_wrap(Answer::new(*answer, profile));
+                    return object.funcall::<_, _, Value>(*REQUESTED, (request, answer)).map(drop);
+                }
+                handle.open(profile);
+                let result = object.funcall::<_, _, Value>(*OPENED, (request,));
+                handle.opened();
+                result.map(drop)
+            }
+            Delivery::Refused(refused) => {
+                let exception = error::handshake(ruby, &refused.error)?;
+                let result = object.funcall::<_, _, Value>(*REFUSED, (exception,));
+                handle.refuse(refused.response.as_deref());
+                result.map(drop)
+            }
+            Delivery::Close(code, span) => {
+                handle.peer_closed(code, self.batch.borrow().bytes(span));
+                Ok(())
+            }
+            Delivery::Error(error) => {
+                let exception = error::protocol(ruby, &error)?;
+                let progress = handle.fail(&error);
+                let result = object.funcall::<_, _, Value>(*FAILED, (exception,));
+                handle.finish(progress);
+                result.map(drop)
+            }
+            Delivery::Bytes(span) => {
+                tally.count(number, &handle, span.len());
+                let data = bytes::binary(ruby, self.batch.borrow().bytes(span))?;
+                object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
+            }
+            Delivery::Drained => object.funcall::<_, _, Value>(*DRAINED, ()).map(drop),
+            Delivery::Closed => {
+                let result = object.funcall::<_, _, Value>(*UNBIND, ());
+                handle.closed();
+                self.forget(ruby, number)?;
+                result.map(drop)
+            }
+            Delivery::Accepted(_) | Delivery::Message(..) => Ok(()),
+        }
+    }
+}
+
+/// The drains so far, and the longest of them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Drains {
+    pub(crate) count: u64,
+    pub(crate) longest: Duration,
+}
+
+/// Measures one.
+struct Timed<'a> {
+    drains: &'a Cell<Drains>,
+    begin: Instant,
+}
+
+impl<'a> Timed<'a> {
+    #[allow(clippy::disallowed_methods, reason = "it is measured here, where it happens")]
+    fn begin(drains: &'a Cell<Drains>) -> Self {
+        Self { drains, begin: Instant::now() }
+    }
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let Drains { count, longest } = self.drains.get();
+        self.drains.set(Drains { count: count + 1, longest: longest.max(self.begin.elapsed()) });
+    }
+}
+
+static ACCEPT: LazyId = LazyId::new("accept");
+static SECURED: LazyId = LazyId::new("background_secured");
+static REQUESTED: LazyId = LazyId::new("background_requested");
+static OPENED: LazyId = LazyId::new("background_opened");
+static REFUSED: LazyId = LazyId::new("background_failed");
+static FAILED: LazyId = LazyId::new("background_failed");
+static DRAINED: LazyId = LazyId::new("background_drained");
+static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
+static UNBIND: LazyId = LazyId::new("background_unbind");
+static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
+
+/// An exception of the application's goes to its object, which may raise it again; what is no
+/// StandardError leaves as it is.
+fn rescue(ruby: &Ruby, object: Value, result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.is_kind_of(ruby.exception_standard_error()) => {
+            let Some(exception) = error.value() else {
+                return Err(error);
+            };
+            object.funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,)).map(drop)
+        }
+        result => result,
+    }
+}

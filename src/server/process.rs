@@ -1,0 +1,189 @@
+//! Locks that a forked child does not take: a thread of the parent's may have held them at the fork,
+//! and no thread of the child's ever lets go of them.
+
+use std::sync::PoisonError;
+
+use super::{
+    locks::{lock, Guard, Guarded},
+    runtime::generation,
+    sync::{Mutex, MutexGuard},
+};
+
+/// A lock of the process that it was made in.
+#[derive(Debug)]
+pub(crate) struct ProcessMutex<T> {
+    /// Which process of a line of forks that is.
+    generation: u32,
+    guarded: Mutex<T>,
+}
+
+impl<T: Guarded> ProcessMutex<T> {
+    pub(crate) fn new(guarded: T) -> Self {
+        Self { generation: generation(), guarded: Mutex::new(guarded) }
+    }
+
+    /// Waits for the lock; `None` in a forked child, without waiting.
+    pub(crate) fn lock(&self) -> Option<Guard<'_, T>> {
+        (!self.is_foreign()).then(|| lock(&self.guarded))
+    }
+
+    /// As [`lock`](Self::lock), for a condition that is waited for, with no other lock held.
+    pub(crate) fn lock_to_wait(&self) -> Option<MutexGuard<'_, T>> {
+        let lock = || self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.is_foreign()).then(lock)
+    }
+
+    /// In a forked child: what the parent left, if no thread held it at the fork.
+    pub(crate) fn inherited(&self) -> Option<MutexGuard<'_, T>> {
+        self.guarded.try_lock().ok()
+    }
+
+    /// Whether the lock is the parent's, and this process a forked child.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.generation != generation()
+    }
+}
+
+impl<T: Guarded + Default> Default for ProcessMutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::{mpsc, Arc},
+        thread,
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        error::ProtocolError,
+        protocol::{close::CloseInfo, version::RFC_6455, Limits, Progress, State},
+        server::{
+            backlog::Backlog, broadcast::Broadcast, compressing::Compressing, config::QueueLimits,
+            handle::Cork, stats::Stats, tally::Tally, Batch, ConnectionOptions, EventQueue, Handle,
+            ReadSize, Sent,
+        },
+    };
+
+    fn foreign<T: Guarded>(guarded: T) -> ProcessMutex<T> {
+        ProcessMutex { generation: generation().wrapping_sub(1), guarded: Mutex::new(guarded) }
+    }
+
+    /// A handle of the parent's, whose link a thread of the parent's holds at the fork.
+    fn inherited() -> Handle {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut backlog =
+            Backlog::new(QueueLimits::default(), ReadSize::default(), Compressing::default());
+        backlog.generation = generation().wrapping_sub(1);
+        let handle = Handle::new(0, address, address, Arc::new(backlog));
+        let held = handle.clone();
+        let (locked, is_locked) = mpsc::channel();
+        thread::spawn(move || {
+            let link = held.0.driver_link();
+            locked.send(()).unwrap();
+            // For ever, as in the child.
+            std::mem::forget(link);
+        });
+        is_locked.recv().unwrap();
+        handle
+    }
+
+    /// Fails where it does not come back.
+    fn in_time(act: impl FnOnce() + Send + 'static) {
+        let (done, is_done) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            act();
+            done.send(()).unwrap();
+        });
+        if is_done.recv_timeout(Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            panic!("it waits for a lock of the parent's");
+        }
+        thread.join().unwrap();
+    }
+
+    type Act = fn(&Handle);
+
+    #[test]
+    fn a_childs_handle_of_the_parents_connection_does_nothing_and_takes_no_lock() {
+        let table: [(&str, Act); 31] = [
+            ("configure", |it| it.configure(&ConnectionOptions::default())),
+            ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
+            ("local_addr", |it| assert_eq!(it.local_addr().port(), 80)),
+            ("state", |it| assert_eq!(it.state(), State::Closed)),
+            ("profile", |it| assert!(it.profile().is_none())),
+            ("limits", |it| assert_eq!(it.limits(), Limits::default())),
+            ("set_limits", |it| it.set_limits(Limits::default())),
+            ("inactivity_timeout", |it| assert_eq!(it.inactivity_timeout(), None)),
+            ("set_inactivity_timeout", |it| it.set_inactivity_timeout(Some(Duration::ZERO))),
+            ("tls_session", |it| assert!(it.tls_session().is_none())),
+            ("close_timeout", |it| assert_eq!(it.close_timeout(), Duration::ZERO)),
+            ("set_close_timeout", |it| it.set_close_timeout(Duration::ZERO)),
+            ("outbound_len", |it| assert_eq!(it.outbound_len(), 0)),
+            ("set_high_water", |it| it.set_high_water(1)),
+            ("add_to", |it| it.add_to(&mut Stats::default())),
+            ("send_text", |it| assert_eq!(it.send_text(b"x", Cork::No), Ok(Sent::Nothing))),
+            ("send_binary", |it| assert_eq!(it.send_binary(b"x", Cork::No), Ok(Sent::Nothing))),
+            ("ping", |it| assert_eq!(it.ping(b"x", Cork::No), Ok(Sent::Nothing))),
+            ("pong", |it| assert_eq!(it.pong(b"x", Cork::Yes), Ok(Sent::Nothing))),
+            ("send_raw", |it| assert_eq!(it.send_raw(b"x", Cork::No), Sent::Nothing)),
+            ("send_shared", |it| {
+                let message = Arc::new(Broadcast::text(b"x"));
+                assert_eq!(it.send_shared(&message, Cork::No), Sent::Nothing);
+            }),
+            ("flush", |it| it.flush()),
+            ("close", |it| it.close(None, "")),
+            ("abort", |it| it.abort()),
+            ("close_after_writing", |it| it.close_after_writing()),
+            ("set_paused", |it| {
+                it.set_paused(true);
+                it.set_paused(false);
+            }),
+            ("open", |it| {
+                it.secured();
+                it.open(&RFC_6455);
+                it.opened();
+            }),
+            ("refuse", |it| it.refuse(None)),
+            ("peer_closed", |it| it.peer_closed(None, b"")),
+            ("fail", |it| {
+                let progress = it.fail(&ProtocolError::Internal(String::new()));
+                assert_eq!(progress, Progress::Abort);
+                it.finish(progress);
+            }),
+            ("closed", |it| {
+                it.delivered(1, 1);
+                assert_eq!(it.closed(), CloseInfo::abnormal());
+            }),
+        ];
+        for (name, act) in table {
+            println!("{name}");
+            let handle = inherited();
+            in_time(move || act(&handle));
+        }
+    }
+
+    #[test]
+    fn a_childs_queue_and_tally_of_the_parents_do_nothing_and_take_no_lock() {
+        let (mut queue, mut tally) = (EventQueue::new().unwrap(), Tally::default());
+        queue.batch = foreign(Batch::default());
+        tally.alive = foreign(Default::default());
+        std::mem::forget(queue.batch.guarded.lock());
+        std::mem::forget(tally.alive.guarded.lock());
+        in_time(move || {
+            queue.take(&mut Batch::default());
+            queue.wake();
+            assert!(queue.is_empty());
+            assert_eq!(queue.append(|_| panic!("it is the parent's")), None::<()>);
+            assert_eq!(queue.inherited_fds().len(), 1);
+            tally.stats();
+            tally.abort_all();
+            assert_eq!(tally.wait_for_none(Duration::ZERO), 0);
+            assert!(tally.inherited_fds().is_empty());
+        });
+    }
+}
