@@ -180,7 +180,7 @@ module EventMachine
         when :text, :binary then tell_message(kind, payload)
         when :ping then tell_ping(payload)
         when :pong
-          @connection.trigger_on_pong(payload) unless @liveness && payload == Liveness::PING
+          @connection.trigger_on_pong(payload) unless @liveness&.answered?(payload)
         when :close
           debug [:close_frame_received, *payload]
           finish(*@protocol.peer_closed(*payload))

@@ -10,8 +10,9 @@ module EventMachine
     #
     # @api private
     class Liveness
-      # The body of a ping that the application has not sent; its pong is not told.
-      PING = "keepalive"
+      # The body of a ping that the application has not sent, and does not choose for its own by
+      # chance; its pong is not told.
+      PING = "keepalive #{Random.urandom(8).unpack1("H*")}".freeze
 
       # An idle connection is found to be so up to this part of its timeout late.
       LOOKS = 8
@@ -34,6 +35,7 @@ module EventMachine
         @handler = handler
         @connection = connection
         @messages = 0
+        @pings = 0
         @timers = []
       end
 
@@ -41,7 +43,7 @@ module EventMachine
       # @param timeout [Numeric] seconds in which the client must be heard then; 0: no limit
       def ping_every(interval, timeout)
         @timers << EventMachine::PeriodicTimer.new(interval) do
-          @handler.ping(PING) if @handler.state == :connected
+          ping if @handler.state == :connected
           if timeout.positive?
             @deadline ||= EventMachine::Timer.new(timeout) { @connection.close_connection }
           end
@@ -66,6 +68,15 @@ module EventMachine
         @deadline = nil
       end
 
+      # @param body [String] of a pong
+      # @return [Boolean] whether it answers a ping of ours, each of which is answered once
+      def answered?(body)
+        return false unless @pings.positive? && body == PING
+
+        @pings -= 1
+        true
+      end
+
       # A message came or went.
       def used
         @messages += 1
@@ -75,6 +86,13 @@ module EventMachine
       def cancel
         heard
         @timers.each(&:cancel)
+      end
+
+      private
+
+      def ping
+        @handler.ping(PING)
+        @pings += 1
       end
     end
   end
