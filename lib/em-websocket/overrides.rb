@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "native"
+require_relative "signatures"
 
 module EventMachine
   module WebSocket
@@ -91,6 +92,8 @@ module EventMachine
         def eventmachines_own?(klass)
           connection, machine = ways_out(klass)
           theirs = EventMachine::Connection.instance_method(:unbind)
+          # This library's own stands before it.
+          machine = machine.super_method if machine.owner.equal?(Signatures)
           connection.owner == theirs.owner && machine.source_location.nil? &&
             connection.source_location.first == theirs.source_location.first
         end

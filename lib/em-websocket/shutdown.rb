@@ -1,10 +1,11 @@
 # frozen_string_literal: true
 
-require_relative "transport/background"
+require_relative "reactor"
 
 module EventMachine
   module WebSocket
-    # An end in good order: nobody new, everybody told, what was sent is written.
+    # An end in good order: nobody new, everybody told, what was sent is written. Several may be
+    # under way at a time: each has its own block, and the shortest timeout holds.
     #
     # @api private
     class Shutdown
@@ -12,26 +13,48 @@ module EventMachine
       GOING_AWAY = 1001
 
       # @param servers [Array<Background>]
-      # @param timeout [Numeric] seconds
+      # @param limit [Numeric, nil] seconds; nil: no limit
       # @param done [Proc, nil]
-      def initialize(servers, timeout, done)
-        @done = done
-        @left = servers.size
-        conclude if servers.empty?
-        @timer = EventMachine::Timer.new(timeout) { servers.each(&:cut_off) }
-        servers.each do |server|
-          server.shut_down(GOING_AWAY) do
-            @left -= 1
-            conclude if @left.zero?
-          end
-        end
+      def initialize(servers, limit, done)
+        @servers = servers
+        @limit = limit
+        # Whatever thread the last server ends on, a Queue gives each thing once. It takes no lock
+        # that a signal handler could not.
+        @left = Thread::Queue.new
+        servers.each { @left << :server }
+        @done = Thread::Queue.new << (done || proc {})
+      end
+
+      # Begins; from any thread.
+      #
+      # @return [self]
+      def begin
+        @servers.each { |server| server.on_end { gone } }
+        Reactor.schedule { @servers.empty? ? conclude : tell }
+        self
       end
 
       private
 
+      def tell
+        return if @done.empty?
+
+        @timer = EventMachine::Timer.new(@limit) { @servers.each(&:cut_off) } if @limit
+        @servers.each { |server| server.shut_down(GOING_AWAY) }
+      end
+
+      def gone
+        @left.pop(true)
+        conclude if @left.empty?
+      end
+
       def conclude
+        done = @done.pop(true)
+      rescue ThreadError
+        nil # Two have seen that nothing is left.
+      else
         @timer&.cancel
-        @done&.call
+        done.call
       end
     end
   end

@@ -4,6 +4,7 @@ require_relative "checks"
 require_relative "limits"
 require_relative "options"
 require_relative "shutdown"
+require_relative "signatures"
 require_relative "transport/background"
 
 module EventMachine
@@ -14,7 +15,8 @@ module EventMachine
       # running reactor it returns at once.
       #
       # @option options [Boolean, Numeric] :graceful (false) whether TERM and INT end by
-      #   {.shutdown}; a number is its timeout, in seconds. A second signal does not wait
+      #   {.shutdown}; a number is its timeout, in seconds, Float::INFINITY: no limit. A second
+      #   signal does not wait
       # @param (see .run)
       # @yieldparam (see .run)
       # @raise (see .run)
@@ -114,13 +116,17 @@ module EventMachine
       # is told (close code 1001, "going away"), and gets what was sent before. May be called from
       # any thread. The reactor goes on; connections of EM.start_server are yours.
       #
-      # @param timeout [Numeric] seconds that clients have for that; then they are cut off
-      # @yield once the last one is gone, on the reactor's thread
+      # May be called in a signal handler, too, and while another is under way: then each block is
+      # called, and the shortest timeout holds. Where no reactor runs there is nothing to end.
+      #
+      # @param timeout [Numeric, nil] seconds that clients have for that; then they are cut off; nil
+      #   or Float::INFINITY: no limit
+      # @yield once the last one is gone, on the reactor's thread; where no reactor runs, at once
       # @return [nil]
       # @raise [ArgumentError] if the timeout is no number of seconds, or a negative one
       def shutdown(timeout = 10, &done)
-        timeout = Checks.timer(Checks.duration(:timeout, timeout))
-        EventMachine.schedule { Shutdown.new(Background.all, timeout, done) }
+        timeout = Checks.timer(Checks.duration(:timeout, timeout)) unless timeout.nil?
+        Shutdown.new(Servers.all, timeout, done).begin
         nil
       end
 
@@ -131,7 +137,7 @@ module EventMachine
       # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. For
       #   the keys see the README; `:longest_drain` is in seconds
       def stats(signature = nil)
-        servers = signature ? [Background[signature]].compact : Background.all
+        servers = signature ? [Servers[signature]].compact : Servers.all
         servers.filter_map(&:stats).reduce do |sum, one|
           sum.merge(one) do |key, left, right|
             case key
@@ -156,7 +162,7 @@ module EventMachine
 
       private
 
-      # In a trap, where no lock can be taken. A second signal does not wait.
+      # In a trap. A second signal does not wait.
       def stop_as(graceful)
         if !graceful || @stopping
           @stopping = :at_once
@@ -164,8 +170,7 @@ module EventMachine
         end
 
         @stopping = :gracefully
-        timeout = graceful.is_a?(Numeric) ? graceful : 10
-        Thread.new { shutdown(timeout) { stop if @stopping == :gracefully } }
+        shutdown(graceful == true ? 10 : graceful) { stop if @stopping == :gracefully }
       end
     end
 
@@ -184,54 +189,5 @@ module EventMachine
         Options.of(arguments[index + 1])
       end
     end
-
-    # EventMachine's functions that take a server's signature, or count.
-    #
-    # @api private
-    module Signatures
-      # A server on EventMachine's own sockets, whose connections are of {Connection}: its options
-      # are checked when it starts, not when the first client comes.
-      def start_server(*arguments, &block)
-        Attached.check(arguments)
-        super
-      end
-
-      # (see #start_server)
-      def attach_server(*arguments, &block)
-        Attached.check(arguments)
-        super
-      end
-
-      # Stops accepting. Connections go on.
-      #
-      # @param signature [Integer]
-      def stop_server(signature)
-        # EventMachine ends the process over a signature that it does not know.
-        Background.signature?(signature) ? Background[signature]&.stop_listening : super
-      end
-
-      # @param signature [Integer]
-      # @return [String, nil] the address that is listened on, packed
-      def get_sockname(signature)
-        Background.signature?(signature) ? Background[signature]&.sockname : super
-      end
-
-      # What a {Connection} has sent goes first, whoever ends it.
-      #
-      # @param signature [Integer]
-      # @param after_writing [Boolean]
-      def close_connection(signature, after_writing)
-        connection = @conns && @conns[signature]
-        connection.hand_over if connection.is_a?(Outflow)
-        super
-      end
-
-      # @return [Integer] EventMachine's own connections and servers, and those in the background
-      def connection_count
-        super + Background.connection_count
-      end
-    end
-
-    EventMachine.singleton_class.prepend(Signatures)
   end
 end

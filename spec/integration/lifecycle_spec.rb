@@ -172,6 +172,71 @@ RSpec.describe EventMachine::WebSocket, "and its reactor" do
     expect(listener.close).to be_nil
   end
 
+  it "leaves no server behind that another thread starts as the reactor stops" do
+    left = Array.new(20) do |round|
+      port = nil
+      starting = nil
+      EM.run do
+        starting = Thread.new do
+          signature = described_class.run(host: "127.0.0.1", port: 0) {}
+          port = Socket.unpack_sockaddr_in(EM.get_sockname(signature) || next).first
+        rescue RuntimeError
+          nil # It came too late.
+        end
+        EM.next_tick { sleep(round * 0.0002) && EM.stop }
+      end
+      starting.join
+      port
+    end
+
+    left.compact.each do |port|
+      expect { Socket.tcp("127.0.0.1", port).close }.to raise_error(Errno::ECONNREFUSED)
+    end
+  end
+
+  it "leaves no server behind that onclose starts as the reactor stops", :mended do
+    port = nil
+    serve do |ws|
+      ws.onopen { note(:open) }
+      ws.onclose do
+        port = Server.port_of(described_class.run(host: "127.0.0.1", port: 0) {})
+      end
+    end
+    connect
+    open_connection
+    server.stop
+
+    expect { Socket.tcp("127.0.0.1", port).close }.to raise_error(Errno::ECONNREFUSED)
+  end
+
+  it "counts connections in one thread while another one starts servers" do
+    serve
+    counting = Thread.new { loop { EM.connection_count } }
+    server.call do
+      100.times { EM.stop_server(described_class.run(host: "127.0.0.1", port: 0) {}) }
+    end
+
+    expect(counting).to be_alive
+  ensure
+    counting.kill.join
+  end
+
+  it "forgets servers that are stopped in the tick of their start" do
+    serve
+    before = server.call { EM.instance_variable_get(:@conns).size }
+    server.call do
+      20.times { EM.stop_server(described_class.run(host: "127.0.0.1", port: 0) {}) }
+    end
+    other = Thread.new do
+      20.times { EM.stop_server(described_class.run(host: "127.0.0.1", port: 0) {}) }
+    end
+    other.join
+    # Twice the rounds that it takes.
+    4.times { server.call { nil } }
+
+    expect(server.call { EM.instance_variable_get(:@conns).size }).to eq(before)
+  end
+
   it "leaves a reactor without servers alone" do
     fired = events
     run_reactor { EM.add_timer(0.01) { fired << :timer } }

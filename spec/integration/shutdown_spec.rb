@@ -53,6 +53,98 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
     end
   end
 
+  it "calls the blocks of all who ask, once everybody is gone" do
+    serve
+    client = connect
+    open_connection
+    blocks = Array.new(2) { shut_down(8) } + Array.new(2) { Thread.new { shut_down(8) }.value }
+    expect(client.read(:close)).to eq([1001].pack("n"))
+    expect(blocks).to all(be_empty)
+    client.close(1001)
+
+    expect(blocks.map(&:pop)).to include([:close])
+    expect(server.call { described_class.shutdown { note(:again) } }).to be_nil
+    expect(next_event(:again)).to be_truthy
+  end
+
+  it "waits no longer than the most impatient of them" do
+    serve
+    connect
+    open_connection
+    patient = shut_down(60)
+    impatient = shut_down(0.1)
+
+    expect([patient, impatient].map(&:pop)).to include([:close])
+  end
+
+  it "calls a block that comes as the reactor stops" do
+    serve
+    connect
+    open_connection
+    called = Mailbox.new
+    server.call do
+      described_class.shutdown(8) { called << :before }
+      EM.stop
+      described_class.shutdown(8) { called << :after }
+      Thread.new { described_class.shutdown(8) { called << :beside } }.join
+    end
+    server.reactor.join
+
+    expect(Array.new(3) { called.pop }).to contain_exactly(:before, :after, :beside)
+  end
+
+  it "calls the other blocks where one raises" do
+    serve
+    connect
+    open_connection
+    called = Mailbox.new
+    server.call do
+      described_class.shutdown(0.1) { raise ArgumentError, "done" }
+      described_class.shutdown(0.1) { called << :other }
+    end
+
+    expect { server.reactor.join }.to raise_error(ArgumentError, "done")
+    expect(called.pop).to eq(:other)
+  end
+
+  it "calls back at once where no reactor runs, and leaves the next one's servers alone" do
+    called = []
+    described_class.shutdown { called << :done }
+    expect(called).to eq([:done])
+    serve
+    connect
+    open_connection
+
+    expect(described_class.stats(server.signature)).to include(connections: 1)
+  end
+
+  [Float::INFINITY, nil, 1e300, 10**30].each do |timeout|
+    it "has no limit with #{timeout.inspect}" do
+      serve
+      client = connect
+      open_connection
+      done = shut_down(timeout)
+      expect(client.read(:close)).to eq([1001].pack("n"))
+      client.close(1001)
+
+      expect(done.pop).to eq([:close])
+    end
+  end
+
+  [-1, Float::NAN, "10", Complex(1, 1), :soon].each do |timeout|
+    it "refuses #{timeout.inspect} for a timeout, and ends nobody" do
+      serve
+      connect
+      ws = open_connection
+
+      expect { described_class.shutdown(timeout) }
+        .to raise_error(ArgumentError, "timeout: #{timeout.inspect} is no number of seconds")
+      expect { described_class.start(host: "127.0.0.1", port: 0, graceful: timeout) {} }
+        .to raise_error(ArgumentError, "graceful: #{timeout.inspect} is no number of seconds")
+      expect(server.call { ws.state }).to eq(:connected)
+    end
+  end
+
   it "counts what happens" do
     serve
     client = connect
@@ -148,6 +240,15 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
         Process.kill(:INT, process.pid)
         expect(client.read(:close)).to eq([1001].pack("n"))
         expect(output.read).to eq("1006\nTerminating WebSocket Server\nended\n")
+      end
+    end
+
+    it "waits without a limit where it says so" do
+      run_program(program.sub("GRACEFUL", "Float::INFINITY")) do |client, output, process|
+        Process.kill(:TERM, process.pid)
+        expect(client.read(:close)).to eq([1001].pack("n"))
+        client.close(1001)
+        expect(output.read).to eq("1001\nTerminating WebSocket Server\nended\n")
       end
     end
 

@@ -51,6 +51,7 @@ impl<T: Guarded + Default> Default for ProcessMutex<T> {
 }
 
 #[cfg(all(test, not(feature = "loom")))]
+#[allow(clippy::unwrap_used, reason = "clippy knows test functions, and not what they share")]
 mod tests {
     use std::{
         net::SocketAddr,
@@ -108,59 +109,61 @@ mod tests {
 
     type Act = fn(&Handle);
 
+    /// All that a handle can do, and what a child's does.
+    const ACTS: [(&str, Act); 31] = [
+        ("configure", |it| it.configure(&ConnectionOptions::default())),
+        ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
+        ("local_addr", |it| assert_eq!(it.local_addr().port(), 80)),
+        ("state", |it| assert_eq!(it.state(), State::Closed)),
+        ("profile", |it| assert!(it.profile().is_none())),
+        ("limits", |it| assert_eq!(it.limits(), Limits::default())),
+        ("set_limits", |it| it.set_limits(Limits::default())),
+        ("inactivity_timeout", |it| assert_eq!(it.inactivity_timeout(), None)),
+        ("set_inactivity_timeout", |it| it.set_inactivity_timeout(Some(Duration::ZERO))),
+        ("tls_session", |it| assert!(it.tls_session().is_none())),
+        ("close_timeout", |it| assert_eq!(it.close_timeout(), Duration::ZERO)),
+        ("set_close_timeout", |it| it.set_close_timeout(Duration::ZERO)),
+        ("outbound_len", |it| assert_eq!(it.outbound_len(), 0)),
+        ("set_high_water", |it| it.set_high_water(1)),
+        ("add_to", |it| it.add_to(&mut Stats::default())),
+        ("send_text", |it| assert_eq!(it.send_text(b"x", Cork::No), Ok(Sent::Nothing))),
+        ("send_binary", |it| assert_eq!(it.send_binary(b"x", Cork::No), Ok(Sent::Nothing))),
+        ("ping", |it| assert_eq!(it.ping(b"x", Cork::No), Ok(Sent::Nothing))),
+        ("pong", |it| assert_eq!(it.pong(b"x", Cork::Yes), Ok(Sent::Nothing))),
+        ("send_raw", |it| assert_eq!(it.send_raw(b"x", Cork::No), Sent::Nothing)),
+        ("send_shared", |it| {
+            let message = Arc::new(Broadcast::text(b"x"));
+            assert_eq!(it.send_shared(&message, Cork::No), Sent::Nothing);
+        }),
+        ("flush", |it| it.flush()),
+        ("close", |it| it.close(None, "")),
+        ("abort", |it| it.abort()),
+        ("close_after_writing", |it| it.close_after_writing()),
+        ("set_paused", |it| {
+            it.set_paused(true);
+            it.set_paused(false);
+        }),
+        ("open", |it| {
+            it.secured();
+            it.open(&RFC_6455);
+            it.opened();
+        }),
+        ("refuse", |it| it.refuse(None)),
+        ("peer_closed", |it| it.peer_closed(None, b"")),
+        ("fail", |it| {
+            let progress = it.fail(&ProtocolError::Internal(String::new()));
+            assert_eq!(progress, Progress::Abort);
+            it.finish(progress);
+        }),
+        ("closed", |it| {
+            it.delivered(1, 1);
+            assert_eq!(it.closed(), CloseInfo::abnormal());
+        }),
+    ];
+
     #[test]
     fn a_childs_handle_of_the_parents_connection_does_nothing_and_takes_no_lock() {
-        let table: [(&str, Act); 31] = [
-            ("configure", |it| it.configure(&ConnectionOptions::default())),
-            ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
-            ("local_addr", |it| assert_eq!(it.local_addr().port(), 80)),
-            ("state", |it| assert_eq!(it.state(), State::Closed)),
-            ("profile", |it| assert!(it.profile().is_none())),
-            ("limits", |it| assert_eq!(it.limits(), Limits::default())),
-            ("set_limits", |it| it.set_limits(Limits::default())),
-            ("inactivity_timeout", |it| assert_eq!(it.inactivity_timeout(), None)),
-            ("set_inactivity_timeout", |it| it.set_inactivity_timeout(Some(Duration::ZERO))),
-            ("tls_session", |it| assert!(it.tls_session().is_none())),
-            ("close_timeout", |it| assert_eq!(it.close_timeout(), Duration::ZERO)),
-            ("set_close_timeout", |it| it.set_close_timeout(Duration::ZERO)),
-            ("outbound_len", |it| assert_eq!(it.outbound_len(), 0)),
-            ("set_high_water", |it| it.set_high_water(1)),
-            ("add_to", |it| it.add_to(&mut Stats::default())),
-            ("send_text", |it| assert_eq!(it.send_text(b"x", Cork::No), Ok(Sent::Nothing))),
-            ("send_binary", |it| assert_eq!(it.send_binary(b"x", Cork::No), Ok(Sent::Nothing))),
-            ("ping", |it| assert_eq!(it.ping(b"x", Cork::No), Ok(Sent::Nothing))),
-            ("pong", |it| assert_eq!(it.pong(b"x", Cork::Yes), Ok(Sent::Nothing))),
-            ("send_raw", |it| assert_eq!(it.send_raw(b"x", Cork::No), Sent::Nothing)),
-            ("send_shared", |it| {
-                let message = Arc::new(Broadcast::text(b"x"));
-                assert_eq!(it.send_shared(&message, Cork::No), Sent::Nothing);
-            }),
-            ("flush", |it| it.flush()),
-            ("close", |it| it.close(None, "")),
-            ("abort", |it| it.abort()),
-            ("close_after_writing", |it| it.close_after_writing()),
-            ("set_paused", |it| {
-                it.set_paused(true);
-                it.set_paused(false);
-            }),
-            ("open", |it| {
-                it.secured();
-                it.open(&RFC_6455);
-                it.opened();
-            }),
-            ("refuse", |it| it.refuse(None)),
-            ("peer_closed", |it| it.peer_closed(None, b"")),
-            ("fail", |it| {
-                let progress = it.fail(&ProtocolError::Internal(String::new()));
-                assert_eq!(progress, Progress::Abort);
-                it.finish(progress);
-            }),
-            ("closed", |it| {
-                it.delivered(1, 1);
-                assert_eq!(it.closed(), CloseInfo::abnormal());
-            }),
-        ];
-        for (name, act) in table {
+        for (name, act) in ACTS {
             println!("{name}");
             let handle = inherited();
             in_time(move || act(&handle));

@@ -8,17 +8,18 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use em_websocket::server::{slot, Batch, ConnectionOptions, Handle, Slots};
+use em_websocket::server::{slot, Batch, ConnectionOptions, Cork, Handle, Sent, Slots};
 use magnus::{
     function, gc, method,
     prelude::*,
     symbol::IntoSymbol,
     typed_data::Obj,
     value::{LazyId, Opaque},
-    DataTypeFunctions, Error, RArray, RClass, RHash, RModule, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RArray, RClass, RHash, RModule, RString, Ruby, TypedData, Value,
 };
 
 use crate::{
+    bytes,
     drain::Drains,
     error,
     handle::{Connection, Corked},
@@ -172,6 +173,21 @@ impl Server {
         ruby.get_inner(this.objects).funcall("compact", ())
     }
 
+    /// Sends bytes as they are to the connection with this signature; -1 where that is not here.
+    fn send_data(&self, signature: u64, data: RString) -> i64 {
+        let number = number(signature);
+        let slots = self.slots.borrow();
+        match slots.get(number).filter(|_| signature >= CONNECTION) {
+            None => -1,
+            Some(slot) => {
+                bytes::with_bytes(data, |data| match slot.handle.send_raw(data, Cork::No) {
+                    Sent::Bytes(len) | Sent::Corked(len) => len as i64,
+                    Sent::Nothing => -1,
+                })
+            }
+        }
+    }
+
     /// What has been seen and done so far.
     fn stats(ruby: &Ruby, this: &Self) -> Result<Option<RHash>, Error> {
         let Some(stats) = this.with(em_websocket::server::Server::stats) else { return Ok(None) };
@@ -264,6 +280,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_singleton_method("bind", function!(Server::bind, 3))?;
     class.define_method("signature", method!(Server::signature, 0))?;
     class.define_method("may_end?", method!(Server::may_end, 0))?;
+    class.define_method("send_data", method!(Server::send_data, 2))?;
     class.define_method("find", method!(Server::find, 1))?;
     class.define_method("fd", method!(Server::fd, 0))?;
     class.define_method("local", method!(Server::local, 0))?;

@@ -2,7 +2,9 @@
 
 require "socket"
 require_relative "../connection"
+require_relative "../forks"
 require_relative "../reactor"
+require_relative "../servers"
 
 module EventMachine
   module WebSocket
@@ -11,87 +13,59 @@ module EventMachine
     #
     # @api private
     class Background
-      # EventMachine counts its own signatures up from 1.
-      FIRST_SIGNATURE = 1 << 48
+      # EventMachine's words.
+      NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
 
-      @servers = {}
-      @signature = FIRST_SIGNATURE
-      @lock = Mutex.new
 
       class << self
         # @param options [Hash] those of {WebSocket.run}
         # @param block [Proc]
         # @return [Background]
         def start(options, block)
-          unless EventMachine.reactor_running?
-            raise "eventmachine not initialized: evma_create_tcp_server"
-          end
+          reactor = Reactor.current
+          raise NO_REACTOR unless EventMachine.reactor_running?
 
-          new(options, block).tap do |server|
-            @lock.synchronize { @servers[server.signature] = server }
-            # EventMachine's own thread must see it; on that thread, this is at once.
-            EventMachine.schedule { server.watch }
-          end
-        end
+          server = new(options, block, reactor)
+          Servers.add(server)
+          # EventMachine's own thread must see it; on that thread, this is at once.
+          Reactor.schedule { server.watch }
+          raise NO_REACTOR if server.ended? && !EventMachine.reactor_running?
 
-        # @return [Background, nil]
-        def [](signature)
-          @servers[signature]
-        end
-
-        # @return [Boolean] whether a signature is of this library, its server there or gone
-        def signature?(signature)
-          signature.is_a?(Integer) && signature > FIRST_SIGNATURE
-        end
-
-        # @return [Array<Background>] every server that has not ended
-        def all
-          @servers.values
-        end
-
-        # @return [Integer] the connections of all servers
-        def connection_count
-          @servers.each_value.sum(&:connection_count)
-        end
-
-        # @return [Integer] unique in the process
-        def next_signature
-          @lock.synchronize { @signature += 1 }
-        end
-
-        # In a forked child: the servers are the parent's.
-        def forked
-          @lock = Mutex.new
-          Native.forked
-          @servers.each_value(&:abandon)
-          @servers = {}
-        end
-
-        # The server has ended.
-        def forget(signature)
-          @lock.synchronize { @servers.delete(signature) }
+          server
         end
       end
 
       # @return [Integer] what EM.stop_server and EM.get_sockname take
       attr_reader :signature
 
-      # (see .start)
-      def initialize(options, block)
+      # @return [Object, nil] the {Reactor.current} that it was started in
+      attr_reader :reactor
+
+      # @param (see .start)
+      # @param reactor [Object, nil]
+      def initialize(options, block, reactor)
         @options = Options.new(options, Certificates.new)
         @block = block
+        @reactor = reactor
+        @on_end = Thread::Queue.new
         @options.certificates.config(@options[:tls_options] || {}) if @options[:secure]
         @native = Native::Server.bind(*@options.address, @options.settings)
-        @signature = self.class.next_signature
+        @signature = @native.signature
         @address = @native.local
       end
 
       # On the reactor's thread: begins to hear what happens.
       def watch
         return if @ended
+        return ended unless EventMachine.reactor_running? && @reactor.equal?(Reactor.current)
 
-        @reactor = EventMachine.watch(@native.fd, Reactor, self)
-        @reactor.notify_readable = true
+        @watch = EventMachine.watch(@native.fd, Reactor, self)
+        @watch.notify_readable = true
+        # What is detached before its next round EventMachine keeps for ever.
+        Reactor.next_tick do
+          @watched = true
+          retire
+        end
       end
 
       # On the reactor's thread: tells what has happened.
@@ -103,11 +77,11 @@ module EventMachine
       # For the native side: makes the object of a connection that was accepted.
       def accept(native)
         # The native side closes what is not started.
-        return if @on_end
+        return if @shutting_down
 
         connection = Connection.allocate
         @native.adopt(native, connection)
-        connection.background_accepted(native, self.class.next_signature, @options)
+        connection.background_accepted(native, native.signature, @options)
         connection.__send__(:initialize, @options.source)
         connection.post_init
         begin
@@ -142,18 +116,24 @@ module EventMachine
       def stop_listening
         @native.stop_listening
         # A connection that was accepted and not told yet is among what waits.
-        EventMachine.schedule { retire }
+        Reactor.schedule { retire }
         nil
       end
 
-      # On the reactor's thread: nobody new is accepted, everybody is closed, and the block is
-      # called when all of them are gone.
+      # Calls the block when everybody is gone and the server has ended, at once where it has. May
+      # be called from any thread, and more than once.
+      def on_end(&block)
+        @on_end << block
+        tell_end if @gone
+      end
+
+      # On the reactor's thread: nobody new is accepted, and everybody is closed.
       #
       # @param code [Integer]
-      def shut_down(code, &on_end)
-        return yield if @ended
+      def shut_down(code)
+        return if @ended
 
-        @on_end = on_end
+        @shutting_down = true
         @native.connections.each do |connection|
           connection.__send__(:close_websocket_private, code, nil)
         end
@@ -170,12 +150,28 @@ module EventMachine
         @native.stats
       end
 
-      # On the reactor's thread: the reactor ends. Every connection that is open is told so.
+      # @param signature [Integer]
+      # @return [Connection, nil] the connection with this signature, while it is there
+      def connection(signature)
+        @native.find(signature)
+      end
+
+      # (see Servers.send_data)
+      def send_data(signature, data)
+        @native.send_data(signature, data)
+      end
+
+      # @return [Boolean]
+      def ended?
+        @ended || false
+      end
+
+      # The reactor ends, or has ended. Every connection that is open is told so.
       def ended
-        return if @ended
+        return if @ended || !@native.may_end?
 
         @ended = true
-        self.class.forget(signature)
+        Servers.forget(signature)
         @native.stop
         failure = nil
         @native.connections.each do |connection|
@@ -184,38 +180,53 @@ module EventMachine
           failure ||= e
         end
         @native.release
-        @on_end&.call
+        @gone = true
+        begin
+          tell_end
+        rescue Exception => e # rubocop:disable Lint/RescueException
+          failure ||= e
+        end
         raise failure if failure
       end
 
       # In a forked child: lets go of what is the parent's.
       def abandon
         @ended = true
-        @native.abandon.each { |fd| IO.for_fd(fd).close }
+        watched = @native.fd
+        inherited = @native.abandon
+        # EventMachine may go on in the child, and ends the process over a watched descriptor that
+        # has been closed: this one becomes another, on which nothing ever happens.
+        if @watch && inherited.delete(watched)
+          quiet, @open = IO.pipe
+          @quiet = IO.for_fd(watched).reopen(quiet)
+          quiet.close
+        end
+        inherited.each { |fd| IO.for_fd(fd).close }
       end
 
       private
 
       # A server that does not listen any more ends with its last connection.
       def retire
-        return if @ended || @native.listening? || !@native.size.zero? || @native.waiting?
+        return if @ended || !@watched
+        return if @native.listening? || !@native.size.zero? || @native.waiting?
 
-        @reactor&.detach
-        # EventMachine does not call unbind on what it had not begun to watch yet.
+        @watch.detach
         ended
       end
-    end
 
-    # Notices forks, however they are made (Ruby 3.1's Process._fork).
-    #
-    # @api private
-    module Forks
-      # @return [Integer] 0 in the child
-      def _fork
-        super.tap { |pid| Background.forked if pid.zero? }
+      # Each is told once, and where one raises the others come first.
+      def tell_end
+        block = @on_end.pop(true)
+      rescue ThreadError
+        nil # All have been told.
+      else
+        begin
+          block.call
+        ensure
+          tell_end
+        end
       end
     end
-
-    Process.singleton_class.prepend(Forks)
   end
 end

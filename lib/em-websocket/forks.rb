@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+require_relative "native"
+require_relative "reactor"
+require_relative "servers"
+
+module EventMachine
+  module WebSocket
+    # Notices forks, however they are made: what was there before is the parent's.
+    #
+    # @api private
+    module Forks
+      # This is the child.
+      def self.forked
+        Native.forked
+        Reactor.forked
+        Servers.forked
+      end
+
+      # What all of Ruby's forks go through, from Ruby 3.1 on.
+      #
+      # @return [Integer] 0 in the child
+      def _fork
+        super.tap { |pid| Forks.forked if pid.zero? }
+      end
+
+      # The one that does not.
+      #
+      # @return [Integer] 0
+      def daemon(*)
+        super.tap { Forks.forked }
+      end
+    end
+
+    Process.singleton_class.prepend(Forks)
+  end
+end
