@@ -229,10 +229,16 @@ module EventMachine
         @handler ? @handler.state : :handshake
       end
 
-      # @return [String, nil] the client's IP address
+      # @return [String, nil] the client's IP address, in `onclose` and later, too; nil where it has
+      #   none, on a Unix-domain socket
       def remote_ip
         peername = get_peername
+        return @native.peer.first if peername.nil? && @native
+
+        peername ||= @handler&.peername
         peername && Socket.unpack_sockaddr_in(peername).last
+      rescue ArgumentError
+        nil # It is an address of another kind.
       end
 
       # @return [Numeric] the longest frame that is accepted, in bytes; {WebSocket.max_frame_size}

@@ -4,6 +4,7 @@ require_relative "checks"
 require_relative "debugger"
 require_relative "liveness"
 require_relative "native"
+require_relative "reactor"
 
 module EventMachine
   module WebSocket
@@ -53,6 +54,10 @@ module EventMachine
         @may_cork = @corks = @corked = false
       end
 
+      # @api private
+      # @return [String, nil] the client's address, packed
+      attr_reader :peername
+
       # Messages are compressed from now on, as the opening handshake agreed.
       #
       # @api private
@@ -66,6 +71,8 @@ module EventMachine
       # @api private
       # @param options [Options]
       def watch(options)
+        # When the connection is gone, EventMachine cannot be asked.
+        @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
         @liveness = Liveness.of(self, @connection, options)
       end
 

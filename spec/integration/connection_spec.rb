@@ -109,6 +109,55 @@ RSpec.describe EventMachine::WebSocket::Connection do
     expect(next_event(:accept).value).to eq("127.0.0.1")
   end
 
+  { "in the background" => {}, "on EventMachine's own socket" => { attached: true } }
+    .each do |way, metadata|
+      # There, EventMachine ends the process over a question about a connection that it lets go of.
+      describe(way, :mended, **metadata) do
+        leavings = {
+          "leaves" => :disconnect.to_proc,
+          "resets the connection" => lambda do |client|
+            client.socket.setsockopt(Socket::SOL_SOCKET, Socket::SO_LINGER, [1, 0].pack("ii"))
+            client.disconnect
+          end
+        }
+        leavings.each do |how, leave|
+          it "still knows the address in onclose when the client #{how}" do
+            serve do |ws|
+              ws.onopen { note(:open) }
+              ws.onclose { note(:close, [ws.remote_ip, ws.get_peername, ws.get_sockname]) }
+            end
+            client = connect
+            ws = open_connection
+            leave.call(client)
+
+            expect(next_event(:close).value).to eq(["127.0.0.1", nil, nil])
+            expect(server.call { ws.remote_ip }).to eq("127.0.0.1")
+          end
+        end
+      end
+    end
+
+  it "has no client's address on a Unix-domain socket, and serves", :mended do
+    Dir.mktmpdir do |directory|
+      path = File.join(directory, "socket")
+      told = Mailbox.new
+      run_reactor do
+        EM.start_unix_domain_server(path, described_class, {}) do |ws|
+          ws.onopen { told << [:open, ws.remote_ip] }
+          ws.onclose { told << [:close, ws.remote_ip] }
+        end
+      end
+      socket = UNIXSocket.new(path)
+      socket.write("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n" \
+                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+
+      expect(told.pop).to eq([:open, nil])
+      socket.close
+      expect(told.pop).to eq([:close, nil])
+    end
+  end
+
   it "knows the client's address of IPv6", :mended do
     serve(host: "::1") { |ws| note(:accept, ws.remote_ip) }
     dial(host: "::1")

@@ -44,17 +44,18 @@ module EventMachine
         # @return [String, nil] the client's address, packed as by Socket.pack_sockaddr_in; nil once
         #   the connection is gone
         def get_peername
-          return super unless @native
+          return pack(@native.peer) if @native
 
-          pack(@native.peer)
+          # EventMachine ends the process over a connection that it is just letting go of.
+          super if @handler.nil? || Reactor.knows?(@signature)
         end
 
         # @return [String, nil] this side's address, packed as by Socket.pack_sockaddr_in; nil once
         #   the connection is gone
         def get_sockname
-          return super unless @native
+          return pack(@native.local) if @native
 
-          pack(@native.local)
+          super if @handler.nil? || Reactor.knows?(@signature)
         end
 
         # @return [Integer] the bytes that wait to be written
