@@ -96,6 +96,17 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
           .to eq([[:pong, "my own"], [:message, "hello"]])
       end
 
+      it "tells every pong that answers no ping of its own" do
+        serve(ping_interval: 0.05, ping_timeout: 4)
+        client = connect
+        ours = client.read(:ping)
+        2.times { client.pong(ours) }
+        client.pong("keepalive")
+
+        expect(Array.new(3) { next_event }.map { |event| [event.name, event.value] }.drop(1))
+          .to eq([[:pong, ours], [:pong, "keepalive"]])
+      end
+
       it "closes a connection without messages with 1001" do
         serve(idle_timeout: 0.4)
         client = connect

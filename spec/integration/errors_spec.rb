@@ -228,6 +228,56 @@ RSpec.describe EventMachine::WebSocket, "where a block raises" do
     expect(client.read_to_end).to eq("Invalid UTF8 data")
   end
 
+  # What leaves a block, and what leaves Ruby's own allocation in the midst of a drain: the process
+  # is as whole as before.
+  it "serves on where there was no memory for a message's String", :mended do
+    { "text" => 1, "binary" => 2 }.each do |kind, opcode|
+      said = run_apart(<<~RUBY)
+        #{Apart::CLIENT}
+        size = 60_000_000
+        EM::WebSocket.max_frame_size = 2 * size
+        limit = Process.getrlimit(:AS)
+        serve = lambda do |on_message|
+          signature = EM::WebSocket.run(host: "127.0.0.1", port: 0) do |ws|
+            ws.onmessage(&on_message)
+            ws.onbinary(&on_message)
+          end
+          Socket.unpack_sockaddr_in(EM.get_sockname(signature)).first
+        end
+        begin
+          EM.run do
+            port = serve.call(lambda do |_small|
+              deadline = Time.now + 5
+              # The core has its memory for the large one by then, and Ruby gets none.
+              sleep 0.01 until EM::WebSocket.stats[:bytes_waiting] >= size || Time.now > deadline
+              used = Integer(File.read("/proc/self/statm")[/\\d+/]) * 4096
+              Process.setrlimit(:AS, used + size / 2, limit.last)
+            end)
+            fork do
+              socket = client(port)
+              socket.write(frame(1, "small"))
+              socket.write(frame(#{opcode}, "x" * size))
+              socket.read
+            rescue SystemCallError
+              exit!
+            end
+            EM.add_timer(8) { EM.stop }
+          end
+        rescue NoMemoryError => e
+          Process.setrlimit(:AS, limit.last, limit.last)
+          puts e.class
+        end
+        EM.run do
+          port = serve.call(->(text) { puts(text).then { EM.stop } })
+          Thread.new { client(port).write(frame(1, "served")).then { sleep } }
+          EM.add_timer(5) { EM.stop }
+        end
+      RUBY
+
+      expect("#{kind}: #{said}").to eq("#{kind}: NoMemoryError\nserved\n")
+    end
+  end
+
   it "knows its classes" do
     websocket = EM::WebSocket
 

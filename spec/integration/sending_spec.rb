@@ -55,6 +55,39 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
     end
   end
 
+  it "tells nobody else that the buffer of a client that is gone has drained", :ours do
+    size = 20_000_000
+    gate = Mailbox.new
+    count = 0
+    serve do |ws|
+      number = (count += 1)
+      ws.onopen { note(:open, number) }
+      ws.ondrain { note(:drained, number) }
+      ws.onmessage do
+        ws.outbound_high_water = 1000
+        ws.send("x" * size)
+        # Nothing is told until all that follows has happened.
+        EM.next_tick { gate.pop }
+      end
+    end
+    first = connect
+    first.text("flood")
+    first.socket.close_write
+    first.socket.wait_readable(5)
+    sleep 0.1
+    second = dial
+    sleep 0.1
+    total = 0
+    total += first.socket.readpartial(1 << 20).bytesize while total < size
+    sleep 0.1
+    gate << :go
+    second.open
+
+    told = Array.new(2) { next_event } + [server.call { nil }, *events.drain].compact
+    expect(told.map { |event| [event.name, event.value] }).not_to include([:drained, 2])
+    expect(told.map(&:value)).to include(2)
+  end
+
   it "takes a frozen String", :mended do
     expect(told { ws.send("frozen") }).to be_nil
     expect(client.read_text).to eq("frozen")
