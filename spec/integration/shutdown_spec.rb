@@ -93,6 +93,17 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
     expect(Array.new(3) { called.pop }).to contain_exactly(:before, :after, :beside)
   end
 
+  it "calls a block of another thread's that the reactor has no round for any more" do
+    called = Mailbox.new
+    reactor = run_reactor do
+      EM.add_shutdown_hook { Thread.new { described_class.shutdown { called << :done } }.join }
+      EM.stop
+    end
+    reactor.join
+
+    expect(called.pop).to eq(:done)
+  end
+
   it "calls the other blocks where one raises" do
     serve
     connect
