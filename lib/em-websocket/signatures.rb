@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "eventmachine"
+require_relative "attached"
 require_relative "errors"
 require_relative "forks"
 require_relative "servers"

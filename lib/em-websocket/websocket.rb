@@ -173,21 +173,5 @@ module EventMachine
         shutdown(graceful == true ? 10 : graceful) { stop if @stopping == :gracefully }
       end
     end
-
-    # The options of servers on EventMachine's own sockets.
-    #
-    # @api private
-    module Attached
-      # @param arguments [Array] of EM.start_server or EM.attach_server
-      # @raise [ArgumentError] if an option cannot be what it is
-      def self.check(arguments)
-        index = arguments.index { |one| one.is_a?(Class) && one <= Connection }
-        return if index.nil? || index + 1 == arguments.size
-        # An initialize of the application's may take anything.
-        return unless arguments[index].instance_method(:initialize).owner.equal?(Connection)
-
-        Options.of(arguments[index + 1])
-      end
-    end
   end
 end

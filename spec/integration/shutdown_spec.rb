@@ -151,7 +151,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
       expect { described_class.shutdown(timeout) }
         .to raise_error(ArgumentError, "timeout: #{timeout.inspect} is no number of seconds")
       expect { described_class.start(host: "127.0.0.1", port: 0, graceful: timeout) {} }
-        .to raise_error(ArgumentError, "graceful: #{timeout.inspect} is no number of seconds")
+        .to raise_error(ArgumentError, /\Agraceful: /)
       expect(server.call { ws.state }).to eq(:connected)
     end
   end

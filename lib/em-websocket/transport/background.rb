@@ -16,7 +16,6 @@ module EventMachine
       # EventMachine's words.
       NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
 
-
       class << self
         # @param options [Hash] those of {WebSocket.run}
         # @param block [Proc]
