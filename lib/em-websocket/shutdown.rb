@@ -13,11 +13,11 @@ module EventMachine
       GOING_AWAY = 1001
 
       # @param servers [Array<Background>]
-      # @param limit [Numeric, nil] seconds; nil: no limit
+      # @param timeout [Numeric] seconds
       # @param done [Proc, nil]
-      def initialize(servers, limit, done)
+      def initialize(servers, timeout, done)
         @servers = servers
-        @limit = limit
+        @timeout = timeout
         # Whatever thread the last server ends on, a Queue gives each thing once. It takes no lock
         # that a signal handler could not.
         @left = Thread::Queue.new
@@ -39,7 +39,7 @@ module EventMachine
       def tell
         return if @done.empty?
 
-        @timer = EventMachine::Timer.new(@limit) { @servers.each(&:cut_off) } if @limit
+        @timer = EventMachine::Timer.new(@timeout) { @servers.each(&:cut_off) }
         @servers.each { |server| server.shut_down(GOING_AWAY) }
       end
 

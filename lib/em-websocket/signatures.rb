@@ -17,6 +17,9 @@ module EventMachine
       # EventMachine counts its own signatures up from 1; ours are greater than this.
       FIRST = 1 << 48
 
+      # Ours are less than this.
+      PAST_ALL = 1 << 62
+
       # What a function is among the methods of a connection, and what it answers where that is
       # gone.
       METHODS = {
@@ -56,10 +59,15 @@ module EventMachine
       #
       # @return [Object] what the method of a connection answers; `gone` where it is not there
       def self.call(signature, name, gone, arguments)
-        connection = Servers.connection(signature)
+        connection = Servers.connection(signature) if signature < PAST_ALL
         return gone unless connection
 
         Transport::BackgroundMethods.instance_method(name).bind_call(connection, *arguments)
+      end
+
+      # @return [Integer] how many bytes; -1 where the connection is not there
+      def self.send_bytes(signature, data)
+        signature < PAST_ALL ? Servers.send_data(signature, data) : -1
       end
 
       # @return [Boolean] whether a signature is of this library, its owner there or gone
@@ -155,7 +163,7 @@ module EventMachine
         # EventMachine's own sockets come through here with all they send.
         return super unless signature.is_a?(Integer) && signature > FIRST
 
-        Servers.send_data(signature, data.byteslice(0, size))
+        Signatures.send_bytes(signature, data.byteslice(0, size))
       end
 
       # @param signature [Integer]
@@ -164,7 +172,7 @@ module EventMachine
       def send_file_data(signature, filename)
         return super unless Signatures.ours?(signature)
 
-        Servers.send_data(signature, File.binread(filename))
+        Signatures.send_bytes(signature, File.binread(filename))
       end
 
       # @param signature [Integer]

@@ -119,13 +119,13 @@ module EventMachine
       # May be called in a signal handler, too, and while another is under way: then each block is
       # called, and the shortest timeout holds. Where no reactor runs there is nothing to end.
       #
-      # @param timeout [Numeric, nil] seconds that clients have for that; then they are cut off; nil
-      #   or Float::INFINITY: no limit
+      # @param timeout [Numeric] seconds that clients have for that; then they are cut off;
+      #   Float::INFINITY: no limit
       # @yield once the last one is gone, on the reactor's thread; where no reactor runs, at once
       # @return [nil]
       # @raise [ArgumentError] if the timeout is no number of seconds, or a negative one
       def shutdown(timeout = 10, &done)
-        timeout = Checks.timer(Checks.duration(:timeout, timeout)) unless timeout.nil?
+        timeout = Checks.timer(Checks.duration(:timeout, timeout))
         Shutdown.new(Servers.all, timeout, done).begin
         nil
       end
