@@ -1,8 +1,8 @@
 //! What the handles and the driver of one connection share.
 
 use std::{
-    io::{self, IoSlice},
-    net::{SocketAddr, SocketAddrV4},
+    io,
+    net::SocketAddr,
     os::fd::RawFd,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    addresses::Addresses,
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::{Deferred, Piece},
@@ -25,7 +26,7 @@ use super::{
             AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
-        AtomicWaker, Mutex, MutexGuard, OwnedWriteHalf,
+        AtomicWaker, Mutex, MutexGuard,
     },
     tls::TlsSession,
 };
@@ -114,36 +115,6 @@ pub(crate) struct Rare {
     pub(crate) late_pong: Option<Vec<u8>>,
     /// What TLS has agreed on.
     pub(crate) tls: Option<TlsSession>,
-}
-
-/// Both ends of a socket, in the room that most of them need.
-#[derive(Debug)]
-pub(crate) enum Addresses {
-    V4 { peer: SocketAddrV4, local: SocketAddrV4 },
-    Other(Box<(SocketAddr, SocketAddr)>),
-}
-
-impl Addresses {
-    fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        match (peer, local) {
-            (SocketAddr::V4(peer), SocketAddr::V4(local)) => Self::V4 { peer, local },
-            addresses => Self::Other(Box::new(addresses)),
-        }
-    }
-
-    pub(crate) fn peer(&self) -> SocketAddr {
-        match self {
-            Self::V4 { peer, .. } => (*peer).into(),
-            Self::Other(addresses) => addresses.0,
-        }
-    }
-
-    pub(crate) fn local(&self) -> SocketAddr {
-        match self {
-            Self::V4 { local, .. } => (*local).into(),
-            Self::Other(addresses) => addresses.1,
-        }
-    }
 }
 
 impl Shared {
@@ -499,26 +470,6 @@ impl Link {
             if let Ok(Some(parts)) = self.connection.answer(ping.len()) {
                 self.out.extend_parts(&[parts.head(), &ping], 0);
             }
-        }
-    }
-}
-
-/// Writes without waiting: a single slice by `write`, for the kernel makes more of `writev`.
-pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    match slices {
-        [slice] => socket.try_write(slice),
-        slices => socket.try_write_vectored(slices),
-    }
-}
-
-/// Writes parts that make one frame from where they stand, without waiting.
-pub(crate) fn write_parts(socket: &OwnedWriteHalf, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-    loop {
-        match write_slices(socket, parts) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
         }
     }
 }

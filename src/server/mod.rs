@@ -8,6 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
 
+mod addresses;
 mod backlog;
 mod broadcast;
 mod compressing;

@@ -12,7 +12,7 @@ use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::{
-    link::{write_parts, write_slices, Shared},
+    link::Shared,
     outbound::Outbound,
     sync::{OwnedReadHalf, OwnedWriteHalf},
     tls::{Ahead, Secured},
@@ -262,5 +262,25 @@ impl Writer {
             ready!(self.poll_ready(cx))?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes without waiting: a single slice by `write`, for the kernel makes more of `writev`.
+pub(crate) fn write_slices(socket: &OwnedWriteHalf, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match slices {
+        [slice] => socket.try_write(slice),
+        slices => socket.try_write_vectored(slices),
+    }
+}
+
+/// Writes parts that make one frame from where they stand, without waiting.
+fn write_parts(socket: &OwnedWriteHalf, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        match write_slices(socket, parts) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }

@@ -10,8 +10,8 @@ use bytes::BufMut;
 use rustls::ServerConnection;
 
 use crate::server::{
-    link::write_slices,
     outbound::{Outbound, TURN},
+    stream::write_slices,
     sync::OwnedWriteHalf,
 };
 
