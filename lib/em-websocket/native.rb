@@ -9,6 +9,9 @@ module EventMachine
     #
     # @api private
     module Native
+      # EventMachine's function, called past {Signatures}: that is Ruby's, and between two of its
+      # instructions another thread may have its turn.
+      SEND_DATA = EventMachine.method(:send_data)
     end
     private_constant :Native
   end

@@ -52,6 +52,22 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
       expect(sends(connect, letters)).to eq(1)
     end
 
+    # In one that is, another thread may have its turn, whose frame would be lost or late.
+    it "asks past all that is written in Ruby" do
+      serve
+      client = connect
+      called = []
+      trace = TracePoint.new(:call) { |call| called << call.path if call.method_id == :send_data }
+      trace.enable(target_thread: nil)
+      say(client, *letters)
+      expect(read_texts(client, 6)).to eq(letters)
+      trace.disable
+
+      expect(called).to be_empty
+    ensure
+      trace&.disable
+    end
+
     it "asks once for each kind of frame, in order" do
       serve do |ws|
         ws.onmessage do |text|

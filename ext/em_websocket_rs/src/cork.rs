@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use em_websocket::protocol::FrameParts;
-use magnus::{prelude::*, value::Lazy, Error, RModule, RString, Ruby, Value};
+use magnus::{prelude::*, value::Lazy, Error, RString, Ruby, Value};
 
 use crate::bytes;
 
@@ -18,9 +18,15 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::default();
 }
 
-static EVENT_MACHINE: Lazy<RModule> = Lazy::new(|ruby| {
-    let find = || ruby.class_object().const_get::<_, RModule>("EventMachine");
-    find().expect("the Ruby side has loaded EventMachine before the extension")
+/// EventMachine's function that takes bytes for a connection, as a Method.
+static SEND_DATA: Lazy<Value> = Lazy::new(|ruby| {
+    ["EventMachine", "WebSocket", "Native"]
+        .iter()
+        .try_fold(ruby.class_object().as_value(), |module, name| {
+            module.funcall::<_, _, Value>("const_get", (*name,))
+        })
+        .and_then(|native| native.funcall("const_get", ("SEND_DATA",)))
+        .expect("lib/em-websocket/native.rb defines it before it loads the extension")
 });
 
 /// Where frames are gathered while there is one.
@@ -76,9 +82,8 @@ impl Cork {
             }
             _ => return Ok(()),
         };
-        let event_machine = ruby.get_inner(&EVENT_MACHINE);
-        event_machine
-            .funcall::<_, _, Value>("send_data", (signature, frames, frames.len()))
+        ruby.get_inner(&SEND_DATA)
+            .funcall::<_, _, Value>("call", (signature, frames, frames.len()))
             .map(drop)
     }
 }
