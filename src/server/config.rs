@@ -28,6 +28,9 @@ pub struct ConnectionOptions {
     /// Holds opening handshakes to RFC 6455, whatever their version, and answers plain HTTP requests
     /// with 426 ([`Handshake::strict`](handshake::Handshake::strict)); off by default.
     pub strict: bool,
+    /// Whether the application answers the requests itself that are answered although they are no
+    /// opening handshakes ([`Delivery::Plain`](super::Delivery::Plain)); off by default.
+    pub tells_plain_http: bool,
     /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
     pub versions: Option<version::Versions>,
     /// Whether the application is told when TLS is established, and nothing is read until it has
@@ -64,6 +67,7 @@ impl Default for ConnectionOptions {
             asks: false,
             compression: None,
             strict: false,
+            tells_plain_http: false,
             versions: None,
             announces_tls: false,
             limits: Limits::default(),

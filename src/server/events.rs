@@ -52,6 +52,9 @@ pub enum Delivery {
     Open(Box<Opened>),
     /// The opening handshake was refused; [`Handle::refuse`](super::Handle::refuse) answers.
     Refused(Box<Refused>),
+    /// No opening handshake, but what the application answers itself
+    /// ([`ConnectionOptions::tells_plain_http`](super::ConnectionOptions::tells_plain_http)).
+    Plain(Plain),
     /// A message: [`Batch::bytes`].
     Message(Kind, Span),
     /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.
@@ -76,9 +79,19 @@ pub struct Opened {
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.
     pub subprotocol: Option<Box<[u8]>>,
-    /// Where the application is asked first: what it may change, and must send before
-    /// [`Handle::open`](super::Handle::open); or it calls [`Handle::refuse`](super::Handle::refuse).
+    /// Where the application is asked first: what it may change, and must give to
+    /// [`Handle::open`](super::Handle::open); or it calls
+    /// [`Handle::refuse_opening`](super::Handle::refuse_opening).
     pub answer: Option<Box<Answer>>,
+}
+
+/// Requests that are answered although they are no opening handshakes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Plain {
+    /// `GET /healthcheck`.
+    Healthcheck,
+    /// A Flash player's request for the policy file.
+    FlashPolicy,
 }
 
 /// What a message is.

@@ -244,31 +244,20 @@ impl Handle {
         }
     }
 
+    /// Whether the application has stopped reading.
+    pub fn is_paused(&self) -> bool {
+        self.0.hold.load(SeqCst) & hold::PAUSED != 0
+    }
+
+    /// Whether the connection is gone, or is being ended.
+    pub fn is_ending(&self) -> bool {
+        self.0.link().is_none_or(|link| link.is_gone() || link.end != Progress::Stay)
+    }
+
     /// For the queue's owner: the application has agreed to
     /// [`Delivery::Secured`](super::Delivery::Secured).
     pub fn secured(&self) {
         self.0.let_go(hold::SECURING);
-    }
-
-    /// For the queue's owner: the application is about to be told of
-    /// [`Delivery::Open`](super::Delivery::Open).
-    pub fn open(&self, profile: &'static Profile) {
-        if let Some(mut link) = self.0.link() {
-            link.connection.open(profile);
-        }
-    }
-
-    /// For the queue's owner: the application has been told; frames may be read.
-    pub fn opened(&self) {
-        self.0.let_go(hold::OPENING);
-    }
-
-    /// For the queue's owner: answers [`Delivery::Refused`](super::Delivery::Refused).
-    pub fn refuse(&self, response: Option<&[u8]>) {
-        self.change(|link| {
-            link.out.extend(response.unwrap_or_default());
-            Progress::CloseAfterWriting
-        });
     }
 
     /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
@@ -364,7 +353,7 @@ impl Handle {
     }
 
     /// Queues bytes, or writes them from where they stand if nothing is before them.
-    fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
+    pub(super) fn put(&self, link: &mut Link, parts: &[&[u8]], cork: Cork) -> Sent {
         self.put_with(link, parts, cork, |out, written| out.extend_parts(parts, written))
     }
 
@@ -415,7 +404,7 @@ impl Handle {
     }
 
     /// Changes what is to become of the TCP connection, and sees to it.
-    fn change(&self, change: impl FnOnce(&mut Link) -> Progress) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Link) -> Progress) {
         let Some(mut link) = self.0.link() else { return };
         let progress = change(&mut link);
         link.end = link.end.max(progress);
@@ -453,7 +442,7 @@ impl Handle {
         self.0.inherited_link()?.socket.fd()
     }
 
-    fn push_out(&self, link: &mut Link) {
+    pub(super) fn push_out(&self, link: &mut Link) {
         if !link.write_directly() || link.is_high {
             self.0.attend();
         }

@@ -42,6 +42,17 @@ pub(crate) mod hold {
     pub(crate) const FULL: u8 = 4;
     /// The application has not agreed to the peer's certificate.
     pub(crate) const SECURING: u8 = 8;
+    /// The application puts off its answer to the opening handshake.
+    pub(crate) const DEFERRED: u8 = 16;
+    /// All of these.
+    pub(crate) const ANY: u8 = 31;
+
+    // What else stands there is no reason for not reading.
+    /// The application wants to be asked before the opening handshake is answered.
+    pub(crate) const ASKS: u8 = 32;
+    /// The opening handshake is refused: by the application, or because the peer is gone or its
+    /// time is up. Set under the link's lock.
+    pub(crate) const REFUSED: u8 = 64;
 }
 /// What the handles and the driver of one connection share.
 // Here and in the link the fields stand in this order: what every send looks at comes first, and
@@ -53,7 +64,7 @@ pub(crate) struct Shared {
     waiting_messages: AtomicU32,
     /// Whether anything in the link wants the driver, which does not lock it otherwise.
     pub(crate) attention: AtomicBool,
-    /// The reasons for not reading, as bits of [`hold`]: set before anybody can take them away
+    /// The reasons for not reading, and how the opening stands, as bits of [`hold`]: set before anybody can take them away
     /// (`Ends::ask`), and taken away after orders have been given. So a driver looks at these first,
     /// at its orders next, and reads last. (`driver/models/reading.rs` tries it.)
     pub(crate) hold: AtomicU8,

@@ -26,6 +26,7 @@ mod locks;
 #[cfg(feature = "loom")]
 #[cfg(test)]
 mod models;
+mod opening;
 mod outbound;
 mod process;
 mod runtime;
@@ -41,7 +42,7 @@ mod wakeup;
 pub use broadcast::Broadcast;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use corked::Corked;
-pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Record, Span};
+pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Plain, Record, Span};
 pub use handle::{Cork, Handle, Sent};
 pub use listener::{BindError, Incoming, Server, StillOpen};
 pub use liveness::Keepalive;

@@ -7,6 +7,7 @@
 
 mod by_hand;
 mod closing;
+mod deciding;
 mod fairness;
 mod independent;
 mod liveness;

@@ -20,8 +20,8 @@ use std::{
 use em_websocket::{
     protocol::close::CloseInfo,
     server::{
-        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, Record, Sent, Server,
-        ServerOptions,
+        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, Plain, Record, Sent,
+        Server, ServerOptions,
     },
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
@@ -35,6 +35,7 @@ pub(crate) enum Seen {
     Accepted,
     Secured,
     Asked,
+    Plain(Plain),
     /// With the version.
     Open(u16),
     Refused(String),
@@ -277,6 +278,7 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Open(opened.profile.version));
                 handle.opened();
             }
+            Delivery::Plain(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
             Delivery::Refused(refused) => {
                 self.tell(connection, &handle, Seen::Refused(refused.error.to_string()));
                 handle.refuse(refused.response.as_deref());

@@ -353,11 +353,14 @@ impl Driver {
                 self.begin_frames();
                 return Step::On;
             }
+            if held & hold::DEFERRED != 0 {
+                return self.read_ahead(cx);
+            }
         }
         if matches!(self.stage, Stage::Over | Stage::Opening(..)) {
             return Step::Wait;
         }
-        if held != 0 && !matches!(self.stage, Stage::Linger(_)) {
+        if held & hold::ANY != 0 && !matches!(self.stage, Stage::Linger(_)) {
             return Step::Wait;
         }
         let Transport::Open(stream) = &mut self.transport else {
@@ -369,7 +372,7 @@ impl Driver {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends, &mut self.reading))),
             Stage::Handshake(begun) => {
-                let receive = |bytes: &mut BytesMut| Some(begun.handshake.receive(bytes));
+                let receive = |bytes: &mut BytesMut| Some(begun.receive(bytes));
                 stream.poll_read(cx, &ends.handle.0, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream

@@ -20,7 +20,7 @@ use crate::{
     server::{
         config::ConnectionOptions,
         deferred::Compressor,
-        events::{Delivery, Opened},
+        events::{Delivery, Opened, Plain},
         handle::Cork,
         link::hold,
         liveness::{Keepalive, Liveness},
@@ -28,6 +28,9 @@ use crate::{
         tls::TlsSession,
     },
 };
+
+/// So many bytes are read ahead while the application puts off its answer.
+const EARLY: usize = 64 * 1024;
 
 /// What to watch once the connection is open.
 pub(super) type Watch = (Option<Keepalive>, Option<Duration>);
@@ -39,7 +42,19 @@ pub(super) struct Beginning {
     pub(super) compression: Option<deflate::Config>,
     /// Whether the application answers it.
     pub(super) asks: bool,
+    /// Whether the application answers what is no opening handshake; and whether it was told to.
+    pub(super) plain: (bool, bool),
     pub(super) watch: Watch,
+}
+
+impl Beginning {
+    /// What follows a request of plain HTTP is nobody's.
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Opening {
+        match self.plain {
+            (_, true) => Opening::Incomplete,
+            _ => self.handshake.receive(bytes),
+        }
+    }
 }
 
 /// An opening handshake that is answered, and what came behind it.
@@ -64,6 +79,7 @@ impl Stage {
             handshake,
             compression: options.compression,
             asks: options.asks,
+            plain: (options.tells_plain_http, false),
             watch: (options.keepalive, options.idle_timeout),
         }))
     }
@@ -123,6 +139,7 @@ impl Driver {
                 let accepted = *accepted;
                 let Stage::Handshake(begun) = &self.stage else { return };
                 let Beginning { compression, asks, watch, .. } = **begun;
+                let asks = asks || handle.0.hold.load(SeqCst) & hold::ASKS != 0;
                 if !asks {
                     handle.send_raw(&accepted.answer.to_bytes(), Cork::No);
                 }
@@ -154,14 +171,10 @@ impl Driver {
                 (Stage::Over, Delivery::Refused(refused))
             }
             Opening::Healthcheck => {
-                handle.refuse(Some(handshake::HEALTHCHECK_RESPONSE));
-                self.stage = Stage::Over;
-                return;
+                return self.answer_plain(Plain::Healthcheck, handshake::HEALTHCHECK_RESPONSE);
             }
             Opening::FlashPolicy => {
-                handle.refuse(Some(handshake::FLASH_POLICY));
-                self.stage = Stage::Over;
-                return;
+                return self.answer_plain(Plain::FlashPolicy, handshake::FLASH_POLICY);
             }
         };
         if !matches!(stage, Stage::Opening(_)) {
@@ -171,6 +184,45 @@ impl Driver {
         match delivery {
             Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery),
             delivery => self.ends.events.send(delivery),
+        }
+    }
+
+    /// Answers what is no opening handshake, or has the application do so, in the time that is left.
+    fn answer_plain(&mut self, plain: Plain, response: &[u8]) {
+        match &mut self.stage {
+            Stage::Handshake(begun) if begun.plain.0 => {
+                begun.plain.1 = true;
+                self.ends.events.send(Delivery::Plain(plain));
+            }
+            _ => {
+                self.ends.handle.refuse(Some(response));
+                self.stage = Stage::Over;
+            }
+        }
+    }
+
+    /// While the application puts off its answer: what the peer sends is kept, up to a bound, and
+    /// that it leaves is noticed. Where the WebSocket is open before that, it is noticed later.
+    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) -> Step {
+        let Transport::Open(stream) = &mut self.transport else { return Step::End };
+        let Stage::Opening(answered) = &mut self.stage else { return Step::Wait };
+        let rest = &mut answered.rest;
+        if rest.len() >= EARLY {
+            return Step::Wait;
+        }
+        let shared = &self.ends.handle.0;
+        match stream.poll_read(cx, shared, EARLY, |bytes| rest.extend_from_slice(bytes)) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(Some(()))) => Step::On,
+            Poll::Ready(Ok(None) | Err(_)) => {
+                if !self.ends.handle.close_opening() {
+                    return Step::Wait;
+                }
+                self.is_opened();
+                self.tell_closed();
+                self.stage = Stage::Over;
+                Step::On
+            }
         }
     }
 

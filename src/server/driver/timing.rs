@@ -137,7 +137,9 @@ impl Driver {
                 self.ends.handle.counters().failed("tls_timed_out");
                 return Step::End;
             }
-            if !matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..)) {
+            let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..));
+            // The application may have opened it, or refused, at this moment.
+            if !is_opening || !self.ends.handle.close_opening() {
                 return Step::On;
             }
             let error = HandshakeError::TimedOut;

@@ -65,6 +65,10 @@ impl AsyncRead for OwnedReadHalf {
         match received.reads.pop_front() {
             Some(bytes) => {
                 buffer.put_slice(&bytes);
+                if bytes.is_empty() {
+                    // The end comes with each read from now on.
+                    received.reads.push_front(bytes);
+                }
                 Poll::Ready(Ok(()))
             }
             None => {

@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod compressing;
+mod opening;
 mod reading;
 mod writing;
 

@@ -1,0 +1,69 @@
+//! Who decides an opening handshake: whoever comes first.
+
+use super::{frame, join, Owner, Site};
+use crate::{
+    protocol::version::RFC_6455,
+    server::{
+        config::QueueLimits,
+        events::Delivery,
+        models::{model, spawn, spawn_task},
+    },
+};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+/// A client sends a message early, and leaves, while the application decides late.
+#[test]
+fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
+    model(2, || {
+        let site = Site::new(QueueLimits::default());
+        let mut owner = Owner::new(&site);
+        let (driver, handle, peer) = site.accept(0, 1000, true);
+        peer.send(REQUEST);
+        let driver = spawn_task(driver);
+        let Delivery::Open(opened) = owner.next().delivery else { panic!("it is not asked") };
+        let answer = opened.answer.expect("it is asked").to_bytes();
+        let peer = spawn(move || {
+            peer.send(&frame(0x81, b"m"));
+            peer.send(b"");
+            peer
+        });
+        handle.set_deferred(true);
+        let is_open = handle.open_with(&answer, opened.profile);
+        if is_open {
+            handle.opened();
+            let record = owner.next();
+            assert!(matches!(record.delivery, Delivery::Message(..)), "{record:?}");
+            handle.delivered(1, 1);
+        }
+        let record = owner.next();
+        assert!(matches!(record.delivery, Delivery::Closed), "{record:?}");
+        assert!(!handle.open(&RFC_6455));
+        handle.closed();
+        join([driver]);
+        drop(peer.join().unwrap());
+        assert!(site.records().is_empty());
+    });
+}
+
+/// What the end of the time does is what refuses here: in a model, no clock goes on.
+#[test]
+fn of_all_who_decide_one_has() {
+    model(3, || {
+        let site = Site::new(QueueLimits::default());
+        let (_driver, handle, _peer) = site.accept(0, 1000, true);
+        let time = {
+            let handle = handle.clone();
+            spawn(move || handle.close_opening())
+        };
+        let application = {
+            let handle = handle.clone();
+            spawn(move || handle.refuse_opening(b"no"))
+        };
+        let is_open = handle.open_with(b"yes", &RFC_6455);
+        let decisions = [is_open, time.join().unwrap(), application.join().unwrap()];
+        assert_eq!(decisions.iter().filter(|&&has| has).count(), 1, "{decisions:?}");
+    });
+}
