@@ -1,156 +1,167 @@
 # frozen_string_literal: true
 
-require_relative "options"
+require_relative "debugger"
+require_relative "origins"
 require_relative "overrides"
+require_relative "reactor"
 require_relative "response"
 
 module EventMachine
   module WebSocket
-    # The opening handshake of a {Connection}: who may open a WebSocket, and with which subprotocol.
-    # Only where there is something to ask the application does it wait for the reactor's thread.
-    module Admission
-      # Compares bytes, whatever either side is labelled. A Regexp that cannot be held against such
-      # bytes does not match: they are the client's, and must not raise.
-      #
-      # @api private
-      # @param allowed [String, Regexp, nil]
-      # @param origin [String, nil]
-      # @return [Boolean]
-      def self.allows?(allowed, origin)
-        return allowed.nil? && origin.nil? unless allowed && origin
+    # The decision on one opening handshake: who may open a WebSocket, and with which subprotocol.
+    # Only where there is something to ask the application does a handshake wait for the reactor's
+    # thread.
+    #
+    # It is the same wherever the bytes come from. The transport does what is decided, by
+    # `open_admitted` and `refuse_admitted`.
+    #
+    # @api private
+    class Admission
+      class << self
+        # See {Connection#onrequest}.
+        #
+        # @param connection [Connection]
+        # @param block [Proc, nil]
+        # @return [Proc, nil] the block
+        # @raise [WebSocketError]
+        def ask_by(connection, block)
+          transport = Transport.of(connection)
+          rare = transport.rare
+          comes_late = block && rare.onrequest.nil? && open?(connection)
+          rare.onrequest = block
+          transport.native&.ask if block
+          return block unless comes_late
 
-        return allowed.b == origin.b unless allowed.is_a?(Regexp)
+          connection.close_connection
+          raise WebSocketError, "onrequest: the WebSocket is open, nobody was asked: it is ended"
+        end
 
-        allowed.match?(allowed.options.anybits?(Regexp::NOENCODING) ? origin.b : origin)
-      rescue EncodingError, ArgumentError, RegexpError
-        false
+        # @param options [Options] of a connection
+        # @param rare [Transport::Rare, nil]
+        # @param own [Array<Symbol>] what {Overrides} has found of it
+        # @return [Boolean] whether an opening handshake has to be shown to the application first
+        def asks?(options, rare, own)
+          options.asks? || rare&.onrequest || own.intersect?(Overrides::REQUEST)
+        end
+
+        # Compares bytes, whatever either side is labelled. A Regexp that cannot be held against
+        # such bytes does not match: they are the client's, and must not raise.
+        #
+        # @param allowed [String, Regexp, nil]
+        # @param origin [String, nil]
+        # @return [Boolean]
+        def allows?(allowed, origin)
+          return allowed.nil? && origin.nil? unless allowed && origin
+
+          return allowed.b == origin.b unless allowed.is_a?(Regexp)
+
+          allowed.match?(allowed.options.anybits?(Regexp::NOENCODING) ? origin.b : origin)
+        rescue EncodingError, ArgumentError, RegexpError
+          false
+        end
+
+        private
+
+        def open?(connection)
+          handler = Transport.get(connection, :@handler)
+          !handler.nil? && handler.state != :closed
+        end
       end
 
-      # Called with an opening handshake that is about to be accepted.
-      #
-      # @yieldparam handshake [Handshake] {Handshake#protocol} is what would be selected
-      # @yieldparam response [Response] refuses, selects the subprotocol, adds headers; or nothing
-      # @return [Proc] the block
-      def onrequest(&block)
-        @onrequest = block
-      end
-
+      # @param connection [Connection]
       # @param handshake [Handshake]
-      # @param response [Response]
-      def trigger_on_request(handshake, response)
-        @onrequest&.call(handshake, response)
+      # @param answer [Native::Answer, SentAnswer]
+      # @param transport [Native::Connection, Transport::Attached]
+      # @param options [Options]
+      def initialize(connection, handshake, answer, transport, options)
+        @connection = connection
+        @handshake = handshake
+        @answer = answer
+        @transport = transport
+        @options = options
+        @response = Response.new(answer, handshake.protocols) do
+          # In the midst of the decision, its end is waited for.
+          Reactor.schedule { conclude } unless @deciding
+        end
+      end
+
+      # Asks the options and the application. What is decided is done, now or later. Whatever leaves
+      # from here, an exception of any kind, a throw or the end of the thread, refuses the client.
+      def decide
+        @transport.rare.admission = self
+        @deciding = true
+        error = ask
+        if error
+          Debugger.tell(@connection, [:error, error])
+          @connection.trigger_on_error(error)
+        end
+        decided = true
+      ensure
+        @response.fail unless decided || error
+        @deciding = false
+        @response.pending? ? @transport.defer : conclude
+      end
+
+      # The application does not decide any more.
+      def withdraw
+        @response.withdraw
       end
 
       private
 
-      # Whether an opening handshake has to be shown to the application first.
-      def asks?(own = Overrides.of(self))
-        @checked_options&.asks? || @onrequest || own.intersect?(Overrides::REQUEST)
+      # Asks whoever may have something against the handshake.
+      #
+      # @return [HandshakeError, nil] what the options have
+      def ask
+        error = objection
+        @connection.trigger_on_request(@handshake, @response) unless error
+        # The headers may be none that can be set.
+        @response.settle unless error || @response.pending?
+        error
+      rescue StandardError => e
+        Debugger.tell(@connection, [:error, e])
+        @response.fail
+        @connection.trigger_on_error(e) || of_bytes?(e) || raise(e)
+        nil
       end
 
-      # Finds out what the answer to a handshake is; the block is called with it, now or later.
-      def admit(handshake, answer, &conclude)
-        response = Response.new(answer, handshake.protocols) do
-          @response = nil
-          conclude.call(response)
-        end
-        @response = response
-        if (error = objection(handshake, response))
-          debug [:error, error]
-          return refuse_for(error, response)
-        end
-        trigger_on_request(handshake, response)
-        response.settle unless response.pending?
-      rescue StandardError => e
-        debug [:error, e]
-        begin
-          trigger_on_error(e) || raise
-        ensure
-          response&.fail
-        end
+      # Whether nothing but the bytes of a client's headers is to blame for an exception. Every
+      # client can send such.
+      def of_bytes?(error)
+        error.is_a?(EncodingError) ||
+          (error.is_a?(ArgumentError) && error.message.start_with?("invalid byte sequence"))
       end
 
       # What the options have against a handshake.
-      def objection(handshake, response)
-        options = @checked_options || Options::NONE
-        origin = handshake.origin
+      def objection
+        options = @options
+        origin = @handshake.origin
         if options[:origins]&.none? { |one| Admission.allows?(one, origin) }
-          response.refuse(403, "Origin not allowed")
+          @response.refuse(403, "Origin not allowed")
           return HandshakeError.new("Origin #{origin.inspect} not allowed")
         end
         return unless options[:protocols].respond_to?(:call)
 
-        response.protocol = options[:protocols].call(handshake)
-        return unless response.protocol.nil? && options[:protocols_required]
+        @response.protocol = options[:protocols].call(@handshake)
+        return unless @response.protocol.nil? && options[:protocols_required]
 
         error = HandshakeError.new("None of the offered subprotocols is supported")
-        response.refuse(400, error.message)
+        @response.refuse(400, error.message)
         error
       end
 
-      # The client is told once `onerror` has returned, as with every refusal.
-      def refuse_for(error, response)
-        trigger_on_error(error)
-      ensure
-        response.settle
-      end
+      # The client is told, once `onerror` has returned.
+      def conclude
+        return unless @response.conclude
 
-      def opening_handshake
-        handshake = Handshake.new(@secure || @secure_proxy, @checked_options || Options::NONE)
-        handshake.before_answer { |answer| handshake_requested(handshake, answer) } if asks?
-        handshake.callback { |response, handler| handshake_accepted(handshake, response, handler) }
-        handshake.errback { |error| handshake_refused(handshake, error) }
-        handshake
-      end
-
-      # A client that sends more while the application decides has to wait.
-      def handshake_requested(handshake, answer)
-        admit(handshake, answer) do |response|
-          resume if @deciding
-          if response.refusal
-            send_data(response.refusal)
-            close_connection_after_writing
-          else
-            handshake.accept(answer)
-          end
+        @transport.rare.admission = nil
+        refusal = @response.refusal
+        is_sent = @answer.is_a?(SentAnswer)
+        if refusal
+          @transport.refuse_admitted(@connection, is_sent ? "" : refusal)
+        else
+          @transport.open_admitted(@connection, @handshake, is_sent ? nil : @answer)
         end
-        pause if (@deciding = @response&.pending?)
-      end
-
-      # On a socket of EventMachine's; the background has its own clock.
-      def limit_opening(seconds)
-        return unless seconds&.positive? && EventMachine.reactor_running?
-
-        @opening_timer = EventMachine::Timer.new(seconds) do
-          @response&.withdraw
-          trigger_on_error(HandshakeError.new("Opening handshake timed out"))
-          close_connection
-        end
-      end
-
-      def handshake_accepted(handshake, response, handler_class)
-        debug [:accepting_ws_version, handshake.protocol_version]
-        debug [:upgrade_response, response]
-        send_data(response)
-        @handler = handler_class.new(self, @debug)
-        @handler.compress(handshake.deflate) if handshake.deflate
-        @handler.watch(@checked_options || Options::NONE)
-        # Nobody asks for them any more.
-        @checked_options = nil
-        @handler.may_cork if Overrides.sends_directly?
-        @opening_timer&.cancel
-        @handshake = nil
-        trigger_on_open(handshake)
-        # The first frames may have come with the request.
-        @handler.receive_data(handshake.rest) unless handshake.rest.empty?
-      end
-
-      def handshake_refused(handshake, error)
-        debug [:error, error]
-        trigger_on_error(error)
-      ensure
-        send_data(handshake.refusal) if handshake.refusal
-        close_connection_after_writing
       end
     end
   end

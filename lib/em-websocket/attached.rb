@@ -18,6 +18,13 @@ module EventMachine
 
         Options.of(arguments[index + 1])
       end
+
+      # @param acceptor [Array, nil] as EventMachine keeps it: a class, its arguments and a block
+      # @return [Boolean] whether it makes connections of {Connection}
+      def self.ours?(acceptor)
+        accepted = acceptor&.first
+        accepted.is_a?(Class) && accepted <= Connection
+      end
     end
   end
 end

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require "socket"
-require_relative "admission"
 require_relative "debugger"
 require_relative "handler"
 require_relative "handshake"
@@ -9,7 +8,10 @@ require_relative "limits"
 require_relative "options"
 require_relative "outflow"
 require_relative "overrides"
+require_relative "transport"
+require_relative "transport/attached"
 require_relative "transport/background_methods"
+require_relative "transport/native_connection"
 
 module EventMachine
   module WebSocket
@@ -19,7 +21,6 @@ module EventMachine
     # Callbacks run on the reactor's thread. {#send}, {#send_binary}, {#ping}, {#pong} and {#close}
     # may be called from any thread; what one thread sends arrives in its order.
     class Connection < EventMachine::Connection
-      include Admission
       include Debugger
       include Outflow
       include Transport::BackgroundMethods
@@ -29,22 +30,17 @@ module EventMachine
       def initialize(options = {})
         super
         @options = options
-        @checked_options = Options.of(options, @checked_options)
-        options = @checked_options.values
+        transport = @em_websocket || Transport.of(self)
+        options = transport.configure(options).values
         @debug = options[:debug] || false
         @secure = options[:secure] || false
         @secure_proxy = options[:secure_proxy] || false
         @tls_options = options[:tls_options] || {}
         @close_timeout = options[:close_timeout] if options[:close_timeout]
         @outbound_limit = options[:outbound_limit] || 0
-        @max_message_size = options[:max_message_size] if options[:max_message_size]
-        @strict = options[:strict] || false
         @handler = nil
-        unless @native
-          @corked = nil
-          limit_opening(options[:handshake_timeout])
-        end
-        debug [:initialize]
+        transport.begin_opening(self)
+        Debugger.tell(self, [:initialize]) if @debug || Native.override?(self)
       end
 
       # @!group Callbacks
@@ -107,8 +103,28 @@ module EventMachine
         @onpong = block
       end
 
+      # Called with an opening handshake that is about to be accepted. Set it in the block of
+      # {WebSocket.run}, on the reactor's thread. Where it comes so late that the client has its
+      # answer, `onopen` waits for the block all the same, which can then only accept or, by
+      # {Response#refuse}, end the connection.
+      #
+      # @yieldparam handshake [Handshake] {Handshake#protocol} is what would be selected
+      # @yieldparam response [Response] refuses, selects the subprotocol, adds headers; or nothing
+      # @return [Proc] the block
+      # @raise [WebSocketError] if `onopen` has been called, and nobody was asked: the connection is
+      #   ended
+      def onrequest(&block)
+        Admission.ask_by(self, block)
+      end
+
       # @!endgroup
       # @!group What calls them
+
+      # @param handshake [Handshake]
+      # @param response [Response]
+      def trigger_on_request(handshake, response)
+        @em_websocket&.known_rare&.onrequest&.call(handshake, response)
+      end
 
       # @param message [String]
       def trigger_on_message(message)
@@ -158,8 +174,7 @@ module EventMachine
       # @raise [WebSocketError] before `onopen`, once our close has been sent, or if it is not UTF-8
       # @raise [NoMethodError] if it is no String
       def send_text(data)
-        before_open("Cannot send data before onopen callback") unless @handler
-        @handler.send_text_frame(data)
+        (@em_websocket || Transport.of(self)).send_text(data, @handler)
       end
       alias send send_text
 
@@ -170,8 +185,7 @@ module EventMachine
       # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft that
       #   has no binary messages (75, 76)
       def send_binary(data)
-        before_open("Cannot send binary before onopen callback") unless @handler
-        @handler.send_binary_frame(data)
+        (@em_websocket || Transport.of(self)).send_binary(data, @handler)
       end
 
       # Sends a ping.
@@ -180,7 +194,8 @@ module EventMachine
       # @return [Boolean] false in a draft (75, 76) that has no pings
       # @raise [WebSocketError] before `onopen`, or if the body is too long
       def ping(body = "")
-        before_open("Cannot ping before onopen callback") unless @handler
+        raise WebSocketError, "Cannot ping before onopen callback" unless @handler
+
         @handler.ping(body)
       end
 
@@ -190,21 +205,24 @@ module EventMachine
       # @return (see #ping)
       # @raise (see #ping)
       def pong(body = "")
-        before_open("Cannot ping before onopen callback") unless @handler
+        raise WebSocketError, "Cannot ping before onopen callback" unless @handler
+
         @handler.pong(body)
       end
 
       # @return [Boolean] whether the client's version has pings
       # @raise [WebSocketError] before `onopen`
       def pingable?
-        before_open("Cannot test whether pingable before onopen callback") unless @handler
+        raise WebSocketError, "Cannot test whether pingable before onopen callback" unless @handler
+
         @handler.pingable?
       end
 
       # @return [Boolean] whether the client's version has close codes
       # @raise [WebSocketError] before `onopen`
       def supports_close_codes?
-        before_open("Cannot test before onopen callback") unless @handler
+        raise WebSocketError, "Cannot test before onopen callback" unless @handler
+
         @handler.supports_close_codes?
       end
 
@@ -233,7 +251,8 @@ module EventMachine
       #   none, on a Unix-domain socket
       def remote_ip
         peername = get_peername
-        return @native.peer.first if peername.nil? && @native
+        native = @em_websocket&.native
+        return native.peer.first if peername.nil? && native
 
         peername ||= @handler&.peername
         peername && Socket.unpack_sockaddr_in(peername).last
@@ -253,14 +272,14 @@ module EventMachine
       # @raise [ArgumentError] if it is no number
       def max_frame_size=(size)
         @max_frame_size = Checks.limit(:max_frame_size, size)
-        @native&.limit(max_frame_size, max_message_size)
+        @em_websocket&.native&.limit(max_frame_size, max_message_size)
       end
 
       # @return [Numeric] the longest message that is accepted, its fragments together, in bytes;
       #   {WebSocket.max_message_size}, or {#max_frame_size} if that is larger, unless set or given
       #   as an option
       def max_message_size
-        @max_message_size || [WebSocket.max_message_size, max_frame_size].max
+        Transport.of(self).longest_message(self, max_frame_size)
       end
 
       # Set in the block of {WebSocket.run} or in `onopen`, it holds for every message.
@@ -268,13 +287,13 @@ module EventMachine
       # @param size [Numeric, nil] bytes; Float::INFINITY: no limit; nil: the module's
       # @raise [ArgumentError] if it is no number
       def max_message_size=(size)
-        @max_message_size = Checks.limit(:max_message_size, size)
-        @native&.limit(max_frame_size, max_message_size)
+        Transport.of(self).rare.max_message_size = Checks.limit(:max_message_size, size)
+        @em_websocket.native&.limit(max_frame_size, max_message_size)
       end
 
       # @return [Boolean] whether frames must be masked and plain HTTP is answered: `:strict`
       def strict?
-        @strict || false
+        Transport.of(self).strict?(self)
       end
 
       # @return [Numeric] how long our close may stay without answer, in seconds;
@@ -294,21 +313,21 @@ module EventMachine
       #
       # @param data [String]
       def receive_data(data)
-        debug [:receive_data, data] if @debug
+        Debugger.tell(self, [:receive_data, data]) if @debug
         if @handler
           @handler.receive_data(data)
         else
           dispatch(data)
         end
       rescue StandardError => e
-        application_error(e)
+        Transport.application_error(self, e)
       end
 
       # Called with the bytes of the opening handshake, where they pass through Ruby.
       #
       # @param data [String]
       def dispatch(data)
-        @handshake ||= opening_handshake
+        @handshake ||= Transport.of(self).opening_handshake(self)
         case @handshake.receive_data(data)
         when :healthcheck then send_healthcheck_response
         when :flash_policy then send_flash_cross_domain_file
@@ -322,27 +341,27 @@ module EventMachine
       # @return [Integer] how many
       def send_data(data)
         data = data.to_s
-        return @native.send_data(data) if @native
+        transport = @em_websocket || Transport.of(self)
+        native = transport.native
+        return native.send_data(data) if native
 
-        @corked&.uncork
+        transport.uncork
         if @outbound_limit&.positive? &&
            get_outbound_data_size + data.bytesize > @outbound_limit
           abort(:outbound_limit_reached)
           return 0
         end
         sent = super
-        watch_outflow if @ondrain
+        transport.watch_outflow(self)
         sent
       end
 
       # Called when the connection is gone.
       def unbind
-        debug %i[unbind connection] if @debug
-        @response&.withdraw
-        @opening_timer&.cancel
-        trigger_on_close(@handler.closed) if @handler
+        Debugger.tell(self, %i[unbind connection]) if @debug || Native.override?(self)
+        @handler&.unbind
       rescue StandardError => e
-        debug [:error, e]
+        Debugger.tell(self, [:error, e])
         trigger_on_error(e) || raise
       end
 
@@ -350,14 +369,14 @@ module EventMachine
 
       # Answers `GET /healthcheck`, and ends the connection.
       def send_healthcheck_response
-        debug [:healthcheck_response]
+        Debugger.tell(self, [:healthcheck_response])
         send_data(Native::HEALTHCHECK_RESPONSE)
         close_connection_after_writing
       end
 
       # Answers a Flash player's `<policy-file-request/>`, and ends the connection.
       def send_flash_cross_domain_file
-        debug [:cross_domain]
+        Debugger.tell(self, [:cross_domain])
         send_data(Native::FLASH_POLICY)
         close_connection_after_writing
       end
@@ -366,7 +385,7 @@ module EventMachine
 
       def close_websocket_private(code, body)
         if @handler
-          debug [:closing, code] if @debug
+          Debugger.tell(self, [:closing, code]) if @debug || Native.override?(self)
           @handler.close_websocket(code, body)
         else
           abort(:handshake_incomplete)
@@ -375,19 +394,8 @@ module EventMachine
       end
 
       def abort(reason = nil)
-        debug [:aborting, reason]
+        Debugger.tell(self, [:aborting, reason])
         close_connection
-      end
-
-      # What an application's own callback has raised: 3000 is what RFC 6455 leaves to frameworks.
-      def application_error(error)
-        debug [:error, error]
-        close_websocket_private(3000, "Application error")
-        trigger_on_error(error) || raise(error)
-      end
-
-      def before_open(text)
-        raise WebSocketError, text
       end
     end
 

@@ -5,11 +5,14 @@ require_relative "debugger"
 require_relative "liveness"
 require_relative "native"
 require_relative "reactor"
+require_relative "transport"
 
 module EventMachine
   module WebSocket
     # A version of the protocol, for a connection whose bytes pass through Ruby: bytes in, callbacks
     # and bytes out, by the native core. One subclass a version, named after it.
+    #
+    # A connection in the background has one, too, once it is open, and asks its transport itself.
     class Handler
       include Debugger
 
@@ -26,16 +29,39 @@ module EventMachine
         end
       end
 
+      # The Handler of a connection whose bytes do not pass through Ruby.
+      #
+      # @api private
+      # @param connection [Connection]
+      # @param native [Native::Connection]
+      # @param version [Integer]
+      # @return [Handler]
+      def self.in_background(connection, native, version)
+        handler = VERSIONS.fetch(version).allocate
+        handler.speak_for(connection, native)
+        handler
+      end
+
+      # See {.in_background}.
+      #
+      # @api private
+      def speak_for(connection, native)
+        @connection = connection
+        @debug = nil
+        @protocol = native
+      end
+
       # Sends a message to a connection whose bytes pass through Ruby, if it can have it.
       #
       # @api private
       # @return [Boolean]
       def self.sent?(connection, message, binary)
-        return false unless connection.state == :connected
+        handler = Transport.get(connection, :@handler)
+        return false unless handler && handler.state == :connected
 
         if binary
           # The versions without binary messages are those without pings.
-          connection.pingable? && connection.send_binary(message).positive?
+          handler.pingable? && connection.send_binary(message).positive?
         else
           connection.send_text(message)
           true
@@ -48,8 +74,9 @@ module EventMachine
         @connection = connection
         @debug = debug
         @protocol = Native::Protocol.new(self.class::VERSION, connection.close_timeout,
-                                         connection.strict?)
+                                         Transport.of(connection).strict?(connection))
         @events = []
+        @transport = Transport.of(connection)
         @liveness = nil
         @may_cork = @corks = @corked = false
       end
@@ -103,8 +130,9 @@ module EventMachine
       # @param data [String]
       def receive_data(data)
         @liveness&.heard
-        @events.concat(@protocol.receive(data, @connection.max_frame_size,
-                                         @connection.max_message_size))
+        frame = @connection.max_frame_size
+        message = @transport.longest_message(@connection, frame)
+        @events.concat(@protocol.receive(data, frame, message))
         @corks = @may_cork && @events.size > ONE && !@corked
         deliver
       ensure
@@ -114,6 +142,8 @@ module EventMachine
 
       # (see Connection#send_text)
       def send_text_frame(data)
+        return @protocol.send_text(data, self) unless @events
+
         debug [:sending_frame, :text, data] if @debug
         @liveness&.used
         cork if @corks
@@ -123,6 +153,8 @@ module EventMachine
 
       # (see Connection#send_binary)
       def send_binary_frame(data)
+        return @protocol.send_binary(data, self) unless @events
+
         debug [:sending_frame, :binary, data] if @debug
         @liveness&.used
         cork if @corks
@@ -132,6 +164,8 @@ module EventMachine
 
       # (see Connection#ping)
       def ping(body)
+        return @protocol.ping(body) unless @events
+
         debug [:sending_frame, :ping, body]
         put(@protocol.ping(body))
         pingable?
@@ -139,6 +173,8 @@ module EventMachine
 
       # (see Connection#pong)
       def pong(body)
+        return @protocol.pong(body) unless @events
+
         debug [:sending_frame, :pong, body]
         put(@protocol.pong(body))
         pingable?
@@ -150,6 +186,8 @@ module EventMachine
       # @param code [Integer, nil]
       # @param body [String, nil]
       def close_websocket(code, body)
+        return @protocol.close_websocket(code, body) unless @events
+
         @protocol.close_timeout = @connection.close_timeout
         was_closing = state == :closing
         finish(*@protocol.close(code, body))
@@ -165,6 +203,11 @@ module EventMachine
         @protocol.closed
       end
 
+      # The TCP connection is gone: `onclose` is told.
+      def unbind
+        @connection.trigger_on_close(@events ? closed : @protocol.closed)
+      end
+
       private
 
       def deliver
@@ -172,7 +215,7 @@ module EventMachine
           begin
             tell(kind, @events.shift)
           rescue StandardError => e
-            @connection.__send__(:application_error, e)
+            Transport.application_error(@connection, e)
           end
         end
       ensure
@@ -190,7 +233,7 @@ module EventMachine
           @connection.trigger_on_pong(payload) unless @liveness&.answered?(payload)
         when :close
           debug [:close_frame_received, *payload]
-          finish(*@protocol.peer_closed(*payload))
+          tell_close(payload)
         when :error then tell_error(payload)
         end
       end
@@ -208,6 +251,19 @@ module EventMachine
         cork if @corks
         put(@protocol.answer(body))
         @connection.trigger_on_ping(body)
+      end
+
+      # Who answers our close has read what came before it, unless it was said at the same moment.
+      def tell_close(payload)
+        is_answer = state == :closing
+        bytes, progress = @protocol.peer_closed(*payload)
+        progress = :abort if is_answer && progress == :close_after_writing && written?
+        finish(bytes, progress)
+      end
+
+      def written?
+        !Transport.get(@connection, :@signature).is_a?(Integer) ||
+          !EventMachine.reactor_running? || @connection.get_outbound_data_size.zero?
       end
 
       def tell_error(error)
@@ -250,12 +306,12 @@ module EventMachine
         @corks = false
         return if @events.empty?
 
-        @corked = true if @connection.__send__(:cork, @protocol)
+        @corked = true if @transport.cork(@connection, @protocol)
       end
 
       def uncork
         @corked = false
-        @connection.__send__(:uncork, @protocol)
+        @transport.end_cork(@protocol)
       end
     end
 

@@ -41,6 +41,8 @@ module EventMachine
       # @return [Symbol, nil] `:healthcheck` or `:flash_policy` where the bytes are no opening
       #   handshake but one of these
       def receive_data(data)
+        return keep(data) if @undecided
+
         case result = @native.receive(data)
         when nil, Symbol then result
         else
@@ -122,12 +124,21 @@ module EventMachine
         @before_answer = block
       end
 
+      # Whom to tell of bytes that come before the answer.
+      #
+      # @api private
+      # @yieldparam size [Integer] of all of them
+      def on_early(&block)
+        @on_early = block
+      end
+
       # What is sent is decided.
       #
       # @api private
       # @param answer [Native::Answer]
       def accept(answer)
         @answer = answer
+        @undecided = false
         succeed(answer.to_s, Handler.klass_factory(@protocol_version))
       end
 
@@ -155,8 +166,17 @@ module EventMachine
           @rest = rest
           @deflate = deflate
           @answer = answer
-          @before_answer ? @before_answer.call(answer) : accept(answer)
+          return accept(answer) unless @before_answer
+
+          @undecided = true
+          @before_answer.call(answer)
         end
+      end
+
+      def keep(data)
+        @rest << data
+        @on_early&.call(@rest.bytesize)
+        nil
       end
     end
   end

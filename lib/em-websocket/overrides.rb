@@ -2,6 +2,7 @@
 
 require_relative "native"
 require_relative "signatures"
+require_relative "transport"
 
 module EventMachine
   module WebSocket
@@ -20,14 +21,29 @@ module EventMachine
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
       # Who overrides one of these is asked before an opening handshake is answered.
       REQUEST = %i[trigger_on_request].freeze
+      # Who overrides one of these answers what is no opening handshake.
+      PLAIN_HTTP = %i[send_healthcheck_response send_flash_cross_domain_file].freeze
       # Who overrides one of these is told of TLS.
       TLS = %i[ssl_handshake_completed].freeze
+      # These are called through the object anyway.
+      OTHERS = %i[debug unbind].freeze
       # Most applications override nothing.
       NONE = [].freeze
-      private_constant :NONE
+      private_constant :OTHERS, :NONE
 
       # Extends {Connection}: notices when it is reopened.
       module Watch
+        # What comes behind Connection may stand before what it inherits.
+        def include(*modules)
+          Overrides.changed(false) if equal?(Connection)
+          super
+        end
+
+        # What comes before Connection may stand before any hook.
+        def prepend(*modules)
+          super.tap { Overrides.changed(true) if equal?(Connection) }
+        end
+
         private
 
         def method_added(name)
@@ -40,27 +56,30 @@ module EventMachine
       class << self
         # From now on, whatever defines a hook is the application.
         def seal(klass)
-          names = RAW + TRIGGERS + REQUEST + TLS
+          names = RAW + TRIGGERS + REQUEST + PLAIN_HTTP + TLS + OTHERS
           @class = klass
           @ancestors = klass.ancestors
           @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
-          @untouched = true
+          @debug = @owners[:debug]
+          @warned = []
           @ways_out = ways_out(klass) if eventmachines_own?(klass)
           klass.extend(Watch)
         end
 
         # @param connection [Connection]
         # @return [Array<Symbol>] the names of those that are the application's, of {RAW},
-        #   {TRIGGERS}, {REQUEST} and {TLS}
+        #   {TRIGGERS}, {REQUEST}, {PLAIN_HTTP} and {TLS}, and others
         def of(connection)
           return NONE if plain?(connection)
 
-          @owners.filter_map { |name, owner| name if connection.method(name).owner != owner }
+          @owners.filter_map do |name, owner|
+            name if Transport.method_of(connection, name).owner != owner
+          end
         end
 
         # @return [Boolean] whether {Connection#send_data} is the connection's own
         def sender?(connection)
-          connection.method(:send_data).owner.equal?(@owners[:send_data])
+          Transport.method_of(connection, :send_data).owner.equal?(@owners[:send_data])
         end
 
         # @return [Boolean] whether nobody stands between {Connection#send_data} and EventMachine
@@ -68,19 +87,51 @@ module EventMachine
           @ways_out == ways_out(Connection)
         end
 
+        # @param connection [Connection]
+        # @return [Method, nil] its own `debug`, if that can be told of an event: an application's
+        #   attribute of this name cannot
+        def debugger(connection)
+          return unless Native.override?(connection)
+
+          method = Transport.method_of(connection, :debug)
+          method if method.owner != @debug && (method.arity == 1 || [-1, -2].include?(method.arity))
+        end
+
+        # Says that bytes which are read already do not come by a hook any more: whether they do is
+        # decided when the accept block returns.
+        #
+        # @param connection [Connection] in the background, which is being read
+        def warn_of_late(connection)
+          return unless Native.override?(connection)
+
+          late = of(connection) & (RAW - @warned)
+          return if late.empty?
+
+          @warned += late
+          warn("em-websocket: #{late.join(", ")} of a connection that is read in the background: " \
+               "override it before the accept block returns, or it is not called")
+        end
+
+        # Something comes to Connection.
+        #
+        # @param before [Boolean] whether before its own methods
+        def changed(before)
+          Native.overridden(before)
+        end
+
         # A method of Connection itself was defined anew: its owner does not tell any more.
         def redefined(name)
           return unless @owners.key?(name)
 
           @owners[name] = nil
-          @untouched = false
+          changed(true)
         end
 
         private
 
-        # Asked of every connection: the Methods of all hooks would be most of what one allocates.
+        # The Methods of all hooks would be most of what a connection allocates.
         def plain?(connection)
-          @untouched && Native.instance?(connection, @class) && @class.ancestors == @ancestors
+          !Native.override?(connection) && @class.ancestors == @ancestors
         end
 
         # What {Connection#send_data} calls, and what that calls.

@@ -22,12 +22,14 @@ module EventMachine
       # @api private
       # @param answer [Native::Answer]
       # @param offered [Array<String>] the subprotocols that may be selected
-      # @yield once it is decided, on the reactor's thread
+      # @yield once it is decided, on the thread that has decided
       def initialize(answer, offered, &conclude)
         @answer = answer
         @offered = offered
         @conclude = conclude
         @headers = {}
+        # Whoever takes it decides. A Queue can be taken from in a signal handler, too.
+        @turn = Thread::Queue.new << true
       end
 
       # @return [String, nil] the subprotocol that is selected
@@ -59,19 +61,19 @@ module EventMachine
       # @raise [WebSocketError] if it is answered already, the status is none to refuse with, or a
       #   header is none that can be set
       def refuse(status, body = "", headers = {})
-        return if @withdrawn
-
-        undecided!
-        @refusal = Native.refusal(status, headers, body)
-        settle if @deferred
-        nil
+        decide { @refusal = Native.refusal(status, headers, body) }
       end
 
       # Leaves the decision to a later {#accept} or {#refuse}, which may come from any thread. The
-      # client waits, but no longer than for an opening handshake at all: 30 s.
+      # client waits, but no longer than for an opening handshake at all: 30 s. Where it has been
+      # refused, it stays so.
       #
       # @return [nil]
+      # @raise [WebSocketError] if the client has its answer already, for `onrequest` was set too
+      #   late
       def defer
+        raise WebSocketError, SentAnswer::TOO_LATE if @answer.is_a?(SentAnswer)
+
         @deferred = true
         nil
       end
@@ -81,11 +83,7 @@ module EventMachine
       # @return [nil]
       # @raise [WebSocketError] if it is answered already, or one of the {#headers} cannot be set
       def accept
-        return if @withdrawn
-
-        undecided!
-        @deferred = true
-        settle
+        decide { @answer.add(@headers) }
       end
 
       # Whether the decision is left to a later one.
@@ -100,22 +98,27 @@ module EventMachine
       #
       # @api private
       def settle
-        return if @settled || @withdrawn
-
-        @answer.add(@headers) unless @refusal
-        @settled = true
-        EventMachine.schedule { @conclude.call unless @withdrawn }
+        accept unless @settled || @withdrawn
         nil
       end
 
-      # Something went wrong while the application decided.
+      # Something went wrong while the application decided: nothing that it has said counts.
       #
       # @api private
       def fail
-        return if @settled || @withdrawn
-
+        @turn.clear
         @refusal = Native.refusal(500, {}, "Internal Server Error")
-        settle
+        @settled = true
+      end
+
+      # Whether what is decided is to be done now, on the reactor's thread. It is so once.
+      #
+      # @api private
+      # @return [Boolean]
+      def conclude
+        return false if @concluded || @withdrawn || !@settled
+
+        @concluded = true
       end
 
       # The client is gone, or its time is up.
@@ -127,10 +130,52 @@ module EventMachine
 
       private
 
-      def undecided!
-        return unless @refusal || @settled
+      # The first decision is the only one.
+      def decide
+        return if @withdrawn
 
+        take_turn
+        begin
+          yield
+          @settled = true
+        ensure
+          @turn << true unless @settled
+        end
+        @conclude.call
+        nil
+      end
+
+      def take_turn
+        @turn.pop(true)
+      rescue ThreadError
         raise WebSocketError, "The opening handshake is answered already"
+      end
+    end
+
+    # Stands for the answer to an opening handshake that has left before the application was asked.
+    #
+    # @api private
+    class SentAnswer
+      # What the application is told that wants to change it.
+      TOO_LATE = "The opening handshake has been answered: set onrequest in the accept block"
+
+      # @return [String, nil] the subprotocol that is selected
+      attr_reader :protocol
+
+      # @param protocol [String, nil]
+      def initialize(protocol)
+        @protocol = protocol
+      end
+
+      # @raise [WebSocketError]
+      def protocol=(_name)
+        raise WebSocketError, TOO_LATE
+      end
+
+      # @param headers [Hash]
+      # @raise [WebSocketError] if there are any
+      def add(headers)
+        raise WebSocketError, TOO_LATE unless headers.empty?
       end
     end
   end

@@ -150,8 +150,7 @@ module EventMachine
 
           return Signatures.call(signature, :close_connection, nil, [after_writing])
         end
-        connection = @conns && @conns[signature]
-        connection.hand_over if connection.is_a?(Outflow)
+        Transport.ends(@conns[signature]) if @conns
         super
       end
 
@@ -189,6 +188,23 @@ module EventMachine
         return super unless Signatures.ours?(handler.signature)
 
         raise WebSocketError, "reconnect: this connection's socket is not EventMachine's"
+      end
+
+      # An accepted connection whose block, or whose `initialize`, has not come to its end has not
+      # said who gets in: nobody does.
+      def event_callback(signature, opcode, argument)
+        Transport.gone(@conns[signature]) if opcode == ConnectionUnbound
+        return super unless opcode == ConnectionAccepted && Attached.ours?(@acceptors[signature])
+
+        begin
+          accepted = super
+        ensure
+          unless accepted
+            # EventMachine ends the reactor over the end of a connection that it does not know.
+            @conns[argument] ||= EventMachine::Connection.allocate
+            close_connection(argument, false)
+          end
+        end
       end
 
       # @return [Integer] EventMachine's own connections and servers, and those in the background

@@ -5,10 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use em_websocket::{
     error::UsageError,
-    protocol::{
-        handshake::{self, Refusal},
-        version::Profile,
-    },
+    protocol::handshake::{self, Refusal},
 };
 use magnus::{
     function, method, prelude::*, r_hash::ForEach, Error, Integer, RArray, RHash, RModule, RString,
@@ -19,32 +16,24 @@ use crate::{bytes, error};
 
 /// `Native::Answer`: the answer to a handshake that was accepted, until it is sent.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Answer", free_immediately, size)]
-pub(crate) struct Answer {
-    answer: RefCell<handshake::Answer>,
-    profile: &'static Profile,
-}
+pub(crate) struct Answer(RefCell<handshake::Answer>);
 
 impl Answer {
-    pub(crate) fn new(answer: handshake::Answer, profile: &'static Profile) -> Self {
-        Self { answer: RefCell::new(answer), profile }
-    }
-
-    /// What the version that is answered does.
-    pub(crate) fn profile(&self) -> &'static Profile {
-        self.profile
+    pub(crate) fn new(answer: handshake::Answer) -> Self {
+        Self(RefCell::new(answer))
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        self.answer.borrow().to_bytes()
+        self.0.borrow().to_bytes()
     }
 
     fn protocol(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
-        let answer = this.answer.borrow();
+        let answer = this.0.borrow();
         answer.subprotocol().map(|name| bytes::text(ruby, name, None)).transpose()
     }
 
     fn select(&self, protocol: Option<RString>) {
-        let mut answer = self.answer.borrow_mut();
+        let mut answer = self.0.borrow_mut();
         match protocol {
             Some(name) => bytes::with_bytes(name, |name| answer.select(Some(name))),
             None => answer.select(None),
@@ -52,7 +41,7 @@ impl Answer {
     }
 
     fn add(ruby: &Ruby, this: &Self, headers: RHash) -> Result<(), Error> {
-        each_field(ruby, headers, |name, value| this.answer.borrow_mut().add_field(name, value))
+        each_field(ruby, headers, |name, value| this.0.borrow_mut().add_field(name, value))
     }
 
     fn to_s(ruby: &Ruby, this: &Self) -> Result<RString, Error> {

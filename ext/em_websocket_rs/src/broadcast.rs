@@ -13,7 +13,7 @@ use crate::{
     handle::{self, Connection},
 };
 
-static HANDLER: LazyId = LazyId::new("@handler");
+static TRANSPORT: LazyId = LazyId::new("@em_websocket");
 
 /// Sends to those connections whose sockets are the background's, and answers how many of them are
 /// open, and the others.
@@ -32,7 +32,7 @@ fn broadcast(
     let mut count = 0;
     for object in connections {
         let native = match RObject::from_value(object) {
-            Some(object) => Obj::<Connection>::try_convert(object.ivar_get(*HANDLER)?).ok(),
+            Some(object) => Obj::<Connection>::try_convert(object.ivar_get(*TRANSPORT)?).ok(),
             None => None,
         };
         match native {

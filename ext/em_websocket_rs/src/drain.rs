@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use em_websocket::server::{slot, Delivery, Incoming, Kind, Opened, Record};
+use em_websocket::server::{slot, Delivery, Incoming, Kind, Opened, Plain, Record};
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, Error, RObject, Ruby, Value};
 
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
     block, bytes, error, event,
     handle::{Connection, Corked},
     handshake::Request,
-    server::{Server, Slot},
+    overrides,
+    server::{Server, Slot, TRANSPORT},
     tally::Tally,
 };
 
@@ -68,15 +69,15 @@ impl Server {
         let (kind, span) = match record.delivery {
             Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
             Delivery::Message(kind, span) => (kind, span),
-            other => return self.control(ruby, number, other, tally),
+            other => return self.control(ruby, owner, number, other, tally),
         };
-        let Some(triggers) = self.count(number, span.len(), tally) else {
+        if !self.count(number, span.len(), tally) {
             return Ok(());
-        };
+        }
         let object: Option<RObject> = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
         let Some(object) = object else { return Ok(()) };
         let batch = self.batch.borrow();
-        let result = if triggers {
+        let result = if overrides::may_trigger(ruby, object) {
             let bytes = batch.bytes(span);
             let string = match kind {
                 Kind::Text => bytes::text(ruby, bytes, span.charset())?,
@@ -87,27 +88,26 @@ impl Server {
         } else {
             block::call(ruby, object, kind, batch, span)
         };
-        rescue(ruby, object.as_value(), result)
+        rescue(ruby, owner, object, result)
     }
 
-    /// Counts what is delivered; whether the application has triggers of its own, or `None` where
-    /// the connection is gone.
-    fn count(&self, number: u64, bytes: usize, tally: &mut Tally<'_>) -> Option<bool> {
+    /// Counts what is delivered; `false` where the connection is gone.
+    fn count(&self, number: u64, bytes: usize, tally: &mut Tally<'_>) -> bool {
         let slots = self.slots.borrow();
-        let slot = slots.get(number)?;
+        let Some(slot) = slots.get(number) else { return false };
         tally.count(number, &slot.handle, bytes);
-        Some(slot.triggers)
+        true
     }
 
     fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
-        let slot = Slot { handle: incoming.handle().clone(), triggers: false };
+        let slot = Slot { handle: incoming.handle().clone() };
         let number = self.slots.borrow_mut().insert(slot);
         let place = em_websocket::server::slot(number) as isize;
         let objects = ruby.get_inner(self.objects);
         objects.store(place, ruby.qnil())?;
         let connection = ruby.obj_wrap(Connection::new(incoming, number));
         let result = owner.funcall::<_, _, Value>(*ACCEPT, (connection,));
-        if connection.take_incoming().is_some() {
+        if connection.take_pending().is_some() {
             // Nobody started it: it is closed here and now.
             self.forget(ruby, number)?;
         }
@@ -127,6 +127,7 @@ impl Server {
     fn control(
         &self,
         ruby: &Ruby,
+        owner: Value,
         number: u64,
         delivery: Delivery,
         tally: &mut Tally<'_>,
@@ -134,28 +135,38 @@ impl Server {
         let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
             return Ok(());
         };
-        let object: Value = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        let object: RObject = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        let transport = || object.ivar_get::<_, Value>(*TRANSPORT);
         match delivery {
             Delivery::Secured => {
-                let result = object.funcall::<_, _, Value>(*SECURED, ());
+                let result = transport()?.funcall::<_, _, Value>(*SECURED, (object,));
                 handle.secured();
                 result.map(drop)
             }
             Delivery::Open(opened) => {
-                let Opened { request, profile, subprotocol, answer } = *opened;
+                let Opened { request, subprotocol, answer, .. } = *opened;
                 let request = ruby.obj_wrap(Request::new(request, subprotocol));
-                if let Some(answer) = answer {
-                    let answer = ruby.obj_wrap(Answer::new(*answer, profile));
-                    return object.funcall::<_, _, Value>(*REQUESTED, (request, answer)).map(drop);
+                let answer = answer.map(|answer| ruby.obj_wrap(Answer::new(*answer)));
+                let is_changed = overrides::may_trigger(ruby, object);
+                let transport = transport()?;
+                let asked = (object, request, answer, is_changed, owner);
+                let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
+                if !is_changed && overrides::may_trigger(ruby, object) {
+                    transport.funcall::<_, _, Value>(*CHANGED, (object,))?;
                 }
-                handle.open(profile);
-                let result = object.funcall::<_, _, Value>(*OPENED, (request,));
-                handle.opened();
                 result.map(drop)
+            }
+            Delivery::Plain(plain) => {
+                let method = match plain {
+                    Plain::Healthcheck => HEALTHCHECK,
+                    Plain::FlashPolicy => FLASH_POLICY,
+                };
+                let result = object.funcall::<_, _, Value>(method, ()).map(drop);
+                rescue(ruby, owner, object, result)
             }
             Delivery::Refused(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
-                let result = object.funcall::<_, _, Value>(*REFUSED, (exception,));
+                let result = transport()?.funcall::<_, _, Value>(*FAILED, (object, exception));
                 handle.refuse(refused.response.as_deref());
                 result.map(drop)
             }
@@ -166,7 +177,7 @@ impl Server {
             Delivery::Error(error) => {
                 let exception = error::protocol(ruby, &error)?;
                 let progress = handle.fail(&error);
-                let result = object.funcall::<_, _, Value>(*FAILED, (exception,));
+                let result = transport()?.funcall::<_, _, Value>(*FAILED, (object, exception));
                 handle.finish(progress);
                 result.map(drop)
             }
@@ -175,9 +186,10 @@ impl Server {
                 let data = bytes::binary(ruby, self.batch.borrow().bytes(span))?;
                 object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }
-            Delivery::Drained => object.funcall::<_, _, Value>(*DRAINED, ()).map(drop),
+            Delivery::Drained => transport()?.funcall::<_, _, Value>(*DRAINED, (object,)).map(drop),
             Delivery::Closed => {
-                let result = object.funcall::<_, _, Value>(*UNBIND, ());
+                let is_changed = overrides::may_trigger(ruby, object);
+                let result = transport()?.funcall::<_, _, Value>(*UNBOUND, (object, is_changed));
                 handle.closed();
                 self.forget(ruby, number)?;
                 result.map(drop)
@@ -215,25 +227,31 @@ impl Drop for Timed<'_> {
 }
 
 static ACCEPT: LazyId = LazyId::new("accept");
-static SECURED: LazyId = LazyId::new("background_secured");
-static REQUESTED: LazyId = LazyId::new("background_requested");
-static OPENED: LazyId = LazyId::new("background_opened");
-static REFUSED: LazyId = LazyId::new("background_failed");
-static FAILED: LazyId = LazyId::new("background_failed");
-static DRAINED: LazyId = LazyId::new("background_drained");
+static CHANGED: LazyId = LazyId::new("changed");
+static SECURED: LazyId = LazyId::new("secured");
+static REQUESTED: LazyId = LazyId::new("requested");
+static FAILED: LazyId = LazyId::new("failed");
+static DRAINED: LazyId = LazyId::new("drained");
 static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
-static UNBIND: LazyId = LazyId::new("background_unbind");
+static UNBOUND: LazyId = LazyId::new("unbound");
+const HEALTHCHECK: &str = "send_healthcheck_response";
+const FLASH_POLICY: &str = "send_flash_cross_domain_file";
 static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
 
-/// An exception of the application's goes to its object, which may raise it again; what is no
-/// StandardError leaves as it is.
-fn rescue(ruby: &Ruby, object: Value, result: Result<(), Error>) -> Result<(), Error> {
+/// An exception of the application's goes to it, which may raise it again; what is no StandardError
+/// leaves as it is.
+fn rescue(
+    ruby: &Ruby,
+    owner: Value,
+    object: RObject,
+    result: Result<(), Error>,
+) -> Result<(), Error> {
     match result {
         Err(error) if error.is_kind_of(ruby.exception_standard_error()) => {
             let Some(exception) = error.value() else {
                 return Err(error);
             };
-            object.funcall::<_, _, Value>(*APPLICATION_ERROR, (exception,)).map(drop)
+            owner.funcall::<_, _, Value>(*APPLICATION_ERROR, (object, exception)).map(drop)
         }
         result => result,
     }

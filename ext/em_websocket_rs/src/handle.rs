@@ -8,14 +8,20 @@ use std::{
 
 use em_websocket::{
     error::UsageError,
-    protocol::{close::CloseCode, Limits, State},
-    server::{self, Broadcast, Cork, Handle, Incoming, Sent},
+    protocol::{close::CloseCode, version, Limits, State},
+    server::{self, tls::TlsServer, Broadcast, Cork, Handle, Incoming, Sent},
 };
 use magnus::{
-    method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Symbol, TryConvert, Value,
+    method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RObject, RString, Ruby,
+    Symbol, TryConvert, Value,
 };
 
-use crate::{answer::Answer, bytes, error, event, options, server::signature};
+use crate::{
+    answer::Answer,
+    bytes, error, event,
+    options::{self, TlsConfig},
+    server::signature,
+};
 
 /// `Native::Connection`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
@@ -23,8 +29,18 @@ pub(crate) struct Connection {
     handle: Handle,
     number: u64,
     /// Until it is started.
-    incoming: Cell<Option<Box<Incoming>>>,
+    pending: Cell<Option<Box<Pending>>>,
 }
+
+/// A connection that is not read yet.
+pub(crate) struct Pending {
+    pub(crate) incoming: Box<Incoming>,
+    pub(crate) tls: Option<TlsServer>,
+    /// Whether the application is asked about the client's certificates.
+    verifies: bool,
+}
+
+static HANDLER: LazyId = LazyId::new("@handler");
 
 thread_local! {
     /// Where this thread's connections wait for a flush, while it drains queues: the last one's.
@@ -88,7 +104,8 @@ const NEVER: Duration = Duration::from_secs(1 << 53);
 impl Connection {
     pub(crate) fn new(incoming: Box<Incoming>, number: u64) -> Self {
         let handle = incoming.handle().clone();
-        Self { handle, number, incoming: Cell::new(Some(incoming)) }
+        let pending = Some(Box::new(Pending { incoming, tls: None, verifies: false }));
+        Self { handle, number, pending: Cell::new(pending) }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
@@ -99,16 +116,52 @@ impl Connection {
         self.number
     }
 
-    pub(crate) fn take_incoming(&self) -> Option<Box<Incoming>> {
-        self.incoming.take()
+    pub(crate) fn take_pending(&self) -> Option<Box<Pending>> {
+        self.pending.take()
     }
 
-    fn send_text_frame(ruby: &Ruby, this: &Self, data: Value) -> Result<(), Error> {
+    fn is_started(&self) -> bool {
+        self.look(|pending| pending.is_none())
+    }
+
+    /// Whether it will be encrypted.
+    fn has_tls(&self) -> bool {
+        self.look(|pending| pending.is_some_and(|pending| pending.tls.is_some()))
+    }
+
+    fn verifies(&self) -> bool {
+        self.look(|pending| pending.is_some_and(|pending| pending.verifies))
+    }
+
+    fn look<R>(&self, look: impl FnOnce(Option<&Pending>) -> R) -> R {
+        let pending = self.pending.take();
+        let result = look(pending.as_deref());
+        self.pending.set(pending);
+        result
+    }
+
+    /// Encrypts the connection, once it is started.
+    fn start_tls(&self, tls: &TlsConfig) {
+        if let Some(mut pending) = self.pending.take() {
+            pending.tls = Some(tls.server().clone());
+            pending.verifies = tls.verify_peer();
+            self.pending.set(Some(pending));
+        }
+    }
+
+    /// `handler` is the connection's: nil before it is open.
+    fn send_text(ruby: &Ruby, this: &Self, data: Value, handler: Value) -> Result<(), Error> {
+        if handler.is_nil() {
+            return Err(error::usage(ruby, &UsageError::SendBeforeOpen));
+        }
         let data = text(ruby, data)?;
         this.send(ruby, data, Handle::send_text).map(drop)
     }
 
-    fn send_binary_frame(ruby: &Ruby, this: &Self, data: Value) -> Result<i64, Error> {
+    fn send_binary(ruby: &Ruby, this: &Self, data: Value, handler: Value) -> Result<i64, Error> {
+        if handler.is_nil() {
+            return Err(error::usage(ruby, &UsageError::SendBinaryBeforeOpen));
+        }
         let data = binary(data)?;
         Ok(match this.send(ruby, data, Handle::send_binary)? {
             Sent::Bytes(len) | Sent::Corked(len) => len as i64,
@@ -163,10 +216,28 @@ impl Connection {
         }
     }
 
-    /// Sends the answer that opens a WebSocket. [`opened`](Self::opened) must follow.
-    fn open(&self, answer: &Answer) {
-        self.handle.send_raw(&answer.to_bytes(), Cork::No);
-        self.handle.open(answer.profile());
+    /// Opens the WebSocket, with this answer where the application was asked before there was one,
+    /// and gives the connection its handler. [`opened`](Self::opened) must follow; or, where `false`
+    /// is returned, nothing.
+    fn admit(
+        ruby: &Ruby,
+        this: &Self,
+        object: RObject,
+        handler: Value,
+        version: i64,
+        answer: Option<&Answer>,
+    ) -> Result<bool, Error> {
+        let profile = version::profile(version).ok_or_else(|| {
+            error::web_socket(ruby, format!("Protocol version {version} not supported"))
+        })?;
+        let is_open = match answer {
+            Some(answer) => this.handle.open_with(&answer.to_bytes(), profile),
+            None => this.handle.open(profile),
+        };
+        if is_open {
+            object.ivar_set(*HANDLER, handler)?;
+        }
+        Ok(is_open)
     }
 
     /// The application has been told that the WebSocket is open: frames may be read.
@@ -175,8 +246,20 @@ impl Connection {
     }
 
     /// Sends an answer that opens no WebSocket, and ends the connection.
-    fn refuse(&self, response: RString) {
-        bytes::with_bytes(response, |response| self.handle.refuse(Some(response)));
+    fn refuse(&self, response: RString) -> bool {
+        bytes::with_bytes(response, |response| self.handle.refuse_opening(response))
+    }
+
+    fn ask(&self) {
+        self.handle.ask();
+    }
+
+    fn set_deferred(&self, deferred: bool) {
+        self.handle.set_deferred(deferred);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.handle.is_ending()
     }
 
     fn close_websocket(
@@ -209,10 +292,6 @@ impl Connection {
 
     fn has_close_codes(&self) -> bool {
         self.handle.profile().is_some_and(|profile| profile.close_codes)
-    }
-
-    fn version(&self) -> Option<u16> {
-        self.handle.profile().map(|profile| profile.version)
     }
 
     fn limit(&self, frame: Value, message: Value) -> Result<(), Error> {
@@ -250,6 +329,10 @@ impl Connection {
 
     fn set_paused(&self, paused: bool) {
         self.handle.set_paused(paused);
+    }
+
+    fn is_paused(&self) -> bool {
+        self.handle.is_paused()
     }
 
     fn outbound_data_size(&self) -> usize {
@@ -326,12 +409,15 @@ pub(crate) fn binary(data: Value) -> Result<RString, Error> {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Connection", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_method("send_text_frame", method!(Connection::send_text_frame, 1))?;
-    class.define_method("send_binary_frame", method!(Connection::send_binary_frame, 1))?;
+    class.define_method("send_text", method!(Connection::send_text, 2))?;
+    class.define_method("send_binary", method!(Connection::send_binary, 2))?;
     class.define_method("ping", method!(Connection::ping, 1))?;
     class.define_method("pong", method!(Connection::pong, 1))?;
     class.define_method("send_data", method!(Connection::send_data, 1))?;
-    class.define_method("open", method!(Connection::open, 1))?;
+    class.define_method("admit", method!(Connection::admit, 4))?;
+    class.define_method("ask", method!(Connection::ask, 0))?;
+    class.define_method("deferred=", method!(Connection::set_deferred, 1))?;
+    class.define_method("ending?", method!(Connection::is_ending, 0))?;
     class.define_method("opened", method!(Connection::opened, 0))?;
     class.define_method("refuse", method!(Connection::refuse, 1))?;
     class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;
@@ -339,13 +425,17 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("state", method!(Connection::state, 0))?;
     class.define_method("pingable?", method!(Connection::is_pingable, 0))?;
     class.define_method("supports_close_codes?", method!(Connection::has_close_codes, 0))?;
-    class.define_method("version", method!(Connection::version, 0))?;
+    class.define_method("started?", method!(Connection::is_started, 0))?;
+    class.define_method("start_tls", method!(Connection::start_tls, 1))?;
+    class.define_method("verifies?", method!(Connection::verifies, 0))?;
+    class.define_method("tls?", method!(Connection::has_tls, 0))?;
     class.define_method("limit", method!(Connection::limit, 2))?;
     class.define_method("inactivity_timeout", method!(Connection::inactivity_timeout, 0))?;
     class.define_method("inactivity_timeout=", method!(Connection::set_inactivity_timeout, 1))?;
     class.define_method("tls_session", method!(Connection::tls_session, 0))?;
     class.define_method("close_timeout=", method!(Connection::set_close_timeout, 1))?;
     class.define_method("paused=", method!(Connection::set_paused, 1))?;
+    class.define_method("paused?", method!(Connection::is_paused, 0))?;
     class.define_method("outbound_data_size", method!(Connection::outbound_data_size, 0))?;
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;

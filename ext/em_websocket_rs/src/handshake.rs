@@ -45,7 +45,7 @@ impl NativeHandshake {
                 let result = ruby.ary_new_capa(4);
                 let subprotocol = accepted.answer.subprotocol().map(Box::from);
                 result.push(Request::new(accepted.request, subprotocol))?;
-                result.push(Answer::new(accepted.answer, accepted.profile))?;
+                result.push(Answer::new(accepted.answer))?;
                 result.push(bytes::binary(ruby, &accepted.rest)?)?;
                 let deflate = accepted.deflate.zip(this.compression);
                 result

@@ -17,6 +17,7 @@ mod framing;
 mod handle;
 mod handshake;
 mod options;
+mod overrides;
 mod protocol;
 mod server;
 mod settings;
@@ -36,6 +37,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     handle::init(ruby, native)?;
     handshake::init(ruby, native)?;
     options::init(ruby, native)?;
+    overrides::init(native)?;
     protocol::init(ruby, native)?;
     server::init(ruby, native)?;
     settings::init(ruby, native)

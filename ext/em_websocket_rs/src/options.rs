@@ -55,7 +55,7 @@ impl TlsConfig {
     }
 
     /// Whether clients are asked for a certificate.
-    fn verify_peer(&self) -> bool {
+    pub(crate) fn verify_peer(&self) -> bool {
         self.asks_for_certificate
     }
 

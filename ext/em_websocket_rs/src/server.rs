@@ -15,7 +15,7 @@ use magnus::{
     symbol::IntoSymbol,
     typed_data::Obj,
     value::{LazyId, Opaque},
-    DataTypeFunctions, Error, RArray, RClass, RHash, RModule, RString, Ruby, TypedData, Value,
+    DataTypeFunctions, Error, RArray, RHash, RModule, RObject, RString, Ruby, TypedData, Value,
 };
 
 use crate::{
@@ -23,7 +23,6 @@ use crate::{
     drain::Drains,
     error,
     handle::{Connection, Corked},
-    options::TlsConfig,
     settings::Settings,
     stats,
 };
@@ -56,8 +55,6 @@ impl DataTypeFunctions for Server {
 /// What is kept of a connection.
 pub(crate) struct Slot {
     pub(crate) handle: Handle,
-    /// Whether the application has its own `trigger_on_...`.
-    pub(crate) triggers: bool,
 }
 
 /// EventMachine counts its signatures up from 1. Those of servers count from here, and those of
@@ -207,14 +204,16 @@ impl Server {
         ruby.get_inner(this.objects).entry(slot(number) as isize)
     }
 
-    /// Keeps the object of a connection alive while it is there.
+    /// Keeps the object of a connection alive while it is there, and gives it what it is.
     fn adopt(
         ruby: &Ruby,
         this: &Self,
-        connection: &Connection,
-        object: Value,
+        connection: Obj<Connection>,
+        object: RObject,
     ) -> Result<(), Error> {
         let number = connection.number();
+        object.ivar_set(*TRANSPORT, connection)?;
+        object.ivar_set(*SIGNATURE, signature(number))?;
         if this.slots.borrow().get(number).is_none() {
             return Ok(());
         }
@@ -222,43 +221,46 @@ impl Server {
     }
 
     /// Begins to read a connection. `traits` are what its object has found to be true of it, among
-    /// `:secure`, `:raw`, `:asks`, `:triggers`, `:strict`, `:announce_tls`.
+    /// `:raw`, `:asks`, `:strict`, `:announce_tls`, `:plain_http`.
     fn start(
         ruby: &Ruby,
-        this: &Self,
+        _this: &Self,
         connection: &Connection,
-        tls: Option<Obj<TlsConfig>>,
+        object: RObject,
         settings: &Settings,
         traits: RArray,
-    ) {
-        let Some(incoming) = connection.take_incoming() else { return };
+    ) -> Result<(), Error> {
+        let Some(pending) = connection.take_pending() else { return Ok(()) };
         // Most have none.
         let is = |name: &LazyId| !traits.is_empty() && traits.includes(name.into_symbol_with(ruby));
-        if let Some(slot) = this.slots.borrow_mut().get_mut(connection.number()) {
-            slot.triggers = is(&TRIGGERS);
-        }
         let handle = connection.handle();
         let mut limits = handle.limits();
         limits.require_masked = is(&STRICT);
         let options = ConnectionOptions {
-            tls: tls.map(|tls| tls.server().config.clone()),
+            tls: pending.tls.map(|tls| tls.config),
             asks: is(&ASKS),
-            secure: is(&SECURE),
+            secure: object.ivar_get::<_, Value>(*SECURE)?.to_bool()
+                || object.ivar_get::<_, Value>(*SECURE_PROXY)?.to_bool(),
             raw: is(&RAW),
             strict: is(&STRICT),
+            tells_plain_http: is(&PLAIN_HTTP),
             announces_tls: is(&ANNOUNCE_TLS),
             limits,
             close_timeout: handle.close_timeout(),
             ..settings.connection.clone()
         };
-        incoming.start(connection.number(), &options);
+        pending.incoming.start(connection.number(), &options);
+        Ok(())
     }
 }
 
-static TRIGGERS: LazyId = LazyId::new("triggers");
 static STRICT: LazyId = LazyId::new("strict");
 static ASKS: LazyId = LazyId::new("asks");
-static SECURE: LazyId = LazyId::new("secure");
+static PLAIN_HTTP: LazyId = LazyId::new("plain_http");
+static SECURE: LazyId = LazyId::new("@secure");
+static SECURE_PROXY: LazyId = LazyId::new("@secure_proxy");
+static SIGNATURE: LazyId = LazyId::new("@signature");
+pub(crate) static TRANSPORT: LazyId = LazyId::new("@em_websocket");
 static RAW: LazyId = LazyId::new("raw");
 static ANNOUNCE_TLS: LazyId = LazyId::new("announce_tls");
 
@@ -268,13 +270,7 @@ fn forked() {
     Corked::forked();
 }
 
-/// Whether a class is an object's own, and no singleton class stands before it.
-fn is_instance(object: Value, class: RClass) -> bool {
-    object.class().equal(class).unwrap_or(false)
-}
-
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    native.define_module_function("instance?", function!(is_instance, 2))?;
     let class = native.define_class("Server", ruby.class_object())?;
     class.undef_default_alloc_func();
     class.define_singleton_method("bind", function!(Server::bind, 3))?;

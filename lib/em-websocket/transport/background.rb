@@ -17,6 +17,10 @@ module EventMachine
       NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
 
       class << self
+        # @return [Background, nil] the one whose connection is being accepted, on the reactor's
+        #   thread
+        attr_accessor :accepting
+
         # @param options [Hash] those of {WebSocket.run}
         # @param block [Proc]
         # @return [Background]
@@ -36,6 +40,9 @@ module EventMachine
 
       # @return [Integer] what EM.stop_server and EM.get_sockname take
       attr_reader :signature
+
+      # @return [Options]
+      attr_reader :options
 
       # @return [Object, nil] the {Reactor.current} that it was started in
       attr_reader :reactor
@@ -80,24 +87,32 @@ module EventMachine
 
         connection = Connection.allocate
         @native.adopt(native, connection)
-        connection.background_accepted(native, native.signature, @options)
+        Background.accepting = self
         connection.__send__(:initialize, @options.source)
         connection.post_init
-        begin
-          @block.call(connection)
-        ensure
-          connection.background_start(self)
-        end
+        @block.call(connection)
+        # Where any of it has raised, nobody is let in: the native side closes what is not started.
+        native.begin_reading(connection, self)
+      ensure
+        Background.accepting = nil
+      end
+
+      # For the native side: a block of the application's has raised.
+      #
+      # @param connection [Connection]
+      # @param error [StandardError]
+      def application_error(connection, error)
+        Transport.application_error(connection, error)
       end
 
       # Begins to read a connection.
       #
+      # @param connection [Connection]
       # @param native [Native::Connection]
-      # @param tls [Native::TlsConfig, nil]
       # @param settings [Native::Settings]
       # @param traits [Array<Symbol>] what has been found to be true of it
-      def read(native, tls, settings, traits)
-        @native.start(native, tls, settings, traits)
+      def read(connection, native, settings, traits)
+        @native.start(native, connection, settings, traits)
       end
 
       # @return [String] the address that is listened on, packed
@@ -174,7 +189,7 @@ module EventMachine
         @native.stop
         failure = nil
         @native.connections.each do |connection|
-          connection.background_unbind
+          Transport.of(connection).unbound(connection, true)
         rescue Exception => e # rubocop:disable Lint/RescueException -- the others come first
           failure ||= e
         end

@@ -1,0 +1,91 @@
+# frozen_string_literal: true
+
+require_relative "native"
+
+module EventMachine
+  module WebSocket
+    # How the bytes of a {Connection} come. A connection keeps all that is this library's, and not
+    # em-websocket's, in one instance variable: `@em_websocket` holds its transport, a
+    # {Native::Connection} in the background, an {Attached} where the bytes pass through Ruby.
+    #
+    # All other names are the application's, of instance variables and of methods: nothing here
+    # calls a method of a connection that is neither em-websocket's nor EventMachine's nor
+    # documented, not even one of Ruby's.
+    #
+    # @api private
+    module Transport
+      GET = Kernel.instance_method(:instance_variable_get)
+      SET = Kernel.instance_method(:instance_variable_set)
+      METHOD = Kernel.instance_method(:method)
+
+      private_constant :GET, :SET, :METHOD
+
+      class << self
+        # @param connection [Connection]
+        # @return [Native::Connection, Attached]
+        def of(connection)
+          get(connection, :@em_websocket) || set(connection, :@em_websocket, Attached.new)
+        end
+
+        # @param connection [Connection]
+        # @param name [Symbol] of an instance variable
+        def get(connection, name)
+          GET.bind_call(connection, name)
+        end
+
+        # @param connection [Connection]
+        # @param name [Symbol] of an instance variable
+        def set(connection, name, value)
+          SET.bind_call(connection, name, value)
+        end
+
+        # @param connection [Connection]
+        # @param name [Symbol]
+        # @return [Method]
+        def method_of(connection, name)
+          METHOD.bind_call(connection, name)
+        end
+
+        # @param connection [Connection]
+        # @return [Boolean] whether answers that name the URL name it `wss://`
+        def secure?(connection)
+          get(connection, :@secure) || get(connection, :@secure_proxy) ? true : false
+        end
+
+        # An application's own callback has raised: 3000 is what RFC 6455 leaves to frameworks.
+        #
+        # @param connection [Connection]
+        # @param error [StandardError]
+        def application_error(connection, error)
+          Debugger.tell(connection, [:error, error])
+          connection.__send__(:close_websocket_private, 3000, "Application error")
+          connection.trigger_on_error(error) || raise(error)
+        end
+
+        # EventMachine's connection is ended by its signature: what is gathered goes first.
+        #
+        # @param connection [Object] whatever EventMachine has
+        def ends(connection)
+          transport = machines(connection)
+          transport&.uncork
+          transport&.ended = true
+        end
+
+        # EventMachine's connection is gone. Its own `unbind` may be the application's.
+        #
+        # @param connection [Object] whatever EventMachine has
+        def gone(connection)
+          machines(connection)&.gone
+        end
+
+        private
+
+        # The transport of a connection on a socket of EventMachine's.
+        def machines(connection)
+          # Whatever methods others have made anew.
+          get(connection, :@em_websocket) if Connection === connection # rubocop:disable Style/CaseEquality
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,329 @@
+# frozen_string_literal: true
+
+require_relative "../admission"
+require_relative "../debugger"
+require_relative "../handshake"
+require_relative "../options"
+require_relative "../overrides"
+require_relative "../transport"
+require_relative "rare"
+
+module EventMachine
+  module WebSocket
+    module Transport
+      # The transport of a connection whose bytes pass through Ruby: on a socket of EventMachine's,
+      # or raw, in the background.
+      #
+      # Methods are called with the {Connection} that it is of.
+      class Attached
+        include Both
+
+        # The default of `:handshake_timeout` for a raw connection, in seconds; on EventMachine's
+        # own sockets there is none, as in em-websocket.
+        HANDSHAKE_TIMEOUT = 30
+        private_constant :HANDSHAKE_TIMEOUT
+
+        # So many bytes are read while the application puts off its decision; then the client waits.
+        EARLY = 64 * 1024
+        private_constant :EARLY
+
+        # How often EventMachine, which does not tell, is asked whether it has written enough, in
+        # seconds.
+        LOOK = 0.05
+        private_constant :LOOK
+
+        # @return [Native::Connection, nil] what knows the socket of a raw connection
+        attr_reader :native
+
+        # @return [Boolean] whether the connection is gone, or the application has ended it
+        attr_writer :ended
+
+        # Whether a connection that is not read at present will be, once its handshake is decided.
+        #
+        # @return [Boolean]
+        attr_writer :paused
+
+        # @param native [Native::Connection, nil]
+        # @param rare [Rare, nil] what the application has said before
+        # @param options [Options, nil]
+        def initialize(native = nil, rare = nil, options = nil)
+          @native = native
+          @rare = rare
+          @corked = nil
+          configure(options) if options
+        end
+
+        # @param source [#[], Options] what {Connection} is given
+        # @return [Options] as they are checked
+        def configure(source)
+          @options = Options.of(source, @options)
+          @strict = @options[:strict] || false
+          @longest = @options[:max_message_size]
+          @options
+        end
+
+        # @return [Boolean] see {Connection#strict?}
+        def strict?(_connection)
+          @strict || false
+        end
+
+        # The application has given the connection methods of its own, which are called here.
+        def changed(_connection)
+          nil
+        end
+
+        # The opening handshake begins: its time does, where it is limited.
+        def begin_opening(connection)
+          seconds = @options[:handshake_timeout]
+          seconds = HANDSHAKE_TIMEOUT if seconds.nil? && @native
+          return unless seconds&.positive? && EventMachine.reactor_running?
+
+          @opening_timer = EventMachine::Timer.new(seconds) { time_out(connection) }
+        end
+
+        # @return [Handshake] that tells the connection what becomes of it
+        def opening_handshake(connection)
+          secure = Transport.secure?(connection)
+          handshake = Handshake.new(secure, @options || Options::NONE)
+          handshake.before_answer { |answer| requested(connection, handshake, answer) }
+          handshake.on_early { |bytes| hold(connection) if bytes >= EARLY }
+          handshake.callback do |response, handler_class|
+            accepted(connection, handshake, response, handler_class)
+          end
+          handshake.errback { |error| refused(connection, handshake, error) }
+          handshake
+        end
+
+        # A message of the application's.
+        #
+        # @param data [String]
+        # @param handler [Handler, nil] the connection's
+        # @return [nil]
+        def send_text(data, handler)
+          return handler.send_text_frame(data) if handler
+
+          raise WebSocketError, "Cannot send data before onopen callback"
+        end
+
+        # (see #send_text)
+        # @return [Integer]
+        def send_binary(data, handler)
+          return handler.send_binary_frame(data) if handler
+
+          raise WebSocketError, "Cannot send binary before onopen callback"
+        end
+
+        # The connection is gone.
+        def gone
+          @ended = true
+          withdraw
+          @opening_timer&.cancel
+        end
+
+        # For a raw connection: see {Native::Connection}.
+        def secured(connection)
+          @native.secured(connection)
+        end
+
+        # (see #secured)
+        def unbound(connection, changed)
+          gone
+          @native.unbound(connection, changed)
+        end
+
+        # (see #secured)
+        def failed(connection, error)
+          @native.failed(connection, error)
+        end
+
+        # (see #secured)
+        def drained(connection)
+          @native.drained(connection)
+        end
+
+        # For {Admission}: opens the WebSocket, if that can still be.
+        def open_admitted(connection, handshake, answer)
+          return if ended?
+
+          let_go(connection)
+          handshake.accept(answer)
+        rescue StandardError => e
+          # Otherwise it leaves by receive_data, as in em-websocket.
+          raise unless @deferred
+
+          Transport.application_error(connection, e)
+        end
+
+        # For {Admission}.
+        def refuse_admitted(connection, response)
+          return if ended?
+
+          connection.send_data(response)
+          connection.close_connection_after_writing
+        end
+
+        # For {Admission}: the application puts off its decision.
+        def defer
+          @deferred = true
+        end
+
+        # @return [Boolean] whether it is not read for the sake of {EARLY}
+        def held?
+          @held || false
+        end
+
+        # @return [Boolean] whether the application has stopped reading, where it is held anyway
+        def paused?
+          @paused || false
+        end
+
+        # What is sent from now on is gathered, if nobody can see that. EventMachine writes nothing
+        # before the read is told.
+        #
+        # @param protocol [Native::Protocol]
+        # @return [Boolean]
+        def cork(connection, protocol)
+          return false if @corked || !corks?(connection)
+
+          # In this order, and the other way round at the end: other threads send meanwhile.
+          @corked = protocol
+          protocol.cork(Transport.get(connection, :@signature))
+          true
+        end
+
+        # Hands over what was gathered. Nothing is gathered any more in this read.
+        def uncork
+          @corked&.uncork
+        end
+
+        # The read is told.
+        #
+        # @param protocol [Native::Protocol]
+        def end_cork(protocol)
+          protocol.uncork
+        ensure
+          @corked = nil
+        end
+
+        # Something was sent: looks after what waits, where the application wants to know.
+        def watch_outflow(connection)
+          return unless @rare&.ondrain && !@outflow
+          return if connection.get_outbound_data_size <= high_water
+
+          @outflow = EventMachine::PeriodicTimer.new(LOOK) do
+            gone = connection.error?
+            if gone || connection.get_outbound_data_size <= high_water / 2
+              @outflow.cancel
+              @outflow = nil
+              tell_drained(connection) unless gone
+            end
+          end
+        end
+
+        private
+
+        def configured_message(_connection)
+          @longest
+        end
+
+        def ended?
+          @ended || @native&.ending?
+        end
+
+        # Whoever comes first has decided: the application, or the time.
+        def time_out(connection)
+          return if ended? || Transport.get(connection, :@handler)
+
+          withdraw
+          begin
+            connection.trigger_on_error(HandshakeError.new("Opening handshake timed out"))
+          ensure
+            connection.close_connection
+          end
+        end
+
+        # Stops reading, without a word to the application, whose own `pause` is another matter.
+        def hold(connection)
+          return if @held || ended?
+
+          @held = true
+          return @native.deferred = true if @native
+
+          signature = Transport.get(connection, :@signature)
+          @paused = EventMachine.connection_paused?(signature)
+          EventMachine.pause_connection(signature)
+        end
+
+        def let_go(connection)
+          return unless @held
+
+          @held = false
+          return @native.deferred = false if @native
+
+          EventMachine.resume_connection(Transport.get(connection, :@signature)) unless @paused
+        end
+
+        def requested(connection, handshake, answer)
+          return if ended?
+
+          options = @options || Options::NONE
+          asks = Admission.asks?(options, @rare, Overrides.of(connection))
+          return handshake.accept(answer) unless asks
+
+          Admission.new(connection, handshake, answer, self, options).decide
+        end
+
+        def accepted(connection, handshake, response, handler_class)
+          Debugger.tell(connection, [:accepting_ws_version, handshake.protocol_version])
+          Debugger.tell(connection, [:upgrade_response, response])
+          connection.send_data(response)
+          # Nobody is told of a connection that has ended at this.
+          return if ended?
+
+          handler = handler_class.new(connection, Transport.get(connection, :@debug))
+          Transport.set(connection, :@handler, handler)
+          handler.compress(handshake.deflate) if handshake.deflate
+          handler.watch(@options || Options::NONE)
+          # Nobody asks for them any more.
+          @options = nil
+          handler.may_cork if Overrides.sends_directly?
+          @opening_timer&.cancel
+          Transport.set(connection, :@handshake, nil)
+          connection.trigger_on_open(handshake)
+          # The first frames may have come with the request.
+          handler.receive_data(handshake.rest) unless handshake.rest.empty?
+        end
+
+        def refused(connection, handshake, error)
+          Debugger.tell(connection, [:error, error])
+          connection.trigger_on_error(error)
+        ensure
+          if handshake.refusal
+            connection.send_data(handshake.refusal)
+            connection.close_connection_after_writing
+          else
+            connection.__send__(:abort)
+          end
+        end
+
+        # Not where each single frame counts, nor in a fiber (which a callback may leave, and
+        # EventMachine goes on).
+        def corks?(connection)
+          @native.nil? && Transport.get(connection, :@outbound_limit)&.zero? &&
+            @rare&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&
+            EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(connection)
+        end
+
+        def high_water
+          @rare&.high_water || Outflow::HIGH_WATER
+        end
+
+        def tell_drained(connection)
+          connection.trigger_on_drain
+        rescue StandardError => e
+          Transport.application_error(connection, e)
+        end
+      end
+    end
+  end
+end

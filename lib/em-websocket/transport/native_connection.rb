@@ -1,0 +1,220 @@
+# frozen_string_literal: true
+
+require "socket"
+require_relative "../admission"
+require_relative "../debugger"
+require_relative "../handler"
+require_relative "../handshake"
+require_relative "../overrides"
+require_relative "../transport"
+require_relative "rare"
+
+module EventMachine
+  module WebSocket
+    module Native
+      # The transport of a connection in the background: its bytes are read, checked and written by
+      # the native core. What is defined here is called with the {WebSocket::Connection} that it is
+      # of.
+      #
+      # Only what is {Transport::Rare} is in instance variables.
+      class Connection
+        include Transport::Both
+
+        # @return [Native::Connection] what knows the socket
+        def native
+          self
+        end
+
+        # @return [String, nil] the client's address, packed; nil once the connection is gone
+        def peername
+          pack(peer)
+        end
+
+        # @return [String, nil] this side's address, packed; nil once the connection is gone
+        def sockname
+          pack(local)
+        end
+
+        # For connections on EventMachine's own sockets.
+        def uncork
+          nil
+        end
+
+        # The application has given the connection methods of its own.
+        def changed(connection)
+          Overrides.warn_of_late(connection) if started?
+        end
+
+        # @param source [#[]] what {Connection} is given
+        # @return [Options] as they are checked
+        def configure(source)
+          server = Background.accepting&.options
+          checked = Options.of(source, server)
+          rare.options = checked unless checked.equal?(server)
+          checked
+        end
+
+        # @return [Options]
+        def options(connection)
+          known = @rare&.options || (Background.accepting&.options unless started?)
+          return known if known
+
+          source = Native.variable(connection, :@options)
+          server = Servers.all.find { |one| one.options.source.equal?(source) }
+          server ? server.options : Options.of(source || {})
+        end
+
+        # @return [Boolean] see {WebSocket::Connection#strict?}
+        def strict?(connection)
+          options(connection)[:strict] || false
+        end
+
+        # Reading has a limit of its own.
+        def begin_opening(_connection)
+          nil
+        end
+
+        # The accept block has returned: reading begins.
+        #
+        # @param server [Background]
+        def begin_reading(connection, server)
+          options = @rare&.options || server.options
+          frame = connection.max_frame_size
+          limit(frame, longest_message(connection, frame))
+          self.close_timeout = connection.close_timeout
+          own = Overrides.of(connection)
+          traits = traits(connection, own, options)
+          if traits.include?(:raw)
+            attached = Transport::Attached.new(self, known_rare, options)
+            Transport.set(connection, :@em_websocket, attached)
+            # What its bytes are is the application's, so the native side sets no limit.
+            attached.begin_opening(connection)
+          end
+          server.read(connection, self, options.settings, traits)
+        end
+
+        # TLS is established. Who has not agreed, for whatever reason, has refused the client.
+        def secured(connection)
+          agreed = false
+          return unless certified?(connection)
+
+          connection.ssl_handshake_completed
+          agreed = true
+        rescue StandardError => e
+          Transport.application_error(connection, e)
+        ensure
+          close_connection(false) unless agreed
+        end
+
+        # The opening handshake is accepted.
+        #
+        # @param request [Native::Request]
+        # @param answer [Native::Answer, nil] what is to be sent, if the application has nothing
+        #   against it; nil: it has been sent, for there was nobody to ask
+        # @param changed [Boolean] whether the connection may have methods of the application's
+        # @param server [Background]
+        def requested(connection, request, answer, changed, server)
+          handshake = WebSocket::Handshake.answered(request, answer)
+          unless answer || @rare&.onrequest || (changed && asks?(connection))
+            return open_admitted(connection, handshake, nil)
+          end
+
+          options = @rare&.options || server.options
+          answer ||= SentAnswer.new(handshake.protocol)
+          Admission.new(connection, handshake, answer, self, options).decide
+        end
+
+        # The opening handshake was refused, or a rule was broken.
+        #
+        # @param error [WebSocketError]
+        def failed(connection, error)
+          withdraw
+          connection.trigger_on_error(error)
+        rescue StandardError => e
+          Transport.application_error(connection, e)
+        end
+
+        # What waits to be written has become little.
+        def drained(connection)
+          connection.trigger_on_drain
+        rescue StandardError => e
+          Transport.application_error(connection, e)
+        end
+
+        # The connection is gone.
+        #
+        # @param changed [Boolean] whether the connection may have methods of the application's
+        def unbound(connection, changed)
+          withdraw if @rare
+          return connection.unbind unless changed
+
+          # As EventMachine does: whoever has a parameter for the reason gets one.
+          no_reason = Transport.method_of(connection, :unbind).arity.zero?
+          no_reason ? connection.unbind : connection.unbind(nil)
+        end
+
+        # For {Admission}: opens the WebSocket, if that can still be.
+        #
+        # @param handshake [WebSocket::Handshake]
+        # @param answer [Native::Answer, nil] nil where it has been sent
+        def open_admitted(connection, handshake, answer)
+          version = handshake.protocol_version
+          handler = Handler.in_background(connection, self, version)
+          return unless admit(connection, handler, version, answer)
+
+          begin
+            connection.trigger_on_open(handshake)
+          rescue StandardError => e
+            Transport.application_error(connection, e)
+          ensure
+            opened
+          end
+        end
+
+        # For {Admission}.
+        #
+        # @param response [String] empty where an answer has been sent already
+        def refuse_admitted(_connection, response)
+          refuse(response)
+        end
+
+        # For {Admission}: the application puts off its decision.
+        def defer
+          self.deferred = true
+        end
+
+        private
+
+        def configured_message(connection)
+          options(connection)[:max_message_size]
+        end
+
+        def pack(address)
+          host, port = address
+          Socket.pack_sockaddr_in(port, host) unless closed?
+        end
+
+        # EventMachine shows the certificates from the authority's down to the client's own.
+        def certified?(connection)
+          # Where none was asked for, there is none.
+          tls_session[4].reverse.all? { |pem| connection.ssl_verify_peer(pem) }
+        end
+
+        # Whether the application has a `trigger_on_request` by now.
+        def asks?(connection)
+          Overrides.of(connection).intersect?(Overrides::REQUEST)
+        end
+
+        def traits(connection, own, options)
+          traits = []
+          traits << :raw if Native.variable(connection, :@debug) || own.intersect?(Overrides::RAW)
+          traits << :asks if Admission.asks?(options, @rare, own)
+          traits << :strict if options[:strict]
+          traits << :announce_tls if tls? && (verifies? || own.intersect?(Overrides::TLS))
+          traits << :plain_http if own.intersect?(Overrides::PLAIN_HTTP)
+          traits
+        end
+      end
+    end
+  end
+end
