@@ -56,6 +56,17 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
     end
   end
 
+  it "ends the connection where ssl_handshake_completed raises", :ours do
+    serve_securely do |ws|
+      echo(ws)
+      ws.define_singleton_method(:close_connection) { |*| nil }
+      ws.define_singleton_method(:ssl_handshake_completed) { raise "not with me" }
+    end
+    expect_refusal
+
+    expect(event_names).to eq(%i[error])
+  end
+
   [{}, { attached: true }].each do |where|
     describe(where.empty? ? "in the background" : "on EventMachine's own socket", **where) do
       %w[TLS1_2 TLS1_3].each do |name|
@@ -90,6 +101,30 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
           serve_verifying(->(_pem) { true }, fail_if_no_peer_cert: true)
           expect_refusal(**settings)
           expect_service(**settings, **identity)
+        end
+      end
+
+      # Who has not agreed has refused.
+      { "what is no StandardError" => NotImplementedError, "an exception" => ArgumentError }
+        .each do |what, raised|
+        it "ends the connection before #{what} leaves ssl_verify_peer", :ours do
+          serve_verifying(->(_pem) { raise raised, "not today" })
+          begin
+            tls_client(**identity).then do |client|
+              client.write(client.request)
+              expect(client.read_response).to be_nil
+            end
+          rescue OpenSSL::SSL::SSLError, SystemCallError, RawClient::TimedOut
+            nil
+          end
+
+          expect(event_names).not_to include(:open)
+          begin
+            # EventMachine does not tell onerror, but ends.
+            server.reactor.join if where[:attached] || raised == NotImplementedError
+          rescue raised => e
+            expect(e.message).to eq("not today")
+          end
         end
       end
 
