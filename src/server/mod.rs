@@ -37,6 +37,7 @@ mod stream;
 mod sync;
 mod tally;
 pub mod tls;
+mod transmission;
 mod wakeup;
 
 pub use broadcast::Broadcast;
@@ -50,4 +51,5 @@ pub use outbound::Outbound;
 pub use runtime::forked;
 pub use slots::{slot, Slots};
 pub use stats::{Stats, Traffic};
+pub use transmission::Transmission;
 pub use wakeup::Wakeup;
