@@ -47,6 +47,8 @@ pub struct Connection {
     state: State,
     /// The peer's close has come: nothing that is sent now would be read.
     peer_closed: bool,
+    /// It is closed, or about to be, and the application has not asked for that.
+    unasked: bool,
     /// In nanoseconds.
     close_timeout: u64,
     /// There only once there is any of it.
@@ -71,6 +73,7 @@ impl Connection {
             close_timeout: nanoseconds(close_timeout),
             end: None,
             peer_closed: false,
+            unasked: false,
         }
     }
 
@@ -105,20 +108,24 @@ impl Connection {
         self.close_timeout = nanoseconds(timeout);
     }
 
-    /// The frame around a text message; `None` where the connection is gone.
+    /// The frame around a text message; `None` where the connection is gone, or is being closed and
+    /// the application has not asked for that.
     ///
     /// # Errors
     /// [`UsageError::SendBeforeOpen`], [`UsageError::Closing`].
     pub fn text(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
-        self.sending(UsageError::SendBeforeOpen)?.map(|sender| sender.text(len)).transpose()
+        self.sending_message(UsageError::SendBeforeOpen)?.map(|sender| sender.text(len)).transpose()
     }
 
-    /// The frame around a binary message; `None` where the connection is gone.
+    /// The frame around a binary message; `None` where the connection is gone, or is being closed
+    /// and the application has not asked for that.
     ///
     /// # Errors
     /// [`UsageError::SendBinaryBeforeOpen`], [`UsageError::NoBinary`], [`UsageError::Closing`].
     pub fn binary(&self, len: usize) -> Result<Option<FrameParts>, UsageError> {
-        self.sending(UsageError::SendBinaryBeforeOpen)?.map(|sender| sender.binary(len)).transpose()
+        self.sending_message(UsageError::SendBinaryBeforeOpen)?
+            .map(|sender| sender.binary(len))
+            .transpose()
     }
 
     /// The frame around a ping; `None` where the draft has none, or the connection is gone.
@@ -152,6 +159,12 @@ impl Connection {
         Ok(self.sending(UsageError::PongBeforeOpen)?.and_then(|sender| sender.answer(len)))
     }
 
+    /// The close that follows is not the application's: it cannot know of it, so what it sends from
+    /// then on is no mistake, and goes nowhere.
+    pub fn unasked(&mut self) {
+        self.unasked |= self.state == State::Connected;
+    }
+
     /// Our close. Before the opening handshake is done the TCP connection is aborted; where the
     /// closing handshake has begun already, nothing is added.
     pub fn close(
@@ -175,7 +188,11 @@ impl Connection {
                 AfterClose::CloseTcp => Progress::CloseAfterWriting,
             },
             (State::Handshake, _) => Progress::Abort,
-            _ => Progress::Stay,
+            _ => {
+                // Now it is the application's, too.
+                self.unasked = false;
+                Progress::Stay
+            }
         }
     }
 
@@ -197,6 +214,7 @@ impl Connection {
     /// Fails the connection (RFC 6455 section 7.1.7). A peer that left our close unanswered is not
     /// waited for.
     pub fn fail(&mut self, error: &ProtocolError, out: &mut Vec<u8>) -> Progress {
+        self.unasked();
         if let (State::Connected, Some(sender)) = (self.state, &mut self.sender) {
             if sender.fail(error, out) == AfterClose::AwaitPeer {
                 self.state = State::Closing;
@@ -218,6 +236,13 @@ impl Connection {
     /// connection is then to be aborted.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<ProtocolError> {
         self.poll_timeout().filter(|deadline| *deadline <= now)?;
+        self.time_out()
+    }
+
+    /// As [`handle_timeout`](Self::handle_timeout), for whoever knows better since when an answer
+    /// can be expected: the error where our close is unanswered.
+    pub fn time_out(&mut self) -> Option<ProtocolError> {
+        self.poll_timeout()?;
         stop_waiting(&mut self.end);
         Some(ProtocolError::CloseTimeout(seconds(self.close_timeout())))
     }
@@ -226,6 +251,11 @@ impl Connection {
     pub fn closed(&mut self) -> CloseInfo {
         self.state = State::Closed;
         self.end.take().and_then(|end| end.info).unwrap_or(CloseInfo::abnormal())
+    }
+
+    fn sending_message(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {
+        let is_unasked = self.unasked && self.state == State::Closing;
+        Ok(self.sending(before_open)?.filter(|_| !is_unasked))
     }
 
     fn sending(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {

@@ -84,6 +84,17 @@ impl Receiver {
         matches!(self.reading, Reading::Done)
     }
 
+    /// Whether a part of a message has come, and not all of it.
+    pub fn is_amid(&self) -> bool {
+        self.fragments.is_some()
+            || match &self.reading {
+                Reading::Header { len, .. } => *len > 0,
+                Reading::Payload { .. } => true,
+                Reading::Sentinel(sentinel) => sentinel.is_amid(),
+                Reading::Done => false,
+            }
+    }
+
     /// Takes bytes, however they were cut, and reports what they complete. `input` is unmasked in
     /// place. Bytes behind a close or an error are ignored.
     pub fn receive(&mut self, input: &mut [u8], sink: &mut impl Sink) {

@@ -26,6 +26,11 @@ pub(crate) enum Sentinel {
 const LENGTH_OVERFLOW: u128 = u128::MAX >> 7;
 
 impl Sentinel {
+    /// Whether a part of a frame has come.
+    pub(crate) fn is_amid(&self) -> bool {
+        !matches!(self, Self::Type)
+    }
+
     /// Takes bytes; `true` once the peer has closed.
     pub(crate) fn receive(
         &mut self,

@@ -79,9 +79,9 @@ pub struct Opened {
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.
     pub subprotocol: Option<Box<[u8]>>,
-    /// Where the application is asked first: what it may change, and must give to
-    /// [`Handle::open`](super::Handle::open); or it calls
-    /// [`Handle::refuse_opening`](super::Handle::refuse_opening).
+    /// Where the application is asked first ([`Handle::asked`](super::Handle::asked) begins its
+    /// time): what it may change, and must give to [`Handle::open_with`](super::Handle::open_with);
+    /// or it calls [`Handle::refuse_opening`](super::Handle::refuse_opening).
     pub answer: Option<Box<Answer>>,
 }
 

@@ -116,15 +116,14 @@ impl Handle {
 
     /// How long nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
-        let link = self.0.link()?;
-        link.known_rare()?.inactivity.map(|(timeout, _)| timeout)
+        self.0.link()?.inactivity()
     }
 
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
-        let inactivity = timeout.map(|timeout| (timeout, Instant::now()));
         let Some(mut link) = self.0.link() else { return };
-        link.rare().inactivity = inactivity;
+        link.rare().inactivity = timeout;
+        link.touch();
         drop(link);
         self.0.attend();
     }
@@ -223,6 +222,22 @@ impl Handle {
         self.change(|link| {
             link.append(|connection, out| connection.close(code, reason, Instant::now(), out))
         });
+    }
+
+    /// As [`close`](Self::close), but the application has not asked for it: what it sends meanwhile
+    /// goes nowhere, without an error.
+    pub fn close_unasked(&self, code: Option<CloseCode>, reason: &str) {
+        self.change(|link| {
+            link.connection.unasked();
+            link.append(|connection, out| connection.close(code, reason, Instant::now(), out))
+        });
+    }
+
+    /// The application has not asked for the close that follows.
+    pub fn unasked(&self) {
+        if let Some(mut link) = self.0.link() {
+            link.connection.unasked();
+        }
     }
 
     /// Ends the TCP connection once everything sent has been written.

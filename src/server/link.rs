@@ -6,7 +6,7 @@ use std::{
     os::fd::RawFd,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -53,7 +53,10 @@ pub(crate) mod hold {
     /// The opening handshake is refused: by the application, or because the peer is gone or its
     /// time is up. Set under the link's lock.
     pub(crate) const REFUSED: u8 = 64;
+    /// The application has not been asked about the opening handshake yet.
+    pub(crate) const ASKING: u8 = 128;
 }
+
 /// What the handles and the driver of one connection share.
 // Here and in the link the fields stand in this order: what every send looks at comes first, and
 // fills three lines of the cache. A broadcast goes through as many of these as there are
@@ -117,8 +120,10 @@ pub(crate) struct Link {
 /// What few connections have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
-    /// How long nothing may be read nor written, and since when nothing was.
-    pub(crate) inactivity: Option<(Duration, Instant)>,
+    /// How long nothing may be read nor written.
+    pub(crate) inactivity: Option<Duration>,
+    /// How often something was sent since that was first limited.
+    pub(crate) sends: u32,
     /// Past so many waiting bytes the application wants to know when they are down to half of it;
     /// 0: it does not.
     pub(crate) high_water: usize,
@@ -342,17 +347,16 @@ impl Link {
         has_drained
     }
 
-    /// Something was read or written.
+    /// Something is sent.
     pub(crate) fn touch(&mut self) {
-        if let Some(Rare { inactivity: Some((_, since)), .. }) = self.rare.as_deref_mut() {
-            *since = Instant::now();
+        if let Some(rare @ Rare { inactivity: Some(_), .. }) = self.rare.as_deref_mut() {
+            rare.sends = rare.sends.wrapping_add(1);
         }
     }
 
-    /// When too long nothing will have been read nor written.
-    pub(crate) fn inactive_at(&self) -> Option<Instant> {
-        let (timeout, since) = self.rare.as_ref()?.inactivity?;
-        since.checked_add(timeout)
+    /// How long nothing may be read nor written.
+    pub(crate) fn inactivity(&self) -> Option<Duration> {
+        self.rare.as_ref()?.inactivity
     }
 
     /// Whether what is sent can reach nobody any more.

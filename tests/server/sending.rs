@@ -2,14 +2,14 @@
 
 use std::{
     io::ErrorKind,
-    sync::{mpsc, Barrier},
+    sync::{mpsc, Arc, Barrier},
     thread,
 };
 
 use em_websocket::{
     error::UsageError,
     protocol::close::CloseCode,
-    server::{Cork, Handle, Sent},
+    server::{Broadcast, Cork, Handle, Sent},
 };
 
 use crate::{
@@ -169,6 +169,47 @@ fn while_closing_only_control_frames_may_be_sent() {
     assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Bytes(3)));
     client.expect(Kind::Close, &close_body(1000, ""));
     client.expect(Kind::Ping, b"x");
+}
+
+/// It cannot know of it.
+#[test]
+fn a_send_while_we_close_unasked_goes_nowhere() {
+    let reactor = Reactor::echo();
+    let message = Arc::new(Broadcast::text(b"to all"));
+    let nothing = Ok(Sent::Nothing);
+    let mut client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    handle.close_unasked(Some(CloseCode(1001)), "");
+    assert_eq!(handle.send_text(b"x", Cork::No), nothing);
+    assert_eq!(handle.send_binary(b"x", Cork::No), nothing);
+    assert_eq!(handle.send_shared(&message, Cork::No), Sent::Nothing);
+    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Bytes(3)), "a control frame may follow");
+    client.expect(Kind::Close, &close_body(1001, ""));
+    client.expect(Kind::Ping, b"x");
+    // Once it has closed, too, it knows.
+    handle.close(Some(CloseCode(1000)), "");
+    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
+
+    // A broken rule is told of when it is answered already.
+    let act = |handle: &Handle, seen: &Seen| {
+        if matches!(seen, Seen::Error(_)) {
+            assert_eq!(handle.send_text(b"x", Cork::No), Ok(Sent::Nothing));
+        }
+        None
+    };
+    let reactor = Reactor::start(Setup { act: Box::new(act), ..Setup::default() });
+    let mut client = Client::open(reactor.addr());
+    client.send(Kind::Text, b"\xff");
+    assert_eq!(client.frames(), [(Kind::Close, close_body(1007, "Invalid UTF8 data"))]);
+    reactor.wait_for_closed();
+
+    // It has closed first, and the rest is no news.
+    let reactor = Reactor::echo();
+    let _client = Client::open(reactor.addr());
+    let handle = reactor.wait_for_open();
+    handle.close(Some(CloseCode(1000)), "");
+    handle.unasked();
+    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
 }
 
 #[test]

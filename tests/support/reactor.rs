@@ -271,6 +271,7 @@ impl Owner {
             }
             Delivery::Open(opened) if opened.answer.is_some() => {
                 // Whoever is asked answers by hand.
+                handle.asked();
                 self.tell(connection, &handle, Seen::Asked);
             }
             Delivery::Open(opened) => {

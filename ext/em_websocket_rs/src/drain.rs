@@ -149,6 +149,9 @@ impl Server {
                 let answer = answer.map(|answer| ruby.obj_wrap(Answer::new(*answer)));
                 let is_changed = overrides::may_trigger(ruby, object);
                 let transport = transport()?;
+                if answer.is_some() {
+                    handle.asked();
+                }
                 let asked = (object, request, answer, is_changed, owner);
                 let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
                 if !is_changed && overrides::may_trigger(ruby, object) {

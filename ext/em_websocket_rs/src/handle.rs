@@ -274,6 +274,11 @@ impl Connection {
         Ok(())
     }
 
+    /// The application has not asked for the close that follows.
+    fn unasked(&self) {
+        self.handle.unasked();
+    }
+
     fn close_connection(&self, after_writing: bool) {
         if after_writing {
             self.handle.close_after_writing();
@@ -421,6 +426,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("opened", method!(Connection::opened, 0))?;
     class.define_method("refuse", method!(Connection::refuse, 1))?;
     class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;
+    class.define_method("unasked", method!(Connection::unasked, 0))?;
     class.define_method("close_connection", method!(Connection::close_connection, 1))?;
     class.define_method("state", method!(Connection::state, 0))?;
     class.define_method("pingable?", method!(Connection::is_pingable, 0))?;

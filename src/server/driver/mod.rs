@@ -2,11 +2,11 @@
 
 use std::{
     future::Future,
-    mem,
+    io, mem,
     num::NonZeroU32,
     panic::{catch_unwind, AssertUnwindSafe},
     pin::Pin,
-    sync::{atomic::Ordering::SeqCst, Arc},
+    sync::atomic::Ordering::SeqCst,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
+mod clocks;
 #[cfg(feature = "loom")]
 #[cfg(test)]
 mod models;
@@ -21,18 +22,21 @@ mod opening;
 mod reading;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod timing;
+mod writing;
 
 use self::{
     opening::{Answered, Beginning},
     reading::{go_on, poll_frames, Read, Reading},
-    timing::{milliseconds, Timers},
+    timers::{milliseconds, Timer},
+    timing::Timers,
 };
 use super::{
     config::ConnectionOptions,
     events::Delivery,
     handle::Handle,
-    link::{hold, Link},
+    link::hold,
     sender::EventSender,
     stats::count,
     stream::{Socket, Stream, Writer},
@@ -102,7 +106,7 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
     Driver {
         transport,
         stage: Stage::first(options),
-        timers: limited.then(|| Timers::of_opening(Instant::now() + options.handshake_timeout)),
+        timers: limited.then(|| Timers::of_opening(options.handshake_timeout)),
         has_panicked: false,
         peer_closed: false,
         is_busy: false,
@@ -226,7 +230,7 @@ impl Driver {
                     self.end();
                     return Poll::Ready(());
                 }
-                Step::Wait => match self.keep_time(cx) {
+                Step::Wait => match self.keep_time(cx, held) {
                     Step::Wait => return Poll::Pending,
                     Step::On => {}
                     Step::End => {
@@ -244,131 +248,40 @@ impl Driver {
         step
     }
 
-    /// Writes what is ours to write, and follows what has been ordered.
-    fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
-        let is_wanted = self.ends.handle.0.attention.swap(false, SeqCst);
-        let has_replies = matches!(&self.transport, Transport::Open(it) if it.has_replies());
-        if !(is_wanted || self.is_busy || has_read && (has_replies || self.watches_inactivity())) {
-            return Step::On;
-        }
-        if matches!(self.stage, Stage::Linger(_)) {
-            return if self.ends.handle.0.driver_link().end == Progress::Abort {
-                Step::End
-            } else {
-                Step::On
-            };
-        }
-        let shared = Arc::clone(&self.ends.handle.0);
-        let mut link = shared.driver_link();
-        if link.end == Progress::Abort {
-            return Step::End;
-        }
-        if has_read {
-            link.touch();
-        }
-        if mem::take(&mut link.limits_changed) {
-            match &mut self.stage {
-                Stage::Frames(receiver) => receiver.set_limits(link.limits()),
-                Stage::Held(held) => held.0.set_limits(link.limits()),
-                _ => {}
-            }
-        }
-        if let Some(compressor) = self.timers.as_mut().and_then(|it| it.compressor.as_mut()) {
-            link = compressor.advance(&shared, link, cx);
-        }
-        let before = (link.out.len(), link.taken());
-        let mut written = self.flush(&mut link, cx);
-        self.note_stall(written, link.out.len() < before.0 || link.taken() > before.1);
-        if written && link.has_late_pong() {
-            link.take_late_pong();
-            written = self.flush(&mut link, cx);
-        }
-        self.has_drained |= link.has_drained();
-        // What was sent meanwhile has woken this task again.
-        written &= !link.is_deferring();
-        let (unanswered, inactive) = (link.connection.poll_timeout(), link.inactive_at());
-        if self.timers.is_some() || unanswered.is_some() || inactive.is_some() {
-            let timers = self.timers.get_or_insert_default();
-            (timers.unanswered, timers.inactive) = (unanswered, inactive);
-        }
-        self.is_busy = !written || link.released || link.end != Progress::Stay;
-        if link.end == Progress::Stay && !link.released {
-            return Step::On;
-        }
-        // A peer that does not read is not waited for longer than one that does not answer.
-        let patience = link.connection.close_timeout();
-        let timers = self.timers.get_or_insert_default();
-        timers.closing.get_or_insert_with(|| Instant::now() + patience);
-        if !written {
-            return Step::Wait;
-        }
-        if link.released {
-            // Its peer has stopped sending, and the application has been told: nothing more comes.
-            return Step::End;
-        }
-        if link.socket.poll_shutdown(cx).is_pending() {
-            return Step::Wait;
-        }
-        drop(link);
-        if self.peer_closed {
-            return Step::End;
-        }
-        if matches!(self.stage, Stage::Opening(..)) {
-            self.ends.handle.counters().failed("application");
-        }
-        self.tell_closed();
-        self.stage = Stage::Linger(LINGER.1);
-        self.timers.get_or_insert_default().closing = Some(Instant::now() + LINGER.0);
-        Step::On
-    }
-
-    /// Whether everything is written.
-    fn flush(&mut self, link: &mut Link, cx: &mut Context<'_>) -> bool {
-        if link.broken {
-            link.out.clear();
-        }
-        let result = link.flush_turn(cx);
-        if let Transport::Open(stream) = &mut self.transport {
-            // Where it could not be written, `link` keeps it.
-            stream.has_replied();
-        }
-        match result {
-            Ok(written) => {
-                link.blocked = !written;
-                written
-            }
-            Err(_) => {
-                link.broken = true;
-                link.blocked = false;
-                link.out.clear();
-                true
-            }
-        }
-    }
-
     /// Reads once, where the stage reads at all.
     fn read(&mut self, cx: &mut Context<'_>, held: u8) -> Step {
-        if let Stage::Opening(..) = &self.stage {
-            if held & hold::OPENING == 0 {
-                self.begin_frames();
-                return Step::On;
-            }
-            if held & hold::DEFERRED != 0 {
-                return self.read_ahead(cx);
-            }
+        if matches!(self.stage, Stage::Opening(..)) && held & hold::OPENING == 0 {
+            self.begin_frames(self.is_held(held));
+            return Step::On;
         }
-        if matches!(self.stage, Stage::Over | Stage::Opening(..)) {
+        if matches!(self.stage, Stage::Opening(..)) && held & hold::DEFERRED != 0 {
+            return self.read_ahead(cx);
+        }
+        let rests = match self.stage {
+            Stage::Over | Stage::Opening(..) | Stage::Linger(0) => true,
+            Stage::Linger(_) => false,
+            _ => self.is_held(held),
+        };
+        if rests {
             return Step::Wait;
         }
-        if held & hold::ANY != 0 && !matches!(self.stage, Stage::Linger(_)) {
-            return Step::Wait;
+        match self.poll_stage(cx) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(read) => {
+                self.reads = self.reads.wrapping_add(u32::from(read.is_ok()));
+                self.follow(read.unwrap_or(Read::End))
+            }
         }
+    }
+
+    /// Reads once, as the stage reads.
+    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Read>> {
         let Transport::Open(stream) = &mut self.transport else {
-            return Step::End;
+            return Poll::Ready(Ok(Read::End));
         };
         let ends = &self.ends;
         let size = ends.handle.0.backlog.read_size.usual();
-        let polled = match &mut self.stage {
+        match &mut self.stage {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends, &mut self.reading))),
             Stage::Handshake(begun) => {
@@ -391,49 +304,42 @@ impl Driver {
                     None
                 })
                 .map_ok(Read::from),
-            Stage::Over | Stage::Opening(..) => return Step::Wait,
-        };
-        if matches!(polled, Poll::Ready(Ok(_))) {
-            self.reads = self.reads.wrapping_add(1);
+            Stage::Over | Stage::Opening(..) => Poll::Pending,
         }
-        match polled {
-            Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(Read::Close)) => {
+    }
+
+    /// Does what a read has brought about.
+    fn follow(&mut self, read: Read) -> Step {
+        match read {
+            Read::Close => {
                 self.peer_closed = true;
                 self.stage = Stage::Over;
-                Step::On
             }
-            Poll::Ready(Ok(Read::Some)) => match &self.stage {
-                Stage::Frames(receiver) if receiver.is_done() => {
-                    self.stage = Stage::Over;
-                    Step::On
-                }
+            Read::Some => match &self.stage {
+                Stage::Frames(receiver) if receiver.is_done() => self.stage = Stage::Over,
                 Stage::Held(held) if held.1.is_empty() => {
                     self.stage = mem::replace(&mut self.stage, Stage::Over).freed();
-                    Step::On
                 }
-                Stage::Linger(0) => Step::End,
-                _ => Step::On,
+                Stage::Linger(0) => {
+                    if let Some(timers) = &mut self.timers {
+                        timers.clocks.hurry(Timer::Linger, Instant::now());
+                    }
+                }
+                _ => {}
             },
-            Poll::Ready(Ok(Read::More(rest))) => {
+            Read::More(rest) => {
                 self.stage = mem::replace(&mut self.stage, Stage::Over).held(rest);
-                Step::On
             }
-            Poll::Ready(Ok(Read::Opening(opening))) => {
-                self.answer(opening);
-                Step::On
-            }
-            Poll::Ready(Ok(Read::End) | Err(_)) => {
-                if matches!(self.stage, Stage::Linger(_)) {
-                    return Step::End;
-                }
+            Read::Opening(opening) => self.answer(opening),
+            Read::End if matches!(self.stage, Stage::Linger(_)) => return Step::End,
+            Read::End => {
                 // What was received before may still be answered: the socket stays until the
                 // application has seen it all.
                 self.tell_closed();
                 self.stage = Stage::Over;
-                Step::On
             }
         }
+        Step::On
     }
 
     fn tell_error(&self, error: ProtocolError) {

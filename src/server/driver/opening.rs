@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::BytesMut;
+
 use super::{
     reading::{feed, Input},
     Driver, Stage, Step, Transport,
@@ -23,7 +25,7 @@ use crate::{
         events::{Delivery, Opened, Plain},
         handle::Cork,
         link::hold,
-        liveness::{Keepalive, Liveness},
+        liveness::Keepalive,
         stream::{Socket, Stream, Writer},
         tls::TlsSession,
     },
@@ -182,6 +184,9 @@ impl Driver {
         }
         self.stage = stage;
         match delivery {
+            Delivery::Open(ref opened) if opened.answer.is_some() => {
+                self.ends.ask(hold::OPENING | hold::ASKING, delivery);
+            }
             Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery),
             delivery => self.ends.events.send(delivery),
         }
@@ -229,13 +234,15 @@ impl Driver {
     fn begin_watch(&mut self, (keepalive, idle_timeout): Watch) {
         let profile = self.ends.handle.profile();
         let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
-        if let Some(liveness) = Liveness::new(keepalive, idle_timeout, Instant::now()) {
-            self.timers.get_or_insert_default().liveness = Some(liveness);
+        if keepalive.is_some() || idle_timeout.is_some() {
+            let clocks = &mut self.timers.get_or_insert_default().clocks;
+            clocks.open(keepalive, idle_timeout, Instant::now());
         }
     }
 
-    /// The application has been told of the opening: what came behind it is read first.
-    pub(super) fn begin_frames(&mut self) {
+    /// The application has been told of the opening: what came behind it is read first. That waits
+    /// where the application has paused the connection.
+    pub(super) fn begin_frames(&mut self, is_held: bool) {
         let Stage::Opening(answered) = mem::replace(&mut self.stage, Stage::Over) else {
             return;
         };
@@ -243,6 +250,10 @@ impl Driver {
         self.is_opened();
         self.begin_watch(watch);
         receiver.set_limits(self.ends.handle.limits());
+        if is_held && !rest.is_empty() {
+            self.stage = Stage::Held(Box::new((receiver, BytesMut::from(&rest[..]))));
+            return;
+        }
         self.peer_closed =
             feed(&self.ends, &mut receiver, &mut self.reading, Input::Lent(&mut rest)).is_close;
         if !receiver.is_done() {

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::atomic::Ordering::SeqCst,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,10 @@ use super::reading::Input;
 use crate::{
     error::ProtocolError,
     protocol::Progress,
-    server::{Batch, ConnectionOptions, Cork, Delivery, Handle, Server, ServerOptions},
+    server::{
+        transmission::UNTOLD, Batch, ConnectionOptions, Cork, Delivery, Handle, Server,
+        ServerOptions,
+    },
 };
 
 const PLEASE: &[u8] = b"panic, please";
@@ -89,6 +93,45 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
         std::thread::yield_now();
     }
     errors
+}
+
+/// As elsewhere than on Linux: what the driver can write is all that is known.
+#[test]
+fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
+    let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
+    UNTOLD.store(server.local_addr().port(), SeqCst);
+    let write_timeout = Duration::from_millis(400);
+    let options = ConnectionOptions { write_timeout: Some(write_timeout), ..Default::default() };
+    let mut client = open(&server);
+    let mut batch = Batch::default();
+    let handle = loop {
+        server.queue().take(&mut batch);
+        match batch.pop().map(|record| record.delivery) {
+            Some(Delivery::Accepted(incoming)) => {
+                let handle = incoming.handle().clone();
+                incoming.start(0, &options);
+                break handle;
+            }
+            _ => std::thread::yield_now(),
+        }
+    };
+    // All of it is read by the end; a third of what the socket holds, several times in each limit.
+    handle.send_raw(&vec![0; 60_000_000], Cork::No);
+    let begin = Instant::now();
+    let mut waiting = handle.outbound_len();
+    while begin.elapsed() < write_timeout * 3 {
+        read(&mut client, 600_000);
+        std::thread::sleep(Duration::from_millis(25));
+        waiting = handle.outbound_len();
+        assert!(waiting > 0, "all is read too soon, or the client was cut off");
+    }
+    let begin = Instant::now();
+    while handle.outbound_len() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{waiting} bytes wait for ever");
+        std::thread::yield_now();
+    }
+    assert_eq!(server.stats().stalled, 1);
+    server.stop().unwrap();
 }
 
 #[test]

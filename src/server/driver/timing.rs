@@ -1,8 +1,7 @@
-//! A driver's deadlines.
+//! A driver's clock: it sleeps until the next deadline, and does what one wants that has passed.
 
 use std::{
     future::Future,
-    num::NonZeroU32,
     pin::Pin,
     task::Context,
     time::{Duration, Instant},
@@ -10,89 +9,97 @@ use std::{
 
 use tokio::time::{sleep_until, Sleep};
 
-use super::{Driver, Stage, Step, Transport};
+use super::{
+    clocks::{Clocks, Facts},
+    timers::Timer,
+    Driver, Stage, Step, Transport,
+};
 use crate::{
     error::HandshakeError,
     protocol::{
         close::CloseCode,
         handshake::{Progress as Opening, Refused},
+        State,
     },
     server::{
         deferred::Compressor,
         handle::{Cork, Sent},
-        liveness::{self, Due, Liveness},
+        link::{hold, Link},
+        liveness,
         stats::count,
+        transmission::Transmission,
     },
 };
-
-/// A timeout in the room that a driver has for it: there are many drivers.
-pub(super) fn milliseconds(timeout: Duration) -> NonZeroU32 {
-    let milliseconds = timeout.as_nanos().div_ceil(1_000_000);
-    let milliseconds = u32::try_from(milliseconds).unwrap_or(u32::MAX);
-    NonZeroU32::new(milliseconds).unwrap_or(NonZeroU32::MIN)
-}
 
 /// What a connection waits for, and the clock that wakes it.
 #[derive(Default)]
 pub(super) struct Timers {
-    /// When the opening handshakes must be done.
-    pub(super) opening: Option<Instant>,
-    /// When what waits must be written, once the connection is to be ended; later, when lingering
-    /// is over.
-    pub(super) closing: Option<Instant>,
-    /// What the link said when it was last looked at: when our close will have been unanswered too
-    /// long, and when too long nothing will have been read nor written.
-    pub(super) unanswered: Option<Instant>,
-    pub(super) inactive: Option<Instant>,
-    /// When the peer will have taken nothing for too long.
-    stalled: Option<Instant>,
-    pub(super) liveness: Option<Box<Liveness>>,
+    pub(super) clocks: Clocks,
     /// Who compresses, where that was agreed to.
     pub(super) compressor: Option<Box<Compressor>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timers {
-    pub(super) fn of_opening(deadline: Instant) -> Box<Self> {
-        Box::new(Self { opening: Some(deadline), ..Self::default() })
-    }
-
-    fn next(&self) -> Option<Instant> {
-        let deadlines = [
-            self.opening,
-            self.closing,
-            self.unanswered,
-            self.inactive,
-            self.stalled,
-            self.liveness.as_ref().and_then(|liveness| liveness.poll_timeout()),
-            self.compressor.as_ref().and_then(|compressor| compressor.poll_timeout()),
-        ];
-        deadlines.into_iter().flatten().min()
+    pub(super) fn of_opening(limit: Duration) -> Box<Self> {
+        let mut timers = Box::<Self>::default();
+        timers.clocks.start(Timer::Opening, limit, Instant::now());
+        timers
     }
 }
 
 impl Driver {
     /// A peer that takes nothing of what waits is not waited for for ever.
     pub(super) fn note_stall(&mut self, is_written: bool, has_taken: bool) {
-        if is_written {
-            if let Some(timers) = &mut self.timers {
-                timers.stalled = None;
+        let limit = self.write_timeout.filter(|_| !is_written);
+        if limit.is_none() && self.timers.is_none() {
+            return;
+        }
+        let clocks = &mut self.timers.get_or_insert_default().clocks;
+        if has_taken {
+            clocks.taken();
+        }
+        match limit {
+            Some(_) if clocks.is_set(Timer::Write) => {}
+            Some(limit) => {
+                let limit = Duration::from_millis(u64::from(limit.get()));
+                clocks.start(Timer::Write, limit, Instant::now());
             }
-        } else if let Some(timeout) = self.write_timeout {
-            let timers = self.timers.get_or_insert_default();
-            if has_taken || timers.stalled.is_none() {
-                let timeout = Duration::from_millis(u64::from(timeout.get()));
-                timers.stalled = Instant::now().checked_add(timeout);
-            }
+            None => clocks.stop(Timer::Write),
         }
     }
 
-    /// Sleeps until the next deadline, or does what one wants that has passed.
-    pub(super) fn keep_time(&mut self, cx: &mut Context<'_>) -> Step {
+    /// What is limited by orders that stand in the link.
+    pub(super) fn note_orders(&mut self, link: &Link) {
+        let (is_closing, inactivity) =
+            (link.connection.poll_timeout().is_some(), link.inactivity());
+        if self.timers.is_none() && !is_closing && inactivity.is_none() {
+            return;
+        }
+        let clocks = &mut self.timers.get_or_insert_default().clocks;
+        if !is_closing {
+            clocks.stop(Timer::Close);
+        } else if !clocks.is_set(Timer::Close) {
+            clocks.start(Timer::Close, link.connection.close_timeout(), Instant::now());
+        }
+        clocks.limit_inactivity(inactivity, Instant::now());
+    }
+
+    /// Sleeps until the next deadline, or does what those want that have passed.
+    pub(super) fn keep_time(&mut self, cx: &mut Context<'_>, held: u8) -> Step {
+        if self.timers.is_none() {
+            return Step::Wait;
+        }
+        let is_awaited = self.is_awaited(held);
         let Some(timers) = &mut self.timers else { return Step::Wait };
-        let Some(next) = timers.next() else {
+        if !is_awaited {
+            timers.clocks.not_awaited();
+        }
+        let context = timers.compressor.as_ref().and_then(|compressor| compressor.poll_timeout());
+        timers.clocks.set_context(context);
+        let Some(next) = timers.clocks.next() else {
             timers.sleep = None;
-            if timers.compressor.is_none() && timers.liveness.is_none() {
+            if timers.compressor.is_none() {
                 self.timers = None;
             }
             return Step::Wait;
@@ -106,90 +113,120 @@ impl Driver {
             return Step::Wait;
         }
         timers.sleep = None;
-        let now = Instant::now();
-        if let Some(compressor) = &mut timers.compressor {
-            compressor.handle_timeout(now);
-        }
-        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let error = {
-            let mut link = self.ends.handle.0.driver_link();
-            let error = link.connection.handle_timeout(now);
-            timers.unanswered = link.connection.poll_timeout();
-            timers.inactive = link.inactive_at();
-            if passed(timers.closing) || passed(timers.inactive) {
-                return Step::End;
+        self.time_out(Instant::now(), is_awaited)
+    }
+
+    /// Does what the deadlines want that have passed.
+    fn time_out(&mut self, now: Instant, is_awaited: bool) -> Step {
+        let facts = self.facts(is_awaited);
+        let shared = &self.ends.handle.0;
+        let mut ask = || Transmission::of(&shared.addresses);
+        while let Some(timers) = &mut self.timers {
+            let Some(timer) = timers.clocks.handle(now, &facts, &mut ask) else { break };
+            let counters = self.ends.handle.counters();
+            match timer {
+                Timer::Context => {
+                    if let Some(compressor) = &mut timers.compressor {
+                        compressor.handle_timeout(now);
+                        timers.clocks.set_context(compressor.poll_timeout());
+                    }
+                }
+                Timer::Ping => {
+                    // A connection that is closing has a limit of its own.
+                    let sent = self.ends.handle.ping(liveness::ping().as_bytes(), Cork::No);
+                    if matches!(sent, Ok(Sent::Bytes(1..))) {
+                        self.reading.own_pings = self.reading.own_pings.saturating_add(1);
+                    }
+                }
+                Timer::Pong => {
+                    count(&counters.unanswered);
+                    return Step::End;
+                }
+                Timer::Write => {
+                    count(&counters.stalled);
+                    return Step::End;
+                }
+                Timer::End | Timer::Linger | Timer::Inactivity => return Step::End,
+                Timer::Idle if self.ends.handle.state() == State::Connected => {
+                    count(&counters.idle);
+                    let reason = format!("Idle for {:?}", timers.clocks.idle_timeout());
+                    timers.clocks.stop(Timer::Ping);
+                    timers.clocks.stop(Timer::Pong);
+                    self.ends.handle.close_unasked(Some(CloseCode::GOING_AWAY), &reason);
+                }
+                Timer::Idle => {}
+                Timer::Close => {
+                    let error = shared.driver_link().connection.time_out();
+                    if let Some(error) = error {
+                        self.tell_error(error);
+                        self.stage = Stage::Over;
+                        return Step::On;
+                    }
+                }
+                Timer::Opening => return self.opening_is_late(),
             }
-            error
-        };
-        if passed(timers.stalled) {
-            count(&self.ends.handle.counters().stalled);
-            return Step::End;
-        }
-        let is_opened_late = passed(timers.opening);
-        if is_opened_late {
-            timers.opening = None;
-        }
-        if self.is_dead(now) {
-            return Step::End;
-        }
-        if is_opened_late {
-            if matches!(self.transport, Transport::Accepting(_)) {
-                self.ends.handle.counters().failed("tls_timed_out");
-                return Step::End;
-            }
-            let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..));
-            // The application may have opened it, or refused, at this moment.
-            if !is_opening || !self.ends.handle.close_opening() {
-                return Step::On;
-            }
-            let error = HandshakeError::TimedOut;
-            let refused = Refused { error, response: None, request: None };
-            self.answer(Opening::Refused(Box::new(refused)));
-        }
-        if let Some(error) = error {
-            self.tell_error(error);
-            self.stage = Stage::Over;
         }
         Step::On
     }
 
-    pub(super) fn watches_inactivity(&self) -> bool {
-        self.timers.as_ref().is_some_and(|timers| timers.inactive.is_some())
+    fn opening_is_late(&mut self) -> Step {
+        if matches!(self.transport, Transport::Accepting(_)) {
+            self.ends.handle.counters().failed("tls_timed_out");
+            return Step::End;
+        }
+        let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..));
+        // The application may have opened it, or refused, at this moment.
+        if is_opening && self.ends.handle.close_opening() {
+            let error = HandshakeError::TimedOut;
+            let refused = Refused { error, response: None, request: None };
+            self.answer(Opening::Refused(Box::new(refused)));
+        }
+        Step::On
+    }
+
+    fn facts(&self, is_awaited: bool) -> Facts {
+        let handle = &self.ends.handle;
+        let is_amid = match &self.stage {
+            Stage::Frames(receiver) => receiver.is_amid(),
+            Stage::Held(_) => true,
+            _ => false,
+        };
+        let link = handle.0.driver_link();
+        Facts {
+            is_awaited,
+            is_over: matches!(self.stage, Stage::Over),
+            reads: self.reads,
+            sends: link.known_rare().map_or(0, |rare| rare.sends),
+            messages: handle.0.received().messages + link.sent.messages,
+            sent: link.sent.bytes,
+            is_queued: handle.0.waiting().messages > 0,
+            is_amid,
+            waiting: link.waiting_len(),
+        }
+    }
+
+    /// Whether it is the peer that is waited for, or an application that has been asked.
+    fn is_awaited(&self, held: u8) -> bool {
+        match self.stage {
+            Stage::Opening(..) => held & hold::ASKING == 0,
+            Stage::Over => false,
+            Stage::Linger(_) => true,
+            _ => !self.is_held(held),
+        }
+    }
+
+    /// Whether nothing is read. Once we have closed, it is read although the application has paused
+    /// it: the answer would never be seen.
+    pub(super) fn is_held(&self, held: u8) -> bool {
+        let is_closing = || self.ends.handle.0.driver_link().connection.state() == State::Closing;
+        let reasons = held & hold::ANY;
+        reasons != 0 && !(reasons == hold::PAUSED && is_closing())
     }
 
     /// The opening handshakes are done.
     pub(super) fn is_opened(&mut self) {
         if let Some(timers) = &mut self.timers {
-            timers.opening = None;
+            timers.clocks.stop(Timer::Opening);
         }
-    }
-
-    /// Pings, or closes an idle connection, where that is due; whether the peer is dead.
-    fn is_dead(&mut self, now: Instant) -> bool {
-        let Some(timers) = &mut self.timers else { return false };
-        let Some(liveness) = &mut timers.liveness else { return false };
-        let (received, sent) = self.ends.handle.traffic();
-        let counters = &self.ends.handle.counters();
-        match liveness.handle_timeout(now, self.reads, received.messages + sent.messages) {
-            Due::Nothing => {}
-            Due::Ping => {
-                // A connection that is closing has a limit of its own.
-                let sent = self.ends.handle.ping(liveness::ping().as_bytes(), Cork::No);
-                if matches!(sent, Ok(Sent::Bytes(1..))) {
-                    self.reading.own_pings = self.reading.own_pings.saturating_add(1);
-                }
-            }
-            Due::Dead => {
-                count(&counters.unanswered);
-                return true;
-            }
-            Due::Idle => {
-                count(&counters.idle);
-                let reason = format!("Idle for {:?}", liveness.idle_timeout());
-                timers.liveness = None;
-                self.ends.handle.close(Some(CloseCode::GOING_AWAY), &reason);
-            }
-        }
-        false
     }
 }
