@@ -170,8 +170,9 @@ module EventMachine
       # Sends a text message.
       #
       # @param data [String] valid UTF-8, or ASCII in any encoding; it is neither changed nor kept
-      # @return [nil] also where the connection is gone
-      # @raise [WebSocketError] before `onopen`, once our close has been sent, or if it is not UTF-8
+      # @return [nil] also where the connection is gone, or is being closed and it is not you who
+      #   has closed it
+      # @raise [WebSocketError] before `onopen`, once you have closed, or if it is not UTF-8
       # @raise [NoMethodError] if it is no String
       def send_text(data)
         (@em_websocket || Transport.of(self)).send_text(data, @handler)
@@ -181,9 +182,10 @@ module EventMachine
       # Sends a binary message.
       #
       # @param data [String] of any encoding
-      # @return [Integer] the bytes queued, header included; -1 where the connection is gone
-      # @raise [WebSocketError] before `onopen`, once our close has been sent, or in a draft that
-      #   has no binary messages (75, 76)
+      # @return [Integer] the bytes queued, header included; -1 where the connection is gone, or is
+      #   being closed and it is not you who has closed it
+      # @raise [WebSocketError] before `onopen`, once you have closed, or in a draft that has no
+      #   binary messages (75, 76)
       def send_binary(data)
         (@em_websocket || Transport.of(self)).send_binary(data, @handler)
       end

@@ -77,7 +77,8 @@ module EventMachine
                                          Transport.of(connection).strict?(connection))
         @events = []
         @transport = Transport.of(connection)
-        @liveness = nil
+        @liveness = Liveness.new(self, connection)
+        @held = nil
         @may_cork = @corks = @corked = false
       end
 
@@ -100,7 +101,7 @@ module EventMachine
       def watch(options)
         # When the connection is gone, EventMachine cannot be asked.
         @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
-        @liveness = Liveness.of(self, @connection, options)
+        @liveness.watch(options)
       end
 
       # The connection can be asked to gather what is sent while the messages of one read are told.
@@ -125,11 +126,36 @@ module EventMachine
         @protocol.supports_close_codes?
       end
 
+      # @return [Boolean] whether the client is in the middle of a message
+      def amid?
+        @protocol.amid?
+      end
+
+      # Takes what came with the opening handshake; once it goes on, where the application has
+      # paused the connection.
+      #
+      # @api private
+      # @param data [String]
+      def begin(data)
+        @connection.paused? ? @held = data : receive_data(data)
+      end
+
+      # The connection goes on.
+      #
+      # @api private
+      def resumed
+        EventMachine.next_tick { receive_data("") if @held && !@connection.paused? } if @held
+      end
+
       # Takes the next bytes of the peer, however they are cut.
       #
       # @param data [String]
       def receive_data(data)
-        @liveness&.heard
+        if @held
+          data = @held + data
+          @held = nil
+        end
+        @liveness.heard
         frame = @connection.max_frame_size
         message = @transport.longest_message(@connection, frame)
         @events.concat(@protocol.receive(data, frame, message))
@@ -145,7 +171,7 @@ module EventMachine
         return @protocol.send_text(data, self) unless @events
 
         debug [:sending_frame, :text, data] if @debug
-        @liveness&.used
+        @liveness.used
         cork if @corks
         put(@protocol.text(data))
         nil
@@ -156,7 +182,7 @@ module EventMachine
         return @protocol.send_binary(data, self) unless @events
 
         debug [:sending_frame, :binary, data] if @debug
-        @liveness&.used
+        @liveness.used
         cork if @corks
         frame = @protocol.binary(data)
         frame.is_a?(Integer) ? frame : put(frame) || -1
@@ -191,15 +217,31 @@ module EventMachine
         @protocol.close_timeout = @connection.close_timeout
         was_closing = state == :closing
         finish(*@protocol.close(code, body))
-        await_answer(@connection.close_timeout) if state == :closing && !was_closing
+        return if was_closing || state != :closing
+
+        @liveness.await_close(@connection.close_timeout, -> { left_unanswered })
+      end
+
+      # The application has not asked for the close that follows: what it sends meanwhile goes
+      # nowhere, without an error.
+      #
+      # @api private
+      def unasked
+        @protocol.unasked
+      end
+
+      # (see #close_websocket)
+      # @api private
+      def close_unasked(code, body)
+        unasked
+        close_websocket(code, body)
       end
 
       # The TCP connection is gone.
       #
       # @return [Hash] what `onclose` is told
       def closed
-        @timer&.cancel
-        @liveness&.cancel
+        @liveness.cancel
         @protocol.closed
       end
 
@@ -230,7 +272,7 @@ module EventMachine
         when :text, :binary then tell_message(kind, payload)
         when :ping then tell_ping(payload)
         when :pong
-          @connection.trigger_on_pong(payload) unless @liveness&.answered?(payload)
+          @connection.trigger_on_pong(payload) unless @liveness.answered?(payload)
         when :close
           debug [:close_frame_received, *payload]
           tell_close(payload)
@@ -239,7 +281,7 @@ module EventMachine
       end
 
       def tell_message(kind, payload)
-        @liveness&.used
+        @liveness.used
         if kind == :text
           @connection.trigger_on_message(payload)
         else
@@ -275,15 +317,9 @@ module EventMachine
         finish(nil, progress)
       end
 
-      def await_answer(seconds)
-        @timer = EventMachine::Timer.new(Checks.timer(seconds)) do
-          if (error = @protocol.handle_timeout)
-            tell_error(error)
-          elsif state == :closing
-            # EventMachine's clock is coarser, and may be a little ahead.
-            await_answer(0.01)
-          end
-        end
+      def left_unanswered
+        error = @protocol.time_out
+        tell_error(error) if error
       end
 
       def finish(bytes, progress)

@@ -1,12 +1,16 @@
 # frozen_string_literal: true
 
-require "eventmachine"
+require_relative "outbound"
+require_relative "patience"
 
 module EventMachine
   module WebSocket
     # Whether the client of a {Handler} is still there, and anybody uses the connection:
-    # `:ping_interval`, `:ping_timeout` and `:idle_timeout` on EventMachine's own sockets. In the
-    # background the native core sees to them.
+    # `:ping_interval`, `:ping_timeout`, `:idle_timeout` and `:close_timeout` on EventMachine's own
+    # sockets. In the background the native core sees to them.
+    #
+    # As there, silence counts only while the client is read, and only from when what it is to
+    # answer has left.
     #
     # @api private
     class Liveness
@@ -14,58 +18,72 @@ module EventMachine
       # chance; its pong is not told.
       PING = "keepalive #{Random.urandom(8).unpack1("H*")}".freeze
 
-      # An idle connection is found to be so up to this part of its timeout late.
-      LOOKS = 8
-      private_constant :LOOKS
-
-      # @return [Liveness, nil] nil where the options ask for nothing
-      def self.of(handler, connection, options)
-        interval = options[:ping_interval]
-        idle = options[:idle_timeout]
-        pings = interval&.positive? && handler.pingable?
-        return unless pings || idle&.positive?
-
-        new(handler, connection).tap do |liveness|
-          liveness.ping_every(interval, options[:ping_timeout] || 20) if pings
-          liveness.limit_idleness(idle) if idle&.positive?
-        end
-      end
-
+      # @param handler [Handler]
+      # @param connection [Connection]
       def initialize(handler, connection)
         @handler = handler
         @connection = connection
-        @messages = 0
-        @pings = 0
-        @timers = []
+        @reads = @messages = @pings = 0
+        @timers = {}
+      end
+
+      # Begins what the options ask for.
+      #
+      # @param options [Hash]
+      def watch(options)
+        interval = options[:ping_interval]
+        idle = options[:idle_timeout]
+        if interval&.positive? && @handler.pingable?
+          ping_every(interval, options[:ping_timeout] || 20)
+        end
+        limit_idleness(idle) if idle&.positive?
       end
 
       # @param interval [Numeric] seconds from one ping to the next
       # @param timeout [Numeric] seconds in which the client must be heard then; 0: no limit
       def ping_every(interval, timeout)
-        @timers << EventMachine::PeriodicTimer.new(interval) do
+        @timers[:ping] = EventMachine::PeriodicTimer.new(interval) do
           ping if @handler.state == :connected
-          if timeout.positive?
-            @deadline ||= EventMachine::Timer.new(timeout) { @connection.close_connection }
-          end
+          expect_life(timeout) if timeout.positive?
         end
       end
 
       # @param timeout [Numeric] seconds
       def limit_idleness(timeout)
-        looks = 0
-        known = @messages
-        @timers << EventMachine::PeriodicTimer.new(timeout.to_f / LOOKS) do
-          looks = 0 if known != @messages
-          known = @messages
-          looks += 1
-          @handler.close_websocket(1001, "Idle for #{timeout} s") if looks == LOOKS + 1
+        over = -> { @handler.close_unasked(1001, "Idle for #{timeout} s") }
+        known = [@messages, @reads]
+        outbound = Outbound.new(@connection)
+        @timers[:idle] = Patience.new(timeout, over) do
+          messages, reads = known
+          known = [@messages, @reads]
+          if messages != @messages
+            outbound.sent
+            :progress
+          elsif paused? || (@handler.amid? && reads != @reads)
+            :progress
+          else
+            outbound.travels? ? :progress : :nothing
+          end
+        end
+      end
+
+      # Our close has been sent.
+      #
+      # @param timeout [Numeric] seconds in which it must be answered
+      # @param over [Proc]
+      def await_close(timeout, over)
+        read_on
+        outbound = Outbound.new(@connection)
+        @timers[:close] = Patience.new(timeout, over) do |step|
+          is_late = outbound.late?(step)
+          # It may have been paused since.
+          read_on || !is_late ? :progress : :nothing
         end
       end
 
       # Something was received.
       def heard
-        @deadline&.cancel
-        @deadline = nil
+        @reads += 1
       end
 
       # @param body [String] of a pong
@@ -84,11 +102,35 @@ module EventMachine
 
       # The connection is gone.
       def cancel
-        heard
-        @timers.each(&:cancel)
+        @timers.each_value(&:cancel)
+        @timers.clear
       end
 
       private
+
+      def expect_life(timeout)
+        return if @timers.key?(:pong)
+
+        known = @reads
+        outbound = Outbound.new(@connection)
+        over = -> { @connection.close_connection }
+        @timers[:pong] = Patience.new(timeout, over) do |step|
+          if known == @reads
+            paused? || !outbound.late?(step) ? :progress : :nothing
+          else
+            @timers.delete(:pong).cancel
+          end
+        end
+      end
+
+      def paused?
+        @connection.paused?
+      end
+
+      # Nobody could see the answer of a client that is not read.
+      def read_on
+        @connection.resume && true if paused?
+      end
 
       def ping
         @handler.ping(PING)

@@ -58,8 +58,18 @@ module EventMachine
         # @param error [StandardError]
         def application_error(connection, error)
           Debugger.tell(connection, [:error, error])
-          connection.__send__(:close_websocket_private, 3000, "Application error")
+          close_unasked(connection, 3000, "Application error")
           connection.trigger_on_error(error) || raise(error)
+        end
+
+        # A close that the application has not asked for, and does not know of.
+        #
+        # @param connection [Connection]
+        # @param code [Integer]
+        # @param body [String, nil]
+        def close_unasked(connection, code, body)
+          get(connection, :@handler)&.unasked
+          connection.__send__(:close_websocket_private, code, body)
         end
 
         # EventMachine's connection is ended by its signature: what is gathered goes first.

@@ -5,7 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it is the protocol's clock")]
 
-use std::{cell::RefCell, time::Instant};
+use std::{cell::RefCell, net::SocketAddr, time::Instant};
 
 use em_websocket::{
     error::{ProtocolError, UsageError},
@@ -13,6 +13,7 @@ use em_websocket::{
         close::CloseCode, deflate::Deflater, version, Connection, Event, FrameParts, Limits,
         Opcode, PeerClose, Progress, Receiver,
     },
+    server::Transmission,
 };
 use magnus::{
     function, method, prelude::*, value::LazyId, Error, Integer, RArray, RHash, RModule, RString,
@@ -239,6 +240,16 @@ impl Protocol {
         Ok(self.cork.is_on() && payload.len() < cork::LARGE)
     }
 
+    /// The application has not asked for the close that follows.
+    fn unasked(&self) {
+        self.connection.borrow_mut().unasked();
+    }
+
+    /// Whether the peer is in the middle of a message.
+    fn is_amid(&self) -> bool {
+        self.receiver.borrow().is_amid()
+    }
+
     /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
     fn close(ruby: &Ruby, this: &Self, code: Option<u16>, reason: Value) -> Result<RArray, Error> {
         let has_codes = this.has_close_codes();
@@ -259,7 +270,7 @@ impl Protocol {
         this.ending(ruby, |connection, out| connection.peer_closed(&close, out))
     }
 
-    /// Fails the connection with the error that `receive` or `handle_timeout` has returned.
+    /// Fails the connection with the error that `receive` or `time_out` has returned.
     fn fail(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
         this.ending(ruby, |connection, out| match &*this.error.borrow() {
             Some(error) => connection.fail(error, out),
@@ -283,9 +294,9 @@ impl Protocol {
         Ok(ruby.ary_new_from_values(&[bytes, symbol(ruby, progress)]))
     }
 
-    /// The error where our close has been left unanswered too long.
-    fn handle_timeout(ruby: &Ruby, this: &Self) -> Result<Option<Value>, Error> {
-        let Some(error) = this.connection.borrow_mut().handle_timeout(Instant::now()) else {
+    /// The error where our close is unanswered.
+    fn time_out(ruby: &Ruby, this: &Self) -> Result<Option<Value>, Error> {
+        let Some(error) = this.connection.borrow_mut().time_out() else {
             return Ok(None);
         };
         let exception = error::protocol(ruby, &error)?;
@@ -348,7 +359,22 @@ fn may_be_used(code: Value) -> bool {
     code.is_some_and(|code| CloseCode(code).may_be_used())
 }
 
+/// `[acknowledged bytes, unacknowledged ones, seconds since the last acknowledgement]` of the TCP
+/// connection with these ends; nil where the system does not tell.
+fn transmission(
+    host: String,
+    port: u16,
+    peer_host: String,
+    peer_port: u16,
+) -> Option<(u64, u64, f64)> {
+    let local = SocketAddr::new(host.parse().ok()?, port);
+    let peer = SocketAddr::new(peer_host.parse().ok()?, peer_port);
+    let told = Transmission::between(local, peer)?;
+    Some((told.acked, told.unacked, told.since_ack.as_secs_f64()))
+}
+
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    native.define_module_function("transmission", function!(transmission, 4))?;
     native.define_module_function("close_code?", function!(may_be_used, 1))?;
     let class = native.define_class("Protocol", ruby.class_object())?;
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
@@ -361,10 +387,12 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("ping", method!(Protocol::ping, 1))?;
     class.define_method("pong", method!(Protocol::pong, 1))?;
     class.define_method("answer", method!(Protocol::answer, 1))?;
+    class.define_method("amid?", method!(Protocol::is_amid, 0))?;
+    class.define_method("unasked", method!(Protocol::unasked, 0))?;
     class.define_method("close", method!(Protocol::close, 2))?;
     class.define_method("peer_closed", method!(Protocol::peer_closed, 2))?;
     class.define_method("fail", method!(Protocol::fail, 0))?;
-    class.define_method("handle_timeout", method!(Protocol::handle_timeout, 0))?;
+    class.define_method("time_out", method!(Protocol::time_out, 0))?;
     class.define_method("close_timeout=", method!(Protocol::set_close_timeout, 1))?;
     class.define_method("state", method!(Protocol::state, 0))?;
     class.define_method("pingable?", method!(Protocol::is_pingable, 0))?;

@@ -5,6 +5,7 @@ require_relative "../debugger"
 require_relative "../handshake"
 require_relative "../options"
 require_relative "../overrides"
+require_relative "../patience"
 require_relative "../transport"
 require_relative "rare"
 
@@ -78,7 +79,9 @@ module EventMachine
           seconds = HANDSHAKE_TIMEOUT if seconds.nil? && @native
           return unless seconds&.positive? && EventMachine.reactor_running?
 
-          @opening_timer = EventMachine::Timer.new(seconds) { time_out(connection) }
+          @opening_timer = Patience.new(seconds, -> { time_out(connection) }) do
+            connection.paused? && !@deferred ? :suspended : :nothing
+          end
         end
 
         # @return [Handshake] that tells the connection what becomes of it
@@ -291,7 +294,7 @@ module EventMachine
           Transport.set(connection, :@handshake, nil)
           connection.trigger_on_open(handshake)
           # The first frames may have come with the request.
-          handler.receive_data(handshake.rest) unless handshake.rest.empty?
+          handler.begin(handshake.rest) unless handshake.rest.empty?
         end
 
         def refused(connection, handshake, error)

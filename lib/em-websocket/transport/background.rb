@@ -149,7 +149,7 @@ module EventMachine
 
         @shutting_down = true
         @native.connections.each do |connection|
-          connection.__send__(:close_websocket_private, code, nil)
+          Transport.close_unasked(connection, code, nil)
         end
         stop_listening
       end

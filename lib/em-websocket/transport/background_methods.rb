@@ -90,7 +90,7 @@ module EventMachine
           native ? send_data(File.binread(filename)) : super
         end
 
-        # Stops reading.
+        # Stops reading, until {#resume} or our close: its answer must be read.
         def pause
           transport = @em_websocket
           native = transport&.native
@@ -103,9 +103,13 @@ module EventMachine
         def resume
           transport = @em_websocket
           native = transport&.native
-          return native.paused = false if native
-
-          transport&.held? ? transport.paused = false : super
+          result = if native then native.paused = false
+                   elsif transport&.held? then transport.paused = false
+                   else super
+                   end
+          # What came with the opening handshake may wait for this.
+          Transport.get(self, :@handler)&.resumed
+          result
         end
 
         # @return [Boolean]

@@ -116,7 +116,7 @@ module Torture
       since = now
       crowd = silent(server.port, COUNT, "more")
       # The bystander reads all the while.
-      closed(server, COUNT, 1006, since, between: [timeout * 0.9, timeout + (LATE * 2)])
+      closed(server, COUNT, 1006, since, between: [timeout * 0.9, (timeout * 1.125) + (LATE * 2)])
       promise "counted by stats", server.ask(:stats)[:write_timeouts], equals: COUNT
       unaffected(watched)
       crowd.kill

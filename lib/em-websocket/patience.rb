@@ -1,0 +1,65 @@
+# frozen_string_literal: true
+
+require "eventmachine"
+require_relative "checks"
+
+module EventMachine
+  module WebSocket
+    # A limited time on EventMachine's clock, of a connection whose socket is EventMachine's. It is
+    # looked at now and then: time in which the reactor was busy does not count, for nothing was
+    # read in it.
+    #
+    # @api private
+    class Patience
+      # A limited time is looked at so often before it is over.
+      LOOKS = 8
+
+      # EventMachine's clock is about as coarse as this, in seconds.
+      COARSE = 0.1
+      private_constant :LOOKS, :COARSE
+
+      # @param seconds [Numeric]
+      # @param over [Proc] called once, when the time is over
+      # @yieldparam step [Float] seconds from one look to the next
+      # @yieldreturn [Symbol] what a look has found: `:nothing`; `:suspended`, and the time since
+      #   the last look does not count; `:progress`, and all of the time is left again
+      def initialize(seconds, over, &look)
+        @step = Checks.timer(seconds.to_f / LOOKS)
+        @over = over
+        @look = look
+        @looks = 0
+        wait
+      end
+
+      # The time is not over, and never will be.
+      def cancel
+        @timer&.cancel
+        @timer = nil
+      end
+
+      private
+
+      def wait
+        due = now + @step
+        @timer = EventMachine::Timer.new(@step) { look(now - due) }
+      end
+
+      def look(late)
+        found = @look.call(@step)
+        # It comes before what the client has sent meanwhile.
+        found = :suspended if found == :nothing && late > [@step, COARSE].max
+        case found
+        when :nothing then @looks += 1
+        when :progress then @looks = 0
+        end
+        return unless @timer
+
+        @looks < LOOKS ? wait : @over.call
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+  end
+end
