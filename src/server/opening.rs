@@ -19,6 +19,12 @@ impl Handle {
         self.0.hold.fetch_or(hold::ASKS, SeqCst);
     }
 
+    /// For the queue's owner: the application is about to be asked
+    /// ([`Opened::answer`](super::Opened::answer)). Its time begins.
+    pub fn asked(&self) {
+        self.0.let_go(hold::ASKING);
+    }
+
     /// For the queue's owner: the application puts off its answer to
     /// [`Delivery::Open`](super::Delivery::Open). A peer that leaves meanwhile is gone, and so is one
     /// that has stopped sending, which looks the same. Of a raw connection, nothing is read until
