@@ -69,7 +69,8 @@ impl Handle {
 
     /// For the queue's owner: the application has been told; frames may be read.
     pub fn opened(&self) {
-        self.0.let_go(hold::OPENING);
+        // Whether or not it was asked.
+        self.0.let_go(hold::OPENING | hold::ASKING);
     }
 
     /// For the queue's owner: answers [`Delivery::Refused`](super::Delivery::Refused).
