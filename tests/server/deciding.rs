@@ -78,7 +78,8 @@ fn a_client_that_was_let_in_has_no_time_to_be_up() {
 
 #[test]
 fn what_the_application_has_ended_or_refused_cannot_be_let_in() {
-    let ends: [(&str, fn(&Handle)); 4] = [
+    type End = fn(&Handle);
+    let ends: [(&str, End); 4] = [
         ("closes", |handle| handle.close(None, "")),
         ("aborts", Handle::abort),
         ("ends after writing", Handle::close_after_writing),
