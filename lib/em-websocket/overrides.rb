@@ -61,6 +61,8 @@ module EventMachine
           @ancestors = klass.ancestors
           @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
           @debug = @owners[:debug]
+          # The native side finds the class now, before two threads can want it.
+          Native.override?(klass.allocate)
           @warned = []
           @ways_out = ways_out(klass) if eventmachines_own?(klass)
           klass.extend(Watch)

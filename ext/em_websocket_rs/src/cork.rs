@@ -29,6 +29,11 @@ static SEND_DATA: Lazy<Value> = Lazy::new(|ruby| {
         .expect("lib/em-websocket/native.rb defines it before it loads the extension")
 });
 
+/// Before two threads can want it.
+pub(crate) fn find_send_data(ruby: &Ruby) {
+    ruby.get_inner(&SEND_DATA);
+}
+
 /// Where frames are gathered while there is one.
 #[derive(Default)]
 pub(crate) struct Cork(RefCell<Option<Gathered>>);

@@ -20,6 +20,13 @@ fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
         .expect("lib/em-websocket/errors.rb is loaded before the extension")
 }
 
+/// Before two threads can want the same.
+pub(crate) fn find_classes(ruby: &Ruby) {
+    for class in [&WEB_SOCKET_ERROR, &HANDSHAKE_ERROR, &PROTOCOL_ERROR, &INVALID_DATA, &TOO_BIG] {
+        ruby.get_inner(class);
+    }
+}
+
 /// What a caller may not do.
 pub(crate) fn usage(ruby: &Ruby, error: &UsageError) -> Error {
     match error {

@@ -24,7 +24,7 @@ mod settings;
 mod stats;
 mod tally;
 
-use magnus::{Error, Module, RModule, Ruby};
+use magnus::{Error, Module, RModule, Ruby, TypedData};
 
 #[magnus::init(name = "em_websocket_rs")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
@@ -40,5 +40,27 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     overrides::init(native)?;
     protocol::init(ruby, native)?;
     server::init(ruby, native)?;
-    settings::init(ruby, native)
+    settings::init(ruby, native)?;
+    find_classes(ruby);
+    Ok(())
+}
+
+/// Finds every class now that is kept once it has been found. To find one is to call Ruby, which may
+/// let another thread go on; where that wanted the same class, it would wait for it for ever, and
+/// keep this one from going on.
+fn find_classes(ruby: &Ruby) {
+    error::find_classes(ruby);
+    cork::find_send_data(ruby);
+    answer::Answer::class(ruby);
+    answer::Subprotocols::class(ruby);
+    framing::Framing::class(ruby);
+    handle::Connection::class(ruby);
+    handshake::Deflate::class(ruby);
+    handshake::NativeHandshake::class(ruby);
+    handshake::Request::class(ruby);
+    options::Compression::class(ruby);
+    options::TlsConfig::class(ruby);
+    protocol::Protocol::class(ruby);
+    server::Server::class(ruby);
+    settings::Settings::class(ruby);
 }
