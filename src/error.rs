@@ -220,6 +220,9 @@ pub enum ProtocolError {
     /// Our close frame was not answered in time; the limit in seconds, as it was given.
     #[error("Close handshake un-acked after {0}s, closing tcp connection")]
     CloseTimeout(String),
+    /// Others wait for the room that a message takes whose rest does not come.
+    #[error("Message given up: its rest does not come, and others wait for its room")]
+    GivenUp,
     /// This side failed: a defect here, contained to the one connection.
     #[error("Internal error: {0}")]
     Internal(String),
@@ -233,6 +236,7 @@ impl ProtocolError {
             // RFC 7692 names no code. 1007 is for a message whose bytes are not what its type says
             // (RFC 6455 section 7.4.1), and RSV1 is part of a message's type; the frames are sound.
             Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_DATA,
+            Self::GivenUp => CloseCode::TRY_AGAIN,
             Self::Internal(_) => CloseCode::INTERNAL,
             _ => CloseCode::PROTOCOL,
         }

@@ -107,7 +107,6 @@ fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
             thread::yield_now();
         }
         server.queue().take(&mut batch);
-        let (mut bytes, mut delivered) = (0, 0);
         while let Some(record) = batch.pop() {
             match (record.delivery, &handle) {
                 (Delivery::Accepted(incoming), _) => {
@@ -121,8 +120,6 @@ fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
                 (Delivery::Message(Type::Text, span), Some(handle)) => {
                     let sent = handle.send_text(batch.bytes(span), Cork::Yes).unwrap();
                     corked |= matches!(sent, Sent::Corked(_));
-                    bytes += span.len();
-                    delivered += 1;
                     seen += 1;
                     if seen == messages / 2 {
                         warm();
@@ -138,9 +135,6 @@ fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
         if let Some(handle) = &handle {
             if std::mem::take(&mut corked) {
                 handle.flush();
-            }
-            if delivered > 0 {
-                handle.delivered(bytes, delivered);
             }
         }
     }

@@ -18,10 +18,10 @@ use std::{
 };
 
 use client::Client;
-use em_websocket::protocol::close::CloseCode;
+use em_websocket::{protocol::close::CloseCode, server::Traffic};
 use reactor::{Reactor, PATIENCE};
 use rustix::net::sockopt::set_socket_linger;
-use support::Kind;
+use support::{Kind, RFC_6455};
 
 /// Nothing changes for so long where nothing is under way.
 const REST: Duration = Duration::from_millis(50);
@@ -78,6 +78,24 @@ fn come_and_go(reactor: &Reactor, way: usize) {
             client.rest();
         }
         6 => Client::connect(reactor.addr()).write(b"GET"),
+        7 => {
+            // In the middle of a message.
+            let mut client = Client::open(reactor.addr());
+            client.write(&RFC_6455.frame(Kind::Binary, &[0; 50_000])[..30_000]);
+        }
+        8 => {
+            let mut client = Client::open(reactor.addr());
+            client.write(&RFC_6455.fragment(Kind::Text, false, b"to be continued"));
+            client.send(Kind::Ping, b"?");
+            client.expect(Kind::Pong, b"?");
+            reactor.wait_for_open().abort();
+        }
+        9 => {
+            // Behind messages that nobody takes back.
+            let mut client = Client::open(reactor.addr());
+            (0..20).for_each(|_| client.send(Kind::Text, &[b'x'; 5_000]));
+            set_socket_linger(&client.stream, Some(Duration::ZERO)).unwrap();
+        }
         _ => drop(Client::open(reactor.addr())),
     }
     reactor.wait_for_closed();
@@ -94,7 +112,17 @@ fn no_file_is_left_open() {
     let reactor = Reactor::echo();
     let with_server = files_at_rest();
     for cycle in 0..1_000 {
-        come_and_go(&reactor, cycle % 8);
+        come_and_go(&reactor, cycle % 11);
+        // Its last record has been told, and not let go of yet.
+        let deadline = Instant::now() + PATIENCE;
+        let held = || {
+            let stats = reactor.server().stats();
+            (stats.waiting, stats.outbound)
+        };
+        while held() != (Traffic::default(), 0) {
+            assert!(Instant::now() < deadline, "way {}: {:?}", cycle % 11, held());
+            thread::yield_now();
+        }
     }
     // The last ones may have been told of before their sockets were let go of.
     let deadline = Instant::now() + PATIENCE;

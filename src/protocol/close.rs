@@ -27,6 +27,8 @@ impl CloseCode {
     pub const TOO_BIG: Self = Self(1009);
     /// 1011: the server met something it did not expect.
     pub const INTERNAL: Self = Self(1011);
+    /// 1013: there is no room at present.
+    pub const TRY_AGAIN: Self = Self(1013);
     /// 3000: an exception in the application's own callback (em-websocket's "Application error").
     pub const APPLICATION: Self = Self(3000);
 

@@ -1,7 +1,10 @@
 //! What the machine reports.
 
+use std::sync::Arc;
+
 use super::{
     close::{CloseCode, CloseInfo},
+    held::Meter,
     utf8,
 };
 use crate::error::ProtocolError;
@@ -92,6 +95,11 @@ impl<'a> PeerClose<'a> {
 pub trait Sink {
     /// One event; its bytes are only lent.
     fn event(&mut self, event: Event<'_>);
+
+    /// Counter of what is held of messages that are not complete; by default there is none.
+    fn meter(&self) -> Option<Arc<dyn Meter>> {
+        None
+    }
 }
 
 impl<F: FnMut(Event<'_>)> Sink for F {

@@ -48,10 +48,15 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
+    /// Leaves out the next bytes of the run.
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.offset = ((usize::from(self.offset) + len) % 4) as u8;
+    }
+
     /// Unmasks the next bytes of the run; whether they are ASCII.
     pub(crate) fn apply(&mut self, bytes: &mut [u8]) -> bool {
         let offset = usize::from(self.offset);
-        self.offset = ((offset + bytes.len()) % 4) as u8;
+        self.skip(bytes.len());
         apply_mask(bytes, self.key, offset)
     }
 }

@@ -1,6 +1,13 @@
 //! A message whose bytes come in pieces: fragments, or one frame cut by the network.
 
-use super::{event::Charset, frame::Header, opcode::Opcode, utf8::Utf8Stream, version::Profile};
+use super::{
+    event::{Charset, Sink},
+    frame::Header,
+    held::Held,
+    opcode::Opcode,
+    utf8::Utf8Stream,
+    version::Profile,
+};
 use crate::error::ProtocolError;
 
 /// How much is set aside on the word of a header alone; past it, the buffer grows with the bytes
@@ -9,6 +16,10 @@ const TRUSTED: usize = 64 * 1024;
 
 /// So much room may stay behind an inflated message.
 const SPARE: usize = 4 * 1024;
+
+/// A buffer that is at least this long grows by a sixteenth: the allocator moves pages, not bytes,
+/// and what is set aside for nothing is held, too.
+const MUCH: usize = 1024 * 1024;
 
 /// A message on its way in.
 #[derive(Debug)]
@@ -22,22 +33,46 @@ pub(crate) struct Message {
     is_ascii: bool,
     /// How much of `bytes` has been judged.
     judged: usize,
+    /// The memory of it all.
+    held: Held,
 }
 
 impl Message {
     /// The message that a frame begins.
-    pub(crate) fn new(header: &Header, profile: &Profile) -> Box<Self> {
+    pub(crate) fn new(header: &Header, profile: &Profile, sink: &impl Sink) -> Box<Self> {
         let Header { opcode, compressed, .. } = *header;
         let is_checked = profile.checks_text && opcode == Opcode::Text;
         let utf8 = is_checked.then(Utf8Stream::default);
-        Box::new(Self { opcode, compressed, bytes: Vec::new(), utf8, is_ascii: true, judged: 0 })
+        let mut message = Self {
+            opcode,
+            compressed,
+            bytes: Vec::new(),
+            utf8,
+            is_ascii: true,
+            judged: 0,
+            held: Held::new(sink.meter()),
+        };
+        message.count();
+        Box::new(message)
+    }
+
+    /// How much memory it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.held.bytes()
+    }
+
+    fn count(&mut self) {
+        self.held.set(size_of::<Self>() + self.bytes.capacity());
     }
 
     /// Makes room, if there is none, for some of the `expected` bytes: as many as have come
-    /// already, at least.
+    /// already, where that is not much.
     pub(crate) fn reserve(&mut self, expected: usize) {
         if self.bytes.capacity() == self.bytes.len() {
-            self.bytes.reserve_exact(expected.min(TRUSTED.max(self.bytes.len())));
+            let len = self.bytes.len();
+            let more = if len < MUCH { TRUSTED.max(len) } else { (MUCH / 2).max(len / 16) };
+            self.bytes.reserve_exact(expected.min(more));
+            self.count();
         }
     }
 
@@ -45,8 +80,9 @@ impl Message {
     pub(crate) fn make_room(&mut self, more: usize, limit: usize) {
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         if len + more > capacity {
-            let grown = (capacity * 2).min(limit.saturating_add(1));
-            self.bytes.reserve_exact(grown.max(len + more) - len);
+            let grown = if capacity < MUCH { capacity * 2 } else { capacity + capacity / 16 };
+            self.bytes.reserve_exact(grown.min(limit.saturating_add(1)).max(len + more) - len);
+            self.count();
         }
     }
 
@@ -55,6 +91,7 @@ impl Message {
         let len = self.bytes.len();
         if self.bytes.capacity() - len > SPARE.max(len / 4) {
             self.bytes.shrink_to_fit();
+            self.count();
         }
     }
 

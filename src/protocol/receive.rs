@@ -25,6 +25,25 @@ pub struct Limits {
     pub require_masked: bool,
 }
 
+/// What is done at a time, so that others have their turn and no more is held than there is room
+/// for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// So many frames are begun.
+    pub frames: usize,
+    /// Once compressed messages have come to so many bytes, nothing more is inflated. What one step
+    /// makes may go past it: 64 KiB.
+    pub inflated: usize,
+}
+
+impl Budget {
+    /// All that there is.
+    pub const ENDLESS: Self = Self { frames: usize::MAX, inflated: usize::MAX };
+}
+
+/// So many bytes are unmasked ahead of what is inflated.
+const UNMASKED: usize = 8 * 1024;
+
 /// Below this many bytes still to come, a payload's own buffer is not worth a read of its own.
 const DIRECT_MIN: usize = 8 * 1024;
 
@@ -79,6 +98,21 @@ impl Receiver {
         self.limits = limits;
     }
 
+    /// What the peer may not exceed.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many bytes have come of messages that are not complete.
+    pub fn unfinished(&self) -> usize {
+        let fragments = self.fragments.as_ref().map_or(0, |message| message.bytes.len());
+        match &self.reading {
+            Reading::Payload { own: Some(message), .. } => fragments + message.bytes.len(),
+            Reading::Sentinel(sentinel) => sentinel.held(),
+            _ => fragments,
+        }
+    }
+
     /// Whether the peer has closed or broken a rule: nothing is read any more.
     pub fn is_done(&self) -> bool {
         matches!(self.reading, Reading::Done)
@@ -98,22 +132,54 @@ impl Receiver {
     /// Takes bytes, however they were cut, and reports what they complete. `input` is unmasked in
     /// place. Bytes behind a close or an error are ignored.
     pub fn receive(&mut self, input: &mut [u8], sink: &mut impl Sink) {
-        self.receive_frames(input, usize::MAX, sink);
+        self.receive_within(input, Budget::ENDLESS, sink);
     }
 
-    /// The same, but begins `most` frames at most. How many bytes are left, at the end of `input`.
-    pub fn receive_frames(&mut self, input: &mut [u8], most: usize, sink: &mut impl Sink) -> usize {
-        self.advance(input, most, sink).unwrap_or_else(|error| {
+    /// The same, until the budget is used up. How many bytes are left, at the end of `input`, to come
+    /// again.
+    pub fn receive_within(
+        &mut self,
+        input: &mut [u8],
+        budget: Budget,
+        sink: &mut impl Sink,
+    ) -> usize {
+        self.advance(input, budget, sink).unwrap_or_else(|error| {
             self.finish();
             sink.event(Event::Error(error));
             0
         })
     }
 
-    /// Whether [`receive_frames`](Self::receive_frames) knows how many frames there are: not in
-    /// drafts 75 and 76.
+    /// Whether frames say how long they are: not in drafts 75 and 76.
     pub fn counts_frames(&self) -> bool {
         !matches!(self.reading, Reading::Sentinel(_))
+    }
+
+    /// How much memory is held of messages that are not complete.
+    pub fn held(&self) -> usize {
+        let fragments = self.fragments.as_ref().map_or(0, |message| message.held());
+        fragments
+            + match &self.reading {
+                Reading::Payload { own: Some(message), .. } => message.held(),
+                Reading::Sentinel(sentinel) => sentinel.held(),
+                Reading::Payload { .. } | Reading::Header { .. } | Reading::Done => 0,
+            }
+    }
+
+    /// How many bytes more the messages that are not complete may come to.
+    pub fn outstanding(&self) -> usize {
+        let most = self.limits.message.saturating_sub(self.held());
+        match &self.reading {
+            Reading::Payload { header, left, .. } if header.is_final && !header.compressed => {
+                match &self.fragments {
+                    // A ping, or such, between its fragments.
+                    Some(_) if header.stands_alone() => most,
+                    Some(message) if message.compressed => most,
+                    _ => *left,
+                }
+            }
+            _ => most,
+        }
     }
 
     /// Where the next bytes may be read to without a detour, and how many at most: inside a
@@ -126,7 +192,7 @@ impl Receiver {
         if *left < DIRECT_MIN {
             return None;
         }
-        let message = target(header, own, &mut self.fragments, self.profile);
+        let message = target(header, own, &mut self.fragments, self.profile, &NOBODY);
         if message.compressed {
             return None;
         }
@@ -152,7 +218,7 @@ impl Receiver {
     fn advance(
         &mut self,
         mut input: &mut [u8],
-        mut most: usize,
+        mut budget: Budget,
         sink: &mut impl Sink,
     ) -> Result<usize, ProtocolError> {
         let rules = Rules {
@@ -163,12 +229,13 @@ impl Receiver {
             input = match &mut self.reading {
                 Reading::Done => return Ok(0),
                 Reading::Sentinel(sentinel) => {
-                    if sentinel.receive(input, &self.limits, sink)? {
+                    let left = sentinel.receive(input, &self.limits, budget.frames, sink)?;
+                    if left.is_none() {
                         self.finish();
                     }
-                    return Ok(0);
+                    return Ok(left.unwrap_or(0));
                 }
-                Reading::Header { .. } if most == 0 => return Ok(input.len()),
+                Reading::Header { .. } if budget.frames == 0 => return Ok(input.len()),
                 Reading::Header { bytes, len } => {
                     let stashed = usize::from(*len);
                     let header = if stashed == 0 {
@@ -186,15 +253,15 @@ impl Receiver {
                         *len += input.len() as u8;
                         return Ok(0);
                     };
-                    most -= 1;
+                    budget.frames -= 1;
                     self.begin(&header, payload_len)?;
                     &mut input[usize::from(header.len) - stashed..]
                 }
                 Reading::Payload { .. } => {
-                    let Some(rest) = self.payload(input, sink)? else {
-                        return Ok(0);
-                    };
-                    rest
+                    match self.payload(input, &mut budget.inflated, sink)? {
+                        Rest::Behind(rest) => rest,
+                        Rest::Left(left) => return Ok(left),
+                    }
                 }
             }
         }
@@ -229,14 +296,15 @@ impl Receiver {
         Ok(())
     }
 
-    /// Takes payload bytes; what is behind the payload, or `None` where more must come.
+    /// Takes payload bytes, and inflates them to so many.
     fn payload<'a>(
         &mut self,
         input: &'a mut [u8],
+        budget: &mut usize,
         sink: &mut impl Sink,
-    ) -> Result<Option<&'a mut [u8]>, ProtocolError> {
+    ) -> Result<Rest<'a>, ProtocolError> {
         let Reading::Payload { header, left, own } = &mut self.reading else {
-            return Ok(None);
+            return Ok(Rest::Left(0));
         };
         let is_whole = header.stands_alone() && own.is_none() && input.len() >= *left;
         if is_whole && !header.compressed {
@@ -250,27 +318,58 @@ impl Receiver {
             };
             self.reading = Reading::HEADER;
             self.complete(opcode, Payload::Borrowed(payload), charset, sink)?;
-            return Ok(Some(rest));
+            return Ok(Rest::Behind(rest));
         }
         if input.is_empty() && *left > 0 {
-            return Ok(None);
+            if *left >= DIRECT_MIN {
+                // What is to come goes straight into its buffer, which must count.
+                target(header, own, &mut self.fragments, self.profile, sink);
+            }
+            return Ok(Rest::Left(0));
         }
-        let message = target(header, own, &mut self.fragments, self.profile);
-        let (piece, rest) = input.split_at_mut(input.len().min(*left));
+        let message = target(header, own, &mut self.fragments, self.profile, sink);
         if message.compressed {
-            if let Some(mask) = &mut header.mask {
-                mask.apply(piece);
-            }
-            if let Some(inflater) = &mut self.inflater {
-                inflater.inflate(piece, message, self.limits.message)?;
-            }
-            self.taken(piece.len(), sink)?;
-        } else {
-            message.reserve(*left);
-            message.bytes.extend_from_slice(piece);
-            self.appended(piece.len(), sink)?;
+            return self.inflate(input, budget, sink);
         }
-        Ok(Some(rest))
+        let (piece, rest) = input.split_at_mut(input.len().min(*left));
+        message.reserve(*left);
+        message.bytes.extend_from_slice(piece);
+        self.appended(piece.len(), sink)?;
+        Ok(Rest::Behind(rest))
+    }
+
+    /// Takes bytes of a compressed payload, until they have come to so many.
+    fn inflate<'a>(
+        &mut self,
+        input: &'a mut [u8],
+        budget: &mut usize,
+        sink: &mut impl Sink,
+    ) -> Result<Rest<'a>, ProtocolError> {
+        let Reading::Payload { header, left, own } = &mut self.reading else {
+            return Ok(Rest::Left(0));
+        };
+        if *budget == 0 && *left > 0 {
+            return Ok(Rest::Left(input.len()));
+        }
+        let message = target(header, own, &mut self.fragments, self.profile, sink);
+        let len = input.len().min(*left).min(UNMASKED);
+        let piece = &mut input[..len];
+        let masked = header.mask;
+        if let Some(mask) = &mut header.mask {
+            mask.apply(piece);
+        }
+        let taken = match &mut self.inflater {
+            Some(inflater) => inflater.inflate(piece, message, self.limits.message, budget)?,
+            None => len,
+        };
+        if let Some(mut mask) = masked.filter(|_| taken < len) {
+            // The rest comes again, as it came.
+            mask.skip(taken);
+            header.mask = Some(mask);
+            mask.apply(&mut piece[taken..]);
+        }
+        self.taken(taken, sink)?;
+        Ok(Rest::Behind(&mut input[taken..]))
     }
 
     /// `len` bytes of the payload stand at the end of their message's buffer, still masked.
@@ -278,7 +377,7 @@ impl Receiver {
         let Reading::Payload { header, own, .. } = &mut self.reading else {
             return Ok(());
         };
-        let message = target(header, own, &mut self.fragments, self.profile);
+        let message = target(header, own, &mut self.fragments, self.profile, sink);
         let start = message.bytes.len() - len;
         let ascii = header.mask.as_mut().map(|mask| mask.apply(&mut message.bytes[start..]));
         message.judge(ascii)?;
@@ -356,7 +455,19 @@ fn target<'a>(
     own: &'a mut Option<Box<Message>>,
     fragments: &'a mut Option<Box<Message>>,
     profile: &Profile,
+    sink: &impl Sink,
 ) -> &'a mut Message {
     let message = if header.stands_alone() { own } else { fragments };
-    message.get_or_insert_with(|| Message::new(header, profile))
+    message.get_or_insert_with(|| Message::new(header, profile, sink))
+}
+
+/// A sink of nothing, which counts nothing.
+const NOBODY: fn(Event<'_>) = |_| ();
+
+/// What is left of the bytes that came.
+enum Rest<'a> {
+    /// These stand behind a payload, or are the rest of it.
+    Behind(&'a mut [u8]),
+    /// So many cannot be taken now; where there are none, more must come.
+    Left(usize),
 }

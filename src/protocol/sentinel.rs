@@ -3,6 +3,7 @@
 
 use super::{
     event::{Event, Payload, PeerClose, Sink},
+    held::Held,
     receive::Limits,
     utf8,
 };
@@ -15,7 +16,7 @@ pub(crate) enum Sentinel {
     #[default]
     Type,
     /// Inside a text that was not complete in one piece.
-    Text(Vec<u8>),
+    Text(Vec<u8>, Held),
     /// Inside the length of a frame whose type has the high bit.
     Length { frame_type: u8, value: u128 },
     /// Inside the bytes that are discarded.
@@ -31,14 +32,30 @@ impl Sentinel {
         !matches!(self, Self::Type)
     }
 
-    /// Takes bytes; `true` once the peer has closed.
+    /// How much memory is held of a text that is not complete.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Text(_, held) => held.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Takes bytes, but begins `most` frames at most: how many bytes are left, or `None` once the
+    /// peer has closed.
     pub(crate) fn receive(
         &mut self,
         mut input: &[u8],
         limits: &Limits,
+        mut most: usize,
         sink: &mut impl Sink,
-    ) -> Result<bool, ProtocolError> {
+    ) -> Result<Option<usize>, ProtocolError> {
         while let Some((&first, rest)) = input.split_first() {
+            if matches!(self, Self::Type) {
+                if most == 0 {
+                    return Ok(Some(input.len()));
+                }
+                most -= 1;
+            }
             input = match self {
                 Self::Type if first & 0x80 != 0 => {
                     *self = Self::Length { frame_type: first, value: 0 };
@@ -55,16 +72,19 @@ impl Sentinel {
                     }
                     None => {
                         check_length(rest.len(), 1, limits)?;
-                        *self = Self::Text(rest.to_vec());
+                        let mut held = Held::new(sink.meter());
+                        held.set(rest.len());
+                        *self = Self::Text(rest.to_vec(), held);
                         &[]
                     }
                 },
-                Self::Text(text) => {
+                Self::Text(text, held) => {
                     let end = memchr::memchr(0xff, input);
                     let piece = &input[..end.unwrap_or(input.len())];
                     let around = 1 + usize::from(end.is_some());
                     check_length(text.len() + piece.len(), around, limits)?;
                     text.extend_from_slice(piece);
+                    held.set(text.capacity());
                     match end {
                         Some(end) => {
                             let text = std::mem::take(text);
@@ -84,7 +104,7 @@ impl Sentinel {
                         return Err(ProtocolError::FrameTooLong(so_far.to_string()));
                     } else if *frame_type == 0xff && so_far == 0 {
                         sink.event(Event::Close(PeerClose { code: None, reason: "", body: &[] }));
-                        return Ok(true);
+                        return Ok(None);
                     } else {
                         *self = Self::Discard(so_far as usize);
                     }
@@ -100,7 +120,7 @@ impl Sentinel {
                 }
             };
         }
-        Ok(false)
+        Ok(Some(0))
     }
 }
 

@@ -81,6 +81,11 @@ impl Broadcast {
         self.payload.len()
     }
 
+    /// What is sent.
+    pub(crate) fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
     fn frame(&self, profile: &Profile) -> Bytes {
         let Some(mut frames) = self.frames.lock() else { return self.make(profile) };
         if let Some((_, frame)) = frames.iter().find(|(version, _)| *version == profile.version) {
@@ -144,7 +149,7 @@ impl Broadcast {
     ) -> Compressed {
         let mut frame = Vec::new();
         let uses_window = deflater.message(profile, self.opcode, &self.payload, &mut frame);
-        let made = Compressed { frame: Bytes::from(frame), uses_window };
+        let made = Compressed { frame: Bytes::from(frame.into_boxed_slice()), uses_window };
         others.send_replace(Some(made.clone()));
         made
     }

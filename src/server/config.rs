@@ -82,8 +82,9 @@ impl Default for ConnectionOptions {
     }
 }
 
-/// How much may wait for the queue's owner before sockets are not read any more. One read or one
-/// message of each connection may go past it.
+/// How much may wait for the queue's owner before sockets are not read any more: the memory that it
+/// takes. One read or one message of each connection may go past its limit, and past that of all
+/// connections one read of each thread, one message, and 64 KiB of each connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueLimits {
     /// Bytes of one connection; 1 MiB by default.

@@ -18,6 +18,7 @@ use super::{
     compressing::{Compressing, APART},
     link::{Link, Shared},
     locks::Guard,
+    outbound::PIECE,
 };
 use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
 
@@ -80,6 +81,19 @@ impl Deferred {
     /// How many bytes wait, those included that are being compressed.
     pub(crate) fn len(&self) -> usize {
         self.len + self.working
+    }
+
+    /// How much memory is held for them.
+    pub(crate) fn held(&self) -> usize {
+        self.len() + self.pieces.len() * PIECE
+    }
+
+    /// The bytes that others wait for, too.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Shared(message) => Some(message.payload()),
+            Piece::Message(..) | Piece::Bytes(_) => None,
+        })
     }
 
     pub(crate) fn push(&mut self, piece: Piece) {
@@ -297,7 +311,8 @@ impl Making {
 
     fn end_frame(&mut self) {
         if !self.out.is_empty() {
-            self.frames.push(Bytes::from(mem::take(&mut self.out)));
+            // Without the room behind it: it counts by its length.
+            self.frames.push(Bytes::from(mem::take(&mut self.out).into_boxed_slice()));
         }
     }
 }

@@ -15,6 +15,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    charge::{Charge, PORTION, RECORD},
     corked::Corked,
     listener::Incoming,
     locks::{Guarded, Place},
@@ -151,6 +152,13 @@ pub struct Batch {
     pieces: VecDeque<Bytes>,
     /// How many pieces have been read and let go.
     gone: u32,
+    /// What the records count for: each up to the record of this number.
+    charges: VecDeque<(usize, Charge)>,
+    /// How many records have been appended, and how many of them read.
+    appended: usize,
+    read: usize,
+    /// What has been read of the first charge and not been told yet: bytes and messages.
+    due: (usize, usize),
 }
 
 impl Guarded for Batch {
@@ -158,9 +166,23 @@ impl Guarded for Batch {
 }
 
 impl Batch {
-    /// The next record, in order; the bytes of those before it may be gone.
+    /// The next record, in order; the bytes of those before it may be gone. They count as delivered
+    /// from now on.
     pub fn pop(&mut self) -> Option<Record> {
+        self.tell(PORTION);
         let record = self.records.pop_front()?;
+        self.read += 1;
+        let (bytes, messages) = match record.delivery {
+            Delivery::Message(_, span) | Delivery::Bytes(span) => (span.len, 1),
+            Delivery::Close(_, span) => (span.len, 0),
+            _ => (0, 0),
+        };
+        self.due.0 += RECORD + bytes;
+        self.due.1 += messages;
+        if let Delivery::Open(_) | Delivery::Refused(_) | Delivery::Error(_) = record.delivery {
+            // It is the caller's now.
+            self.tell(PORTION);
+        }
         if let Delivery::Message(_, span) = record.delivery {
             while span.piece > self.gone + 1 {
                 self.pieces.pop_front();
@@ -168,6 +190,38 @@ impl Batch {
             }
         }
         Some(record)
+    }
+
+    /// Lets go of what has been read so far: it has been delivered. Otherwise that is done once it is
+    /// much, or all of what one read has brought.
+    pub fn settle(&mut self) {
+        self.tell(1);
+    }
+
+    /// Lets go of what has been delivered, if it is so much or all of it.
+    fn tell(&mut self, much: usize) {
+        while let Some((end, charge)) = self.charges.front_mut() {
+            if *end > self.read {
+                if self.due.0 >= much {
+                    let (bytes, messages) = std::mem::take(&mut self.due);
+                    charge.release(bytes, messages);
+                }
+                return;
+            }
+            self.due = (0, 0);
+            self.charges.pop_front();
+        }
+    }
+
+    /// What the records that were appended last count for, up to the last of them.
+    pub(crate) fn charge(&mut self, charge: Charge) {
+        self.charges.push_back((self.appended, charge));
+    }
+
+    /// Takes over what the records count for: it counts until that is dropped, and not until they
+    /// are read.
+    pub fn take_charges(&mut self) -> Vec<Charge> {
+        self.charges.drain(..).map(|(_, charge)| charge).collect()
     }
 
     /// How many records are left.
@@ -186,17 +240,23 @@ impl Batch {
             0 => &self.bytes[..],
             piece => &self.pieces[(piece - self.gone) as usize - 1],
         };
-        &bytes[span.start..span.start + span.len()]
+        &bytes[span.start..span.start + span.len]
     }
 
     /// Appends a record.
     pub(crate) fn push(&mut self, connection: u64, delivery: Delivery) {
         self.records.push_back(Record { connection, delivery });
+        self.appended += 1;
     }
 
     /// Drops the connections that were accepted and have not been told.
     pub(crate) fn drop_accepted(&mut self) {
         self.records.retain(|record| !matches!(record.delivery, Delivery::Accepted(_)));
+        // Some charges end later than they should have now: with the last record.
+        self.appended = self.read + self.records.len();
+        for (end, _) in &mut self.charges {
+            *end = self.appended.min(*end);
+        }
     }
 
     /// The connections that were accepted and have not been told.
@@ -253,11 +313,29 @@ impl Batch {
         }
     }
 
+    /// Copies the messages among the last records that landed in a piece that is still to come,
+    /// where they are too few for it to stay: `landing` is where they stand.
+    pub(crate) fn copy_landed(&mut self, records: usize, landing: &[u8]) {
+        let Self { records: all, bytes, pieces, gone, .. } = self;
+        for record in all.iter_mut().rev().take(records) {
+            let Delivery::Message(_, span) = &mut record.delivery else { continue };
+            if span.piece > 0 && pieces[(span.piece - *gone) as usize - 1].is_empty() {
+                let begin = bytes.len();
+                bytes.extend_from_slice(&landing[span.start..span.start + span.len]);
+                (span.start, span.piece) = (begin, 0);
+            }
+        }
+        for piece in pieces.iter_mut().filter(|piece| piece.is_empty()) {
+            *piece = Bytes::from_static(b"copied");
+        }
+    }
+
     fn message(&mut self, kind: Kind, payload: Payload<'_>) -> Delivery {
         let span = match payload {
             Payload::Owned(bytes) if bytes.len() >= LARGE => {
                 let len = bytes.len();
-                self.pieces.push_back(Bytes::from(bytes));
+                // Without the room behind it: it counts by its length.
+                self.pieces.push_back(Bytes::from(bytes.into_boxed_slice()));
                 Span { len, piece: self.last_piece(), ..Span::default() }
             }
             payload => self.copy(&payload),
@@ -277,13 +355,14 @@ impl Batch {
 
     /// Appends what is in another batch, of which nothing has been read.
     pub(crate) fn absorb(&mut self, other: &mut Self) {
-        if self.is_empty() && self.bytes.is_empty() {
+        if self.is_empty() && self.bytes.is_empty() && self.charges.is_empty() {
             std::mem::swap(self, other);
             return;
         }
         let (bytes, pieces) = (self.bytes.len(), self.last_piece());
         self.bytes.extend_from_slice(&other.bytes);
         self.pieces.append(&mut other.pieces);
+        self.appended += other.records.len();
         self.records.extend(other.records.drain(..).map(|mut record| {
             if let Delivery::Message(_, span) | Delivery::Close(_, span) | Delivery::Bytes(span) =
                 &mut record.delivery
@@ -303,6 +382,9 @@ impl Batch {
         self.bytes.clear();
         self.pieces.clear();
         self.gone = 0;
+        self.charges.clear();
+        (self.appended, self.read, self.due) = (0, 0, (0, 0));
+        self.charges.shrink_to(KEPT / 64);
         self.records.shrink_to(KEPT / size_of::<Record>());
         self.bytes.shrink_to(KEPT);
     }

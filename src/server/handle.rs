@@ -1,6 +1,7 @@
 //! A connection, as its application holds it.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     os::fd::RawFd,
     sync::{atomic::Ordering::SeqCst, Arc},
@@ -13,7 +14,8 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::Piece,
-    link::{hold, Link, Shared},
+    hold,
+    link::{Link, Shared},
     outbound::Outbound,
     stats::{Stats, Traffic},
     stream::Socket,
@@ -145,7 +147,7 @@ impl Handle {
         }
     }
 
-    /// How many bytes wait to be written.
+    /// How many bytes wait to be written, and what it takes to hold them.
     pub fn outbound_len(&self) -> usize {
         self.0.link().map_or(0, |link| link.waiting_len())
     }
@@ -164,12 +166,12 @@ impl Handle {
     }
 
     /// Adds what is counted here.
-    pub(crate) fn add_to(&self, stats: &mut Stats) {
+    pub(crate) fn add_to(&self, stats: &mut Stats, shared: &mut HashMap<usize, usize>) {
         let (received, sent) = self.traffic();
         stats.received += received;
         stats.sent += sent;
-        stats.waiting += self.0.waiting();
-        stats.outbound += self.outbound_len() as u64;
+        let outbound = self.0.link().map_or(0, |link| link.count_outbound(shared));
+        stats.outbound += outbound as u64;
     }
 
     /// Sends a text message. Its bytes must be UTF-8.
@@ -307,12 +309,6 @@ impl Handle {
         drop(link);
         self.0.attend();
         info
-    }
-
-    /// For the queue's owner: so much has been told to the application. Where the connection was
-    /// not read because too much waited, it is read again once half is gone.
-    pub fn delivered(&self, bytes: usize, messages: usize) {
-        self.0.delivered(bytes, messages);
     }
 
     fn send(

@@ -1,6 +1,7 @@
 //! What the handles and the driver of one connection share.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     os::fd::RawFd,
@@ -16,6 +17,7 @@ use super::{
     backlog::Backlog,
     config::ConnectionOptions,
     deferred::{Deferred, Piece},
+    hold,
     locks::{lock, Guard, Guarded, Place},
     outbound::Outbound,
     runtime,
@@ -23,7 +25,7 @@ use super::{
     stream::Socket,
     sync::{
         atomic::{
-            AtomicBool, AtomicU32, AtomicU64, AtomicU8, AtomicUsize,
+            AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
         AtomicWaker, Mutex, MutexGuard,
@@ -31,31 +33,6 @@ use super::{
     tls::TlsSession,
 };
 use crate::protocol::{Connection, Limits, Progress};
-
-/// Why a connection is not read.
-pub(crate) mod hold {
-    /// The application has not seen `onopen` return.
-    pub(crate) const OPENING: u8 = 1;
-    /// The application paused it.
-    pub(crate) const PAUSED: u8 = 2;
-    /// Too much waits for the application already.
-    pub(crate) const FULL: u8 = 4;
-    /// The application has not agreed to the peer's certificate.
-    pub(crate) const SECURING: u8 = 8;
-    /// The application puts off its answer to the opening handshake.
-    pub(crate) const DEFERRED: u8 = 16;
-    /// All of these.
-    pub(crate) const ANY: u8 = 31;
-
-    // What else stands there is no reason for not reading.
-    /// The application wants to be asked before the opening handshake is answered.
-    pub(crate) const ASKS: u8 = 32;
-    /// The opening handshake is refused: by the application, or because the peer is gone or its
-    /// time is up. Set under the link's lock.
-    pub(crate) const REFUSED: u8 = 64;
-    /// The application has not been asked about the opening handshake yet.
-    pub(crate) const ASKING: u8 = 128;
-}
 
 /// What the handles and the driver of one connection share.
 // Here and in the link the fields stand in this order: what every send looks at comes first, and
@@ -67,12 +44,11 @@ pub(crate) struct Shared {
     waiting_messages: AtomicU32,
     /// Whether anything in the link wants the driver, which does not lock it otherwise.
     pub(crate) attention: AtomicBool,
-    /// The reasons for not reading, and how the opening stands, as bits of [`hold`]: set before anybody can take them away
-    /// (`Ends::ask`), and taken away after orders have been given. So a driver looks at these first,
-    /// at its orders next, and reads last. (`driver/models/reading.rs` tries it.)
-    pub(crate) hold: AtomicU8,
-    /// Whether it is among those that rest for the sake of all ([`Backlog::park`]).
-    pub(crate) is_parked: AtomicBool,
+    /// The reasons for not reading, and how the opening stands, as bits of [`hold`]: set before
+    /// anybody can take them away (`Ends::ask`), and taken away after orders have been given. So a
+    /// driver looks at these first, at its orders next, and reads last. (`driver/models/reading.rs`
+    /// tries it.)
+    pub(crate) hold: AtomicU16,
     link: Mutex<Link>,
     /// Wakes the driver.
     waker: AtomicWaker,
@@ -164,8 +140,7 @@ impl Shared {
             }),
             waker: AtomicWaker::new(),
             attention: AtomicBool::new(true),
-            hold: AtomicU8::new(0),
-            is_parked: AtomicBool::new(false),
+            hold: AtomicU16::new(0),
             waiting_bytes: AtomicUsize::new(0),
             waiting_messages: AtomicU32::new(0),
             received_bytes: AtomicU64::new(0),
@@ -213,14 +188,13 @@ impl Shared {
         self.waker.register(waker);
     }
 
-    /// For the driver: so much has been queued for the application. Past the limits, the
-    /// connection is not read any more.
-    pub(crate) fn queued(self: &Arc<Self>, bytes: usize, messages: usize) {
-        let is_over = self.backlog.add(bytes);
+    /// So much has been queued for the application. Past the limits, the connection is not read any
+    /// more.
+    pub(super) fn queued(&self, bytes: usize, messages: usize) {
         let limits = &self.backlog.limits;
         let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
         let messages = self.waiting_messages.fetch_add(messages as u32, SeqCst) as usize + messages;
-        if is_over || bytes >= limits.bytes || messages >= limits.messages {
+        if bytes >= limits.bytes || messages >= limits.messages {
             self.hold.fetch_or(hold::FULL, SeqCst);
             // It may all have been delivered between the count and the hold.
             self.resume();
@@ -229,23 +203,18 @@ impl Shared {
 
     /// The application has been told so much. A connection that was not read because too much
     /// waited is read again once half is gone.
-    pub(crate) fn delivered(self: &Arc<Self>, bytes: usize, messages: usize) {
+    pub(super) fn delivered(&self, bytes: usize, messages: usize) {
         self.waiting_bytes.fetch_sub(bytes, SeqCst);
         self.waiting_messages.fetch_sub(messages as u32, SeqCst);
-        self.backlog.remove(bytes);
         if self.hold.load(SeqCst) & hold::FULL != 0 {
             self.resume();
         }
     }
 
     /// Goes on reading, if too much waits no longer.
-    pub(crate) fn resume(self: &Arc<Self>) {
-        if !self.is_low() {
-            // Its own deliveries will come here.
-        } else if self.backlog.is_low() {
+    fn resume(&self) {
+        if self.is_low() {
             self.let_go(hold::FULL);
-        } else {
-            self.backlog.park(self);
         }
     }
 
@@ -278,7 +247,13 @@ impl Shared {
         }
     }
 
+    /// True while something that was received has not been told to the application.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.waiting_messages.load(SeqCst) > 0
+    }
+
     /// What waits for the application.
+    #[cfg(all(test, feature = "loom"))]
     pub(crate) fn waiting(&self) -> Traffic {
         Traffic {
             messages: self.waiting_messages.load(SeqCst).into(),
@@ -286,7 +261,7 @@ impl Shared {
         }
     }
 
-    pub(crate) fn let_go(&self, reason: u8) {
+    pub(crate) fn let_go(&self, reason: u16) {
         if self.hold.fetch_and(!reason, SeqCst) & reason != 0 {
             self.wake();
         }
@@ -364,9 +339,28 @@ impl Link {
         self.broken || self.released || self.end == Progress::Abort
     }
 
-    /// How many bytes wait to be written.
+    /// How many bytes wait to be written: what is held for them.
     pub(crate) fn waiting_len(&self) -> usize {
-        self.out.len() + self.deferred.as_ref().map_or(0, |deferred| deferred.len())
+        let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.held());
+        let encrypted = match &self.socket {
+            Socket::Here(writer) => writer.ahead(),
+            Socket::Elsewhere(_) | Socket::Gone => 0,
+        };
+        self.out.held() + deferred + encrypted
+    }
+
+    /// Adds what waits to be written. What others wait for, too, counts once: the ends of such bytes
+    /// in memory, and how many there are, are put into `shared`.
+    pub(crate) fn count_outbound(&self, shared: &mut HashMap<usize, usize>) -> usize {
+        let mut own = self.waiting_len();
+        let deferred = self.deferred.iter().flat_map(|deferred| deferred.shared());
+        for bytes in self.out.pieces().chain(deferred) {
+            let (end, len) = (bytes.as_ptr_range().end as usize, bytes.len());
+            let known = shared.entry(end).or_default();
+            *known = len.max(*known);
+            own = own.saturating_sub(len);
+        }
+        own
     }
 
     /// Whether a message of this length is left to the driver, to compress it or to keep its place.

@@ -32,7 +32,7 @@ use super::{
     process::ProcessMutex,
     runtime as threads,
     sender::EventSender,
-    stats::{count, Stats},
+    stats::{count, Stats, Traffic},
     tally::{self, Tally},
 };
 
@@ -73,6 +73,7 @@ pub struct StillOpen {
 #[derive(Debug)]
 pub struct Server {
     queue: Arc<EventQueue>,
+    backlog: Arc<Backlog>,
     tally: Arc<Tally>,
     runtime: runtime::Handle,
     local: SocketAddr,
@@ -135,10 +136,12 @@ impl Server {
                 .map(|answer| TurnAway { answer, doors: Arc::new(Semaphore::new(DOORS)) }),
         };
         let tally = Arc::clone(&accept.tally);
+        let backlog = Arc::clone(&accept.backlog);
         let task = runtime.spawn(accept.run());
         Ok(Self {
             _clock: Clock::of(queue.corked(), &runtime),
             queue,
+            backlog,
             tally,
             runtime,
             local,
@@ -158,7 +161,10 @@ impl Server {
 
     /// What the server has seen and done so far.
     pub fn stats(&self) -> Stats {
-        self.tally.stats()
+        let mut stats = self.tally.stats();
+        let (messages, bytes) = self.backlog.held();
+        stats.waiting = Traffic { messages: messages as u64, bytes: bytes as u64 };
+        stats
     }
 
     /// Whether connections are accepted.

@@ -11,6 +11,7 @@
 mod addresses;
 mod backlog;
 mod broadcast;
+mod charge;
 mod compressing;
 mod config;
 mod corked;
@@ -18,6 +19,7 @@ mod deferred;
 mod driver;
 mod events;
 mod handle;
+mod hold;
 mod landing;
 mod link;
 mod listener;
@@ -41,6 +43,7 @@ mod transmission;
 mod wakeup;
 
 pub use broadcast::Broadcast;
+pub use charge::Charge;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use corked::Corked;
 pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Plain, Record, Span};

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::{
     handle::{Cork, Handle},
-    link::{hold, Link},
+    hold,
+    link::Link,
 };
 use crate::protocol::{version::Profile, Progress, State};
 

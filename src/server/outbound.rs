@@ -10,6 +10,9 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
+/// What a piece takes that stands by itself, beside its bytes.
+pub(crate) const PIECE: usize = 64;
+
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
 
@@ -101,6 +104,16 @@ impl Outbound {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
 
+    /// How much memory is held for it.
+    pub fn held(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.len + waiting.pieces.len() * PIECE)
+    }
+
+    /// The bytes that stand by themselves, and may stand in other buffers, too.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.waiting.iter().flat_map(|waiting| &waiting.pieces)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -127,7 +140,7 @@ impl Outbound {
         let waiting = self.waiting();
         waiting.len += bytes.len();
         if !waiting.tail.is_empty() {
-            let mut tail = Bytes::from(mem::take(&mut waiting.tail));
+            let mut tail = Bytes::from(mem::take(&mut waiting.tail).into_boxed_slice());
             tail.advance(mem::take(&mut waiting.written));
             waiting.pieces.push_back(tail);
         }
@@ -240,7 +253,7 @@ impl Waiting {
 
     /// What waits may wait for long: a tail that was used before must not be much too large for it.
     fn give_up_room(&mut self) {
-        if self.tail.capacity() > MUCH && self.tail.capacity() / 4 > self.tail.len() {
+        if self.tail.capacity() > MUCH && self.tail.capacity() / 2 > self.tail.len() {
             self.tail.shrink_to_fit();
         }
     }

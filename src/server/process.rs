@@ -125,7 +125,7 @@ mod tests {
         ("set_close_timeout", |it| it.set_close_timeout(Duration::ZERO)),
         ("outbound_len", |it| assert_eq!(it.outbound_len(), 0)),
         ("set_high_water", |it| it.set_high_water(1)),
-        ("add_to", |it| it.add_to(&mut Stats::default())),
+        ("add_to", |it| it.add_to(&mut Stats::default(), &mut Default::default())),
         ("send_text", |it| assert_eq!(it.send_text(b"x", Cork::No), Ok(Sent::Nothing))),
         ("send_binary", |it| assert_eq!(it.send_binary(b"x", Cork::No), Ok(Sent::Nothing))),
         ("ping", |it| assert_eq!(it.ping(b"x", Cork::No), Ok(Sent::Nothing))),
@@ -156,7 +156,6 @@ mod tests {
             it.finish(progress);
         }),
         ("closed", |it| {
-            it.delivered(1, 1);
             assert_eq!(it.closed(), CloseInfo::abnormal());
         }),
     ];

@@ -195,6 +195,14 @@ impl Writer {
         }
     }
 
+    /// How many bytes it has taken that are not written.
+    pub(crate) fn ahead(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(secured) => secured.ahead(),
+        }
+    }
+
     /// The socket's number.
     pub(crate) fn fd(&self) -> RawFd {
         match self {

@@ -1,7 +1,7 @@
 //! The drivers that are alive, for a stop that waits until their sockets are gone.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     ops::Deref,
     os::fd::RawFd,
@@ -108,9 +108,11 @@ impl Tally {
             alive.handles.iter().map(|handle| handle.0.clone()).collect()
         };
         stats.open = self.places.load(SeqCst);
+        let mut shared = HashMap::new();
         for handle in handles {
-            handle.add_to(&mut stats);
+            handle.add_to(&mut stats, &mut shared);
         }
+        stats.outbound += shared.into_values().sum::<usize>() as u64;
         stats
     }
 
@@ -158,6 +160,8 @@ impl Tally {
 impl Drop for Counted {
     fn drop(&mut self) {
         let tally = &self.place.0;
+        // Nobody waits for what is not read any more.
+        self.handle.0 .0.backlog.leave(&self.handle.0 .0);
         let Some(mut alive) = tally.alive.lock() else { return };
         if alive.handles.remove(&self.handle) {
             let (received, sent) = self.traffic();

@@ -14,7 +14,7 @@ mod strict;
 #[path = "../support/mod.rs"]
 mod support;
 
-use em_websocket::protocol::{deflate::Agreed, Event, Limits, Receiver};
+use em_websocket::protocol::{deflate::Agreed, Budget, Event, Limits, Receiver, Sink};
 use flate2::{Compress, Compression, FlushCompress};
 use support::{machine::Seen, Draft, Frame, Kind, RFC_6455};
 
@@ -99,7 +99,7 @@ fn hear_cut(receiver: &mut Receiver, mut bytes: &[u8], cuts: &[usize]) -> Vec<Se
                     taken
                 }
                 None => {
-                    receiver.receive(&mut piece.to_vec(), &mut sink);
+                    give(receiver, &mut piece.to_vec(), 1 + piece.len() % 700, &mut sink);
                     piece.len()
                 }
             };
@@ -107,4 +107,19 @@ fn hear_cut(receiver: &mut Receiver, mut bytes: &[u8], cuts: &[usize]) -> Vec<Se
         }
     }
     seen
+}
+
+/// Gives a receiver the bytes within a budget, as often as that takes.
+fn give(receiver: &mut Receiver, mut bytes: &mut [u8], inflated: usize, sink: &mut impl Sink) {
+    loop {
+        let before = receiver.unfinished();
+        let left = receiver.receive_within(bytes, Budget { frames: 3, inflated }, sink);
+        // What a step makes goes past it.
+        assert!(receiver.unfinished() <= before + bytes.len() + inflated + 64 * 1024);
+        if left == 0 {
+            return;
+        }
+        let taken = bytes.len() - left;
+        bytes = &mut bytes[taken..];
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, thread, time::Instant};
 
 use em_websocket::server::{
-    Batch, ConnectionOptions, Delivery, Handle, QueueLimits, Server, ServerOptions,
+    Batch, Charge, ConnectionOptions, Delivery, Handle, QueueLimits, Server, ServerOptions,
 };
 
 use crate::{client::Client, reactor::PATIENCE};
@@ -28,6 +28,8 @@ pub(crate) struct ByHand {
     pub(crate) opens: bool,
     /// Whether what is taken is told to be delivered.
     pub(crate) delivers: bool,
+    /// What counts of that which is not.
+    kept: Vec<Charge>,
     /// What was taken, and from which connection.
     pub(crate) messages: VecDeque<(u32, Vec<u8>)>,
 }
@@ -45,6 +47,7 @@ impl ByHand {
             opened: 0,
             opens: true,
             delivers: true,
+            kept: Vec::new(),
             messages: VecDeque::new(),
         }
     }
@@ -52,6 +55,9 @@ impl ByHand {
     /// Takes one batch.
     pub(crate) fn take(&mut self) {
         self.server.queue().take(&mut self.batch);
+        if !self.delivers {
+            self.kept.extend(self.batch.take_charges());
+        }
         while let Some(record) = self.batch.pop() {
             let message = match record.delivery {
                 Delivery::Accepted(incoming) => {
@@ -72,11 +78,13 @@ impl ByHand {
                 Delivery::Message(_, span) => self.batch.bytes(span).to_vec(),
                 other => panic!("{other:?}"),
             };
-            if self.delivers {
-                self.connections[record.connection as usize].delivered(message.len(), 1);
-            }
             self.messages.push_back((record.connection as u32, message));
         }
+    }
+
+    /// Tells that all that was taken is delivered.
+    pub(crate) fn deliver(&mut self) {
+        self.kept.clear();
     }
 
     /// How many bytes were taken and not looked at.

@@ -20,6 +20,7 @@ mod server_limits;
 mod stopping;
 mod tls;
 mod tls_attacks;
+mod unfinished;
 
 #[path = "../support/client.rs"]
 mod client;

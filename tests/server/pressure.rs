@@ -87,8 +87,7 @@ fn flood(queue_limits: QueueLimits, len: usize) {
     assert_eq!(server.messages.len(), messages);
 
     server.delivers = true;
-    let handle = server.connections[1].clone();
-    handle.delivered(waiting, messages);
+    server.deliver();
     let rest = bytes[written..].to_vec();
     let mut stream = client.stream.try_clone().unwrap();
     let writer = thread::spawn(move || stream.write_all(&rest).unwrap());
@@ -146,7 +145,7 @@ fn a_large_message_lets_no_flood_of_tiny_ones_through() {
     assert!(waiting <= limits.messages + 32_768, "{waiting} messages");
 
     server.delivers = true;
-    server.connections[0].delivered(server.waiting(), waiting);
+    server.deliver();
     while server.messages.len() < 3 + TINY {
         server.wait_and_take();
     }

@@ -300,9 +300,7 @@ impl Owner {
             }
             Delivery::Bytes(span) => {
                 let bytes = self.batch.bytes(span).to_vec();
-                let len = bytes.len();
                 self.tell(connection, &handle, Seen::Bytes(bytes));
-                handle.delivered(len, 1);
             }
             Delivery::Drained => self.tell(connection, &handle, Seen::Drained),
             Delivery::Closed => {
@@ -329,9 +327,7 @@ impl Owner {
     }
 
     fn message(&mut self, connection: u32, handle: &Handle, kind: Kind, bytes: Vec<u8>) {
-        let len = bytes.len();
         self.tell(connection, handle, Seen::Message(kind, bytes));
-        handle.delivered(len, 1);
     }
 
     fn tell(&mut self, connection: u32, handle: &Handle, seen: Seen) {

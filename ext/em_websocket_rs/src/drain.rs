@@ -16,7 +16,6 @@ use crate::{
     handshake::Request,
     overrides,
     server::{Server, Slot, TRANSPORT},
-    tally::Tally,
 };
 
 impl Server {
@@ -30,7 +29,6 @@ impl Server {
             return Ok(());
         };
         let corked = Corked::begin(corked);
-        let mut tally = Tally::new(&corked);
         if this.batch.borrow().is_empty() {
             this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
         }
@@ -39,9 +37,12 @@ impl Server {
             let Some(record) = this.next() else {
                 return Ok(());
             };
-            result = this.deliver(ruby, owner, record, &mut tally);
+            result = this.deliver(ruby, owner, record);
             if result.is_err() {
                 break;
+            }
+            if corked.is_late() {
+                this.batch.borrow_mut().settle();
             }
         }
         this.with(|core| core.queue().wake());
@@ -58,20 +59,14 @@ impl Server {
         record
     }
 
-    fn deliver(
-        &self,
-        ruby: &Ruby,
-        owner: Value,
-        record: Record,
-        tally: &mut Tally<'_>,
-    ) -> Result<(), Error> {
+    fn deliver(&self, ruby: &Ruby, owner: Value, record: Record) -> Result<(), Error> {
         let number = record.connection;
         let (kind, span) = match record.delivery {
             Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
             Delivery::Message(kind, span) => (kind, span),
-            other => return self.control(ruby, owner, number, other, tally),
+            other => return self.control(ruby, owner, number, other),
         };
-        if !self.count(number, span.len(), tally) {
+        if self.slots.borrow().get(number).is_none() {
             return Ok(());
         }
         let object: Option<RObject> = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
@@ -89,14 +84,6 @@ impl Server {
             block::call(ruby, object, kind, batch, span)
         };
         rescue(ruby, owner, object, result)
-    }
-
-    /// Counts what is delivered; `false` where the connection is gone.
-    fn count(&self, number: u64, bytes: usize, tally: &mut Tally<'_>) -> bool {
-        let slots = self.slots.borrow();
-        let Some(slot) = slots.get(number) else { return false };
-        tally.count(number, &slot.handle, bytes);
-        true
     }
 
     fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
@@ -130,7 +117,6 @@ impl Server {
         owner: Value,
         number: u64,
         delivery: Delivery,
-        tally: &mut Tally<'_>,
     ) -> Result<(), Error> {
         let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
             return Ok(());
@@ -185,7 +171,6 @@ impl Server {
                 result.map(drop)
             }
             Delivery::Bytes(span) => {
-                tally.count(number, &handle, span.len());
                 let data = bytes::binary(ruby, self.batch.borrow().bytes(span))?;
                 object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }

@@ -51,7 +51,7 @@ pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, 
     let class = match error {
         ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => &INVALID_DATA,
         ProtocolError::FrameTooLong(_) | ProtocolError::MessageTooLong(_) => &TOO_BIG,
-        ProtocolError::Internal(_) => &WEB_SOCKET_ERROR,
+        ProtocolError::GivenUp | ProtocolError::Internal(_) => &WEB_SOCKET_ERROR,
         _ => &PROTOCOL_ERROR,
     };
     ruby.get_inner(class).new_instance((error.to_string(),))

@@ -22,7 +22,6 @@ mod protocol;
 mod server;
 mod settings;
 mod stats;
-mod tally;
 
 use magnus::{Error, Module, RModule, Ruby, TypedData};
 

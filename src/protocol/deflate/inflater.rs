@@ -36,18 +36,26 @@ impl Inflater {
     ///
     /// It is judged on the way: text is refused at its first bad byte, and a message at the first
     /// byte past `limit`, whatever was to come behind it.
+    ///
+    /// Once they have made `budget` bytes, no more are taken: how many were. What has been taken is
+    /// inflated to its end, which may be some [`MAX_STEP`] bytes more.
     pub(crate) fn inflate(
         &mut self,
         mut input: &[u8],
         message: &mut Message,
         limit: usize,
-    ) -> Result<(), ProtocolError> {
-        if input.is_empty() {
-            return Ok(());
+        budget: &mut usize,
+    ) -> Result<usize, ProtocolError> {
+        let all = input.len();
+        if all == 0 {
+            return Ok(0);
         }
         // A step begins by clearing its room, so it gets what its input is likely to fill.
         let mut room = input.len().saturating_mul(4).clamp(256, MAX_STEP);
         loop {
+            if *budget == 0 && !input.is_empty() {
+                return Ok(all - input.len());
+            }
             let before = message.bytes.len();
             // One byte more than fits shows that there are too many; a second would be judged
             // before it is known to be.
@@ -57,6 +65,7 @@ impl Inflater {
             let step = self.step(input, &mut message.bytes[before..], InflateFlush::NoFlush);
             input = &input[step.taken..];
             message.bytes.truncate(before + step.made);
+            *budget = budget.saturating_sub(step.made);
 
             message.judge(None)?;
             if message.bytes.len() > limit {
@@ -66,11 +75,11 @@ impl Inflater {
                 Ok(Status::StreamEnd) => {
                     self.restart();
                     if input.is_empty() {
-                        return Ok(());
+                        return Ok(all);
                     }
                 }
                 // There was room left: nothing that the input makes is held back.
-                Ok(_) if step.made < room && input.is_empty() => return Ok(()),
+                Ok(_) if step.made < room && input.is_empty() => return Ok(all),
                 Ok(_) if step.made > 0 || step.taken > 0 => room = (room * 2).min(MAX_STEP),
                 _ => return Err(ProtocolError::InvalidDeflate),
             }

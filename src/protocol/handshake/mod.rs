@@ -153,6 +153,11 @@ impl Handshake {
         self
     }
 
+    /// How much memory it takes.
+    pub fn held(&self) -> usize {
+        self.received.capacity()
+    }
+
     /// Takes the next bytes from the client, and says what all of them amount to.
     ///
     /// Where the bytes are cut makes no difference, with one exception that em-websocket makes:

@@ -20,34 +20,32 @@ mod clocks;
 mod models;
 mod opening;
 mod reading;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod timing;
+mod turns;
 mod writing;
 
+pub(crate) use self::telling::Ends;
 use self::{
     opening::{Answered, Beginning},
-    reading::{go_on, poll_frames, Read, Reading},
+    reading::{go_on, poll_frames, Read, Reading, Rest},
     timers::{milliseconds, Timer},
     timing::Timers,
 };
 use super::{
+    charge::{Charge, RECORD},
     config::ConnectionOptions,
-    events::Delivery,
     handle::Handle,
-    link::hold,
-    sender::EventSender,
+    hold,
     stats::count,
     stream::{Socket, Stream, Writer},
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
-    tally::Counted,
     tls::Accepting,
 };
-use crate::{
-    error::ProtocolError,
-    protocol::{Progress, Receiver},
-};
+use crate::protocol::{Progress, Receiver};
 
 /// Reads in a row before other connections have their turn.
 const READS: usize = 4;
@@ -56,24 +54,6 @@ const READS: usize = 4;
 /// and so many bytes: closing at once would reset the connection, and the peer might never see
 /// why it was ended.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 1024 * 1024);
-
-/// Whom a driver tells, and about whom.
-#[derive(Debug)]
-pub(crate) struct Ends {
-    pub(crate) events: EventSender,
-    /// Dropped last: whoever waits until all that was opened is closed waits for this.
-    pub(crate) handle: Counted,
-}
-
-impl Ends {
-    /// Tells what the application must have its chance to answer before more is read. The reason
-    /// not to read is there before the record: once that is queued, it may be answered at any
-    /// moment, and the reason taken away; after that it would stay.
-    fn ask(&self, reason: u8, delivery: Delivery) {
-        self.handle.0.hold.fetch_or(reason, SeqCst);
-        self.events.send(delivery);
-    }
-}
 
 /// The task of one connection.
 pub(crate) fn drive(
@@ -105,7 +85,7 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
     let limited = !options.raw || options.tls.is_some();
     Driver {
         transport,
-        stage: Stage::first(options),
+        stage: Stage::first(options, &ends.handle),
         timers: limited.then(|| Timers::of_opening(options.handshake_timeout)),
         has_panicked: false,
         peer_closed: false,
@@ -158,7 +138,7 @@ enum Stage {
     Opening(Box<Answered>),
     Frames(Receiver),
     /// The same, with bytes that were read and not looked at yet.
-    Held(Box<(Receiver, BytesMut)>),
+    Held(Box<(Receiver, Rest)>),
     Raw,
     /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
     Over,
@@ -209,6 +189,7 @@ impl Driver {
             // Before the orders, for whoever lets go of a connection has given his before that: one
             // that was refused is not read.
             let held = self.ends.handle.0.hold.load(SeqCst);
+            self.see_to_turn(held);
             let step = match &mut self.transport {
                 Transport::Gone => Step::End,
                 Transport::Accepting(_) => self.accept_tls(cx),
@@ -219,7 +200,11 @@ impl Driver {
                     }
                     Step::On => {
                         reads += 1;
-                        self.read(cx, held)
+                        let step = self.read(cx, held);
+                        if matches!(self.stage, Stage::Held(_)) {
+                            reads = READS;
+                        }
+                        step
                     }
                     step => step,
                 },
@@ -249,9 +234,9 @@ impl Driver {
     }
 
     /// Reads once, where the stage reads at all.
-    fn read(&mut self, cx: &mut Context<'_>, held: u8) -> Step {
+    fn read(&mut self, cx: &mut Context<'_>, held: u16) -> Step {
         if matches!(self.stage, Stage::Opening(..)) && held & hold::OPENING == 0 {
-            self.begin_frames(self.is_held(held));
+            self.begin_frames();
             return Step::On;
         }
         if matches!(self.stage, Stage::Opening(..)) && held & hold::DEFERRED != 0 {
@@ -262,7 +247,7 @@ impl Driver {
             Stage::Linger(_) => false,
             _ => self.is_held(held),
         };
-        if rests {
+        if rests || !self.may_read() {
             return Step::Wait;
         }
         match self.poll_stage(cx) {
@@ -285,15 +270,19 @@ impl Driver {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
             Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends, &mut self.reading))),
             Stage::Handshake(begun) => {
-                let receive = |bytes: &mut BytesMut| Some(begun.receive(bytes));
+                let receive = |bytes: &mut BytesMut| {
+                    let opening = begun.receive(bytes);
+                    begun.held.set(begun.handshake.held());
+                    Some(opening)
+                };
                 stream.poll_read(cx, &ends.handle.0, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
                 .poll_read(cx, &ends.handle.0, size, |bytes| {
                     ends.events.append(|batch| {
                         batch.push_bytes(ends.events.connection(), bytes);
-                        // Before it can be delivered.
-                        ends.handle.0.queued(bytes.len(), 1);
+                        let bytes = 2 * RECORD + bytes.len();
+                        batch.charge(Charge::new(&ends.handle.0, bytes, 1));
                     });
                     None
                 })
@@ -342,32 +331,6 @@ impl Driver {
         Step::On
     }
 
-    fn tell_error(&self, error: ProtocolError) {
-        self.ends.events.send(Delivery::Error(Box::new(error)));
-    }
-
-    fn tell_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
-        if self.ends.events.is_closed() {
-            return;
-        }
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned());
-        self.tell_error(ProtocolError::Internal(text.unwrap_or_default()));
-    }
-
-    fn tell_drained(&mut self) {
-        if mem::take(&mut self.has_drained) {
-            self.ends.events.send(Delivery::Drained);
-        }
-    }
-
-    fn tell_closed(&mut self) {
-        self.tell_drained();
-        self.ends.events.close();
-    }
-
     /// Lets go of the socket, then tells.
     fn end(&mut self) {
         {
@@ -385,6 +348,7 @@ impl Driver {
             timers.compressor = None;
         }
         self.transport = Transport::Gone;
+        self.stage = Stage::Over;
         self.tell_closed();
     }
 }

@@ -7,24 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
-
-use super::{
-    reading::{feed, Input},
-    Driver, Stage, Step, Transport,
-};
+use super::{reading::Rest, Driver, Stage, Step, Transport};
 use crate::{
     protocol::{
         deflate::{self, Deflater},
         handshake::{self, Handshake, Progress as Opening},
-        Progress, Receiver,
+        Held, Progress, Receiver,
     },
     server::{
+        charge::held,
         config::ConnectionOptions,
         deferred::Compressor,
         events::{Delivery, Opened, Plain},
-        handle::Cork,
-        link::hold,
+        handle::{Cork, Handle},
+        hold,
         liveness::Keepalive,
         stream::{Socket, Stream, Writer},
         tls::TlsSession,
@@ -40,6 +36,8 @@ pub(super) type Watch = (Option<Keepalive>, Option<Duration>);
 /// An opening handshake, and what is to become of it.
 pub(super) struct Beginning {
     pub(super) handshake: Handshake,
+    /// The memory that it takes.
+    pub(super) held: Held,
     /// What may be agreed to.
     pub(super) compression: Option<deflate::Config>,
     /// Whether the application answers it.
@@ -63,12 +61,14 @@ impl Beginning {
 pub(super) struct Answered {
     pub(super) receiver: Receiver,
     pub(super) rest: Vec<u8>,
+    /// The memory of the rest.
+    _held: Held,
     pub(super) watch: Watch,
 }
 
 impl Stage {
     /// Where a connection begins.
-    pub(super) fn first(options: &ConnectionOptions) -> Self {
+    pub(super) fn first(options: &ConnectionOptions, handle: &Handle) -> Self {
         if options.raw {
             return Self::Raw;
         }
@@ -79,6 +79,7 @@ impl Stage {
             .versions(options.versions);
         Self::Handshake(Box::new(Beginning {
             handshake,
+            held: held(&handle.0, 0),
             compression: options.compression,
             asks: options.asks,
             plain: (options.tells_plain_http, false),
@@ -115,7 +116,7 @@ impl Driver {
                     self.is_opened();
                 }
                 if self.announces_tls {
-                    self.ends.ask(hold::SECURING, Delivery::Secured);
+                    self.ends.ask(hold::SECURING, Delivery::Secured, 0);
                     return Step::On;
                 }
                 // The request may have come already; then what TLS has left to say leaves with
@@ -135,6 +136,11 @@ impl Driver {
     /// Answers an opening handshake, as far as it is known.
     pub(super) fn answer(&mut self, opening: Opening) {
         let handle = &self.ends.handle;
+        // The application is told of the request that was held.
+        let asked = match &self.stage {
+            Stage::Handshake(begun) => begun.held.bytes(),
+            _ => 0,
+        };
         let (stage, delivery) = match opening {
             Opening::Incomplete => return,
             Opening::Accepted(accepted) => {
@@ -165,7 +171,9 @@ impl Driver {
                 if !asks {
                     self.is_opened();
                 }
-                let answered = Answered { receiver, rest: accepted.rest, watch };
+                let rest = accepted.rest;
+                let held = held(&self.ends.handle.0, rest.capacity());
+                let answered = Answered { receiver, rest, _held: held, watch };
                 (Stage::Opening(Box::new(answered)), Delivery::Open(Box::new(opened)))
             }
             Opening::Refused(refused) => {
@@ -185,10 +193,10 @@ impl Driver {
         self.stage = stage;
         match delivery {
             Delivery::Open(ref opened) if opened.answer.is_some() => {
-                self.ends.ask(hold::OPENING | hold::ASKING, delivery);
+                self.ends.ask(hold::OPENING | hold::ASKING, delivery, asked);
             }
-            Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery),
-            delivery => self.ends.events.send(delivery),
+            Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery, asked),
+            delivery => self.ends.tell(delivery, asked),
         }
     }
 
@@ -242,22 +250,18 @@ impl Driver {
 
     /// The application has been told of the opening: what came behind it is read first. That waits
     /// where the application has paused the connection.
-    pub(super) fn begin_frames(&mut self, is_held: bool) {
+    pub(super) fn begin_frames(&mut self) {
         let Stage::Opening(answered) = mem::replace(&mut self.stage, Stage::Over) else {
             return;
         };
-        let Answered { mut receiver, mut rest, watch } = *answered;
+        let Answered { mut receiver, rest, watch, .. } = *answered;
         self.is_opened();
         self.begin_watch(watch);
         receiver.set_limits(self.ends.handle.limits());
-        if is_held && !rest.is_empty() {
-            self.stage = Stage::Held(Box::new((receiver, BytesMut::from(&rest[..]))));
-            return;
-        }
-        self.peer_closed =
-            feed(&self.ends, &mut receiver, &mut self.reading, Input::Lent(&mut rest)).is_close;
-        if !receiver.is_done() {
-            self.stage = Stage::Frames(receiver);
+        self.stage = Stage::Frames(receiver);
+        if !rest.is_empty() {
+            let rest = Rest::new(rest, &self.ends.handle.0);
+            self.stage = mem::replace(&mut self.stage, Stage::Over).held(rest);
         }
     }
 }

@@ -3,17 +3,22 @@
 use std::{
     io,
     ops::Range,
+    sync::Arc,
     task::{ready, Context, Poll},
 };
 
-use bytes::{Buf, BytesMut};
-use tokio::task::block_in_place;
+use bytes::BytesMut;
 
 use super::{Ends, Stage};
 use crate::{
-    protocol::{handshake::Progress as Opening, Event, Payload, Receiver, Sink},
+    protocol::{
+        handshake::Progress as Opening, Budget, Event, Held, Meter, Payload, Receiver, Sink,
+    },
     server::{
+        backlog::SMALL,
+        charge::{held, Charge, RECORD},
         events::{Batch, Kind, LARGE},
+        link::Shared,
         liveness,
         stats::Traffic,
         stream::Stream,
@@ -23,13 +28,10 @@ use crate::{
 /// A message of a large read is not copied if it is at least this long.
 const STAYS: usize = 256;
 
-/// So many compressed bytes may be a thousand times as many: others are served by another thread
-/// while they are inflated, which costs a hand-over.
-const INFLATED_APART: usize = 16 * 1024;
-
-/// A read brings this many frames at most, as many as 64 KiB could. What a larger one has brought
-/// besides is held.
-const FRAMES: usize = 32 * 1024;
+/// What is made of one read at a time; the rest of it is held. A thousand times as many bytes may
+/// come out of compressed ones: these take a quarter of a millisecond, in which nobody else is
+/// served. So many frames are half a MiB in the queue, however short they are.
+const TURN: Budget = Budget { frames: 8 * 1024, inflated: 256 * 1024 };
 
 /// How a connection is read, in the room that a driver has for it.
 #[derive(Default)]
@@ -56,7 +58,7 @@ impl Reading {
 pub(super) enum Read {
     Some,
     /// Frames, and more of them than are looked at at once.
-    More(BytesMut),
+    More(Rest),
     /// Bytes, and the peer's close among them.
     Close,
     Opening(Opening),
@@ -93,13 +95,15 @@ impl Input<'_> {
     }
 
     /// How many bytes are left.
-    fn give(&mut self, receiver: &mut Receiver, sink: &mut impl Sink) -> usize {
+    fn give(&mut self, receiver: &mut Receiver, budget: Budget, sink: &mut impl Sink) -> usize {
         match self {
-            Self::Lent(bytes) => receiver.receive(bytes, sink),
-            Self::Landed(bytes) => return receiver.receive_frames(bytes, FRAMES, sink),
-            Self::Own(len) => receiver.received(*len, sink),
+            Self::Lent(bytes) => receiver.receive_within(bytes, budget, sink),
+            Self::Landed(bytes) => receiver.receive_within(bytes, budget, sink),
+            Self::Own(len) => {
+                receiver.received(*len, sink);
+                0
+            }
         }
-        0
     }
 }
 
@@ -112,23 +116,27 @@ pub(super) fn poll_frames(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
     let size = ends.handle.0.backlog.read_size;
+    // Where there is little room, no more is read than everybody may hold.
+    let is_short = ends.is_short();
+    let most = if is_short { SMALL } else { usize::MAX };
     let found = if let Some((buffer, limit)) = receiver.buffer() {
-        let limit = limit.min(size.large());
+        let limit = limit.min(size.large()).min(most);
         let len = ready!(stream.poll_read_to(cx, &ends.handle.0, buffer, limit))?;
-        (len > 0).then(|| feed(ends, receiver, reading, Input::Own(len)))
+        (len > 0).then(|| feed(ends, receiver, reading, Input::Own(len), is_short))
     } else {
         // Not more past what may wait than a usual read.
         let usual = size.usual();
         let limit =
             if reading.is_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
         let feed = |bytes: &mut BytesMut| {
-            let mut found = feed(ends, receiver, reading, Input::Landed(bytes));
+            let mut found = feed(ends, receiver, reading, Input::Landed(bytes), is_short);
             if found.left > 0 {
-                found.rest = Some(BytesMut::from(&bytes[bytes.len() - found.left..]));
+                let rest = bytes[bytes.len() - found.left..].to_vec();
+                found.rest = Some(Rest::new(rest, &ends.handle.0));
             }
             found
         };
-        ready!(stream.poll_read(cx, &ends.handle.0, limit, feed))?
+        ready!(stream.poll_read(cx, &ends.handle.0, limit.min(most), feed))?
     };
     let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
     reading.is_large = found.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
@@ -141,7 +149,7 @@ pub(super) fn poll_frames(
 
 impl Stage {
     /// With bytes that are not looked at yet.
-    pub(super) fn held(self, rest: BytesMut) -> Self {
+    pub(super) fn held(self, rest: Rest) -> Self {
         match self {
             Self::Frames(receiver) => Self::Held(Box::new((receiver, rest))),
             stage => stage,
@@ -157,14 +165,35 @@ impl Stage {
     }
 }
 
+/// Bytes that were read and not looked at yet.
+pub(super) struct Rest {
+    bytes: Vec<u8>,
+    /// How many of them have been looked at.
+    at: usize,
+    /// The memory of it.
+    _held: Held,
+}
+
+impl Rest {
+    pub(super) fn new(bytes: Vec<u8>, shared: &Arc<Shared>) -> Self {
+        let held = held(shared, bytes.capacity());
+        Self { bytes, at: 0, _held: held }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+}
+
 /// Goes on with what is held.
 pub(super) fn go_on(
-    (receiver, rest): &mut (Receiver, BytesMut),
+    (receiver, rest): &mut (Receiver, Rest),
     ends: &Ends,
     reading: &mut Reading,
 ) -> Read {
-    let found = feed(ends, receiver, reading, Input::Landed(rest));
-    rest.advance(rest.len() - found.left);
+    let input = Input::Lent(&mut rest.bytes[rest.at..]);
+    let found = feed(ends, receiver, reading, input, ends.is_short());
+    rest.at = rest.bytes.len() - found.left;
     if found.is_close {
         Read::Close
     } else {
@@ -172,21 +201,27 @@ pub(super) fn go_on(
     }
 }
 
-/// Lets a receiver put its events into the queue, counts them, and answers pings.
-pub(super) fn feed(
+/// Lets a receiver put its events into the queue, counts them, and answers pings. Where room is
+/// short, no more is inflated than everybody may hold.
+fn feed(
     ends: &Ends,
     receiver: &mut Receiver,
     reading: &mut Reading,
     input: Input<'_>,
+    is_short: bool,
 ) -> Found {
     #[cfg(test)]
     super::tests::panic_if_asked(&input);
     let shared = &ends.handle.0;
+    let budget = Budget { inflated: if is_short { SMALL } else { TURN.inflated }, ..TURN };
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
     // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
-    let announce = |found: &Found| {
-        if found.messages > 0 {
-            shared.queued(found.bytes, found.messages);
+    let announce = |found: &Found, batch: &mut Batch| {
+        if found.records > 0 {
+            let bytes = found.bytes + RECORD * (1 + found.records);
+            batch.charge(Charge::new(shared, bytes, found.messages));
+        }
+        if found.received.messages > 0 {
             shared.count_received(found.received);
         }
         (!found.pings.is_empty()).then(|| shared.driver_link())
@@ -195,19 +230,17 @@ pub(super) fn feed(
         shared.backlog.apart.lend(|apart| {
             // Of what stood there, it was a copy that was queued.
             apart.clear();
-            let is_long = reading.inflates && input.len() >= INFLATED_APART;
-            let read = || Burst::read(apart, ends, receiver, reading, input);
-            let found = if is_long { block_in_place(read) } else { read() };
+            let found = Burst::read(apart, ends, receiver, reading, input, budget);
             ends.events.append(|batch| {
                 batch.absorb(apart);
-                let link = announce(&found);
+                let link = announce(&found, batch);
                 (found, link)
             })
         })
     } else {
         ends.events.append(|batch| {
-            let found = Burst::read(batch, ends, receiver, reading, input);
-            let link = announce(&found);
+            let found = Burst::read(batch, ends, receiver, reading, input, budget);
+            let link = announce(&found, batch);
             (found, link)
         })
     };
@@ -221,19 +254,21 @@ pub(super) fn feed(
 /// What one read completes.
 pub(super) struct Burst<'a> {
     batch: &'a mut Batch,
-    connection: u64,
+    ends: &'a Ends,
     reading: &'a mut Reading,
     found: Found,
     /// Where bytes that may stay begin and end in memory.
     landing: Range<usize>,
-    /// How far the messages among them reach that stay.
-    landed: usize,
+    /// How far the messages among them reach that stay, and how many bytes they have.
+    landed: (usize, usize),
 }
 
 /// What there is to know of it.
 #[derive(Default)]
 pub(super) struct Found {
+    /// What its records take in the queue beside themselves.
     bytes: usize,
+    records: usize,
     messages: usize,
     pings: Vec<Vec<u8>>,
     /// The text and binary messages among them, and their bytes.
@@ -244,16 +279,17 @@ pub(super) struct Found {
     was_large: Option<bool>,
     /// How many bytes are left, and which.
     left: usize,
-    rest: Option<BytesMut>,
+    rest: Option<Rest>,
 }
 
 impl<'a> Burst<'a> {
     fn read(
         batch: &'a mut Batch,
-        ends: &Ends,
+        ends: &'a Ends,
         receiver: &mut Receiver,
         reading: &'a mut Reading,
         mut input: Input<'_>,
+        budget: Budget,
     ) -> Found {
         let landing = match &input {
             Input::Landed(bytes) if bytes.len() >= LARGE => {
@@ -262,19 +298,20 @@ impl<'a> Burst<'a> {
             }
             _ => 0..0,
         };
-        let mut burst = Burst {
-            batch,
-            connection: ends.events.connection(),
-            reading,
-            found: Found::default(),
-            landing,
-            landed: 0,
-        };
-        let left = input.give(receiver, &mut burst);
-        let Burst { batch, mut found, landed, .. } = burst;
+        let (found, landed) = (Found::default(), (0, 0));
+        let mut burst = Burst { batch, ends, reading, found, landing, landed };
+        let left = input.give(receiver, budget, &mut burst);
+        let Burst { batch, mut found, landed: (reach, landed), .. } = burst;
         found.left = left;
-        if let (Input::Landed(bytes), 1..) = (input, landed) {
-            batch.fill(&bytes.split_to(landed).freeze());
+        if let (Input::Landed(bytes), 1..) = (input, reach) {
+            // What stays is held until it is delivered, with all that stands between: it counts, and
+            // has to be worth it.
+            if landed >= reach / 2 {
+                batch.fill(&bytes.split_to(reach).freeze());
+                found.bytes += reach - landed;
+            } else {
+                batch.copy_landed(found.records, bytes);
+            }
         }
         found
     }
@@ -307,20 +344,30 @@ impl Sink for Burst<'_> {
             }
             Event::Pong(payload) if self.reading.is_own_pong(payload) => return,
             Event::Pong(payload) => self.count(payload),
-            Event::Close(_) => self.found.is_close = true,
+            Event::Close(close) => {
+                self.found.is_close = true;
+                self.found.bytes += close.body.len();
+            }
             Event::Error(_) => {}
         }
+        self.found.records += 1;
+        let connection = self.ends.events.connection();
         let (kind, charset, payload) = match &event {
             Event::Text(payload, charset) => (Kind::Text, *charset, payload),
             Event::Binary(payload) => (Kind::Binary, None, payload),
-            _ => return self.batch.push_event(self.connection, event),
+            _ => return self.batch.push_event(connection, event),
         };
         match self.landed(payload) {
             Some(start) => {
-                self.landed = start + payload.len();
-                self.batch.push_landed(self.connection, kind, charset, start, payload.len());
+                self.landed.0 = start + payload.len();
+                self.landed.1 += payload.len();
+                self.batch.push_landed(connection, kind, charset, start, payload.len());
             }
-            None => self.batch.push_event(self.connection, event),
+            None => self.batch.push_event(connection, event),
         }
+    }
+
+    fn meter(&self) -> Option<Arc<dyn Meter>> {
+        Some(Arc::clone(&self.ends.handle.0) as Arc<dyn Meter>)
     }
 }

@@ -1,4 +1,4 @@
-//! A defect in a driver: what it costs, and what it does not.
+//! What a defect in a driver costs, and a message whose rest does not come; and what they do not.
 
 use std::{
     io::{Read, Write},
@@ -14,8 +14,8 @@ use crate::{
     error::ProtocolError,
     protocol::Progress,
     server::{
-        transmission::UNTOLD, Batch, ConnectionOptions, Cork, Delivery, Handle, Server,
-        ServerOptions,
+        transmission::UNTOLD, Batch, ConnectionOptions, Cork, Delivery, Handle, QueueLimits,
+        Server, ServerOptions,
     },
 };
 
@@ -75,7 +75,6 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
                 }
                 (Delivery::Message(_, span), Some(handle)) => {
                     handle.send_text(batch.bytes(span), Cork::No).unwrap();
-                    handle.delivered(span.len(), 1);
                 }
                 (Delivery::Error(error), Some(handle)) => {
                     let progress = handle.fail(&error);
@@ -242,4 +241,41 @@ fn a_close_that_is_not_answered_in_time_is_not_told_after_the_end() {
 #[test]
 fn what_every_driver_has_is_small() {
     assert!(size_of::<super::Driver>() <= 152, "{}", size_of::<super::Driver>());
+}
+
+/// Where there is room for one more message only: its place is not kept for whoever makes nothing
+/// of it, if another one waits.
+#[test]
+fn a_message_whose_rest_does_not_come_is_given_up_where_others_wait() {
+    const LEN: usize = 200_000;
+    let queue = QueueLimits { total: 100_000, ..QueueLimits::default() };
+    let server =
+        Server::bind("127.0.0.1", 0, ServerOptions { queue, ..Default::default() }).unwrap();
+    let mut large = [&[0x82, 0xff][..], &(LEN as u64).to_be_bytes(), &[0; 4]].concat();
+    large.extend([7; LEN]);
+    // Fragments do not say how many will come, so that one of them may go on at a time.
+    large[0] = 0x02;
+    let mut stuck = open(&server);
+    stuck.write_all(&large).unwrap();
+    let mut handles = Vec::new();
+    let waits = [open(&server), open(&server)].map(|mut stream| {
+        let large = large.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            stream.write_all(&large).unwrap();
+            stream.write_all(&[0x80, 0x80, 0, 0, 0, 0]).unwrap();
+            let mut back = [0; 129 + 10];
+            stream.read_exact(&mut back).unwrap();
+            assert_eq!(back[129..], [&[0x81, 127][..], &(LEN as u64).to_be_bytes()].concat());
+            stream.read_exact(&mut [0; LEN]).unwrap();
+        })
+    });
+    let errors = serve(&server, &mut handles, 3);
+    assert_eq!(errors, [ProtocolError::GivenUp]);
+    waits.into_iter().for_each(|thread| thread.join().unwrap());
+    let mut rest = Vec::new();
+    stuck.read_to_end(&mut rest).unwrap();
+    let close = rest.windows(4).find(|window| window[0] == 0x88).unwrap();
+    assert_eq!(close[2..], 1013_u16.to_be_bytes());
+    server.stop().unwrap();
 }

@@ -12,6 +12,7 @@ use tokio::time::{sleep_until, Sleep};
 use super::{
     clocks::{Clocks, Facts},
     timers::Timer,
+    turns::Turn,
     Driver, Stage, Step, Transport,
 };
 use crate::{
@@ -24,7 +25,8 @@ use crate::{
     server::{
         deferred::Compressor,
         handle::{Cork, Sent},
-        link::{hold, Link},
+        hold,
+        link::Link,
         liveness,
         stats::count,
         transmission::Transmission,
@@ -35,6 +37,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Timers {
     pub(super) clocks: Clocks,
+    /// Its turn among those whose messages are not complete, where others wait for theirs.
+    pub(super) turn: Option<Turn>,
     /// Who compresses, where that was agreed to.
     pub(super) compressor: Option<Box<Compressor>>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -45,6 +49,10 @@ impl Timers {
         let mut timers = Box::<Self>::default();
         timers.clocks.start(Timer::Opening, limit, Instant::now());
         timers
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.turn.map(|turn| turn.until).into_iter().chain(self.clocks.next()).min()
     }
 }
 
@@ -86,7 +94,7 @@ impl Driver {
     }
 
     /// Sleeps until the next deadline, or does what those want that have passed.
-    pub(super) fn keep_time(&mut self, cx: &mut Context<'_>, held: u8) -> Step {
+    pub(super) fn keep_time(&mut self, cx: &mut Context<'_>, held: u16) -> Step {
         if self.timers.is_none() {
             return Step::Wait;
         }
@@ -97,7 +105,7 @@ impl Driver {
         }
         let context = timers.compressor.as_ref().and_then(|compressor| compressor.poll_timeout());
         timers.clocks.set_context(context);
-        let Some(next) = timers.clocks.next() else {
+        let Some(next) = timers.next() else {
             timers.sleep = None;
             if timers.compressor.is_none() {
                 self.timers = None;
@@ -113,7 +121,12 @@ impl Driver {
             return Step::Wait;
         }
         timers.sleep = None;
-        self.time_out(Instant::now(), is_awaited)
+        let now = Instant::now();
+        if self.timers.as_ref().is_some_and(|timers| timers.turn.is_some_and(|it| it.until <= now))
+        {
+            self.end_turn();
+        }
+        self.time_out(now, is_awaited)
     }
 
     /// Does what the deadlines want that have passed.
@@ -199,14 +212,14 @@ impl Driver {
             sends: link.known_rare().map_or(0, |rare| rare.sends),
             messages: handle.0.received().messages + link.sent.messages,
             sent: link.sent.bytes,
-            is_queued: handle.0.waiting().messages > 0,
+            is_queued: handle.0.is_queued(),
             is_amid,
             waiting: link.waiting_len(),
         }
     }
 
     /// Whether it is the peer that is waited for, or an application that has been asked.
-    fn is_awaited(&self, held: u8) -> bool {
+    fn is_awaited(&self, held: u16) -> bool {
         match self.stage {
             Stage::Opening(..) => held & hold::ASKING == 0,
             Stage::Over => false,
@@ -217,7 +230,7 @@ impl Driver {
 
     /// Whether nothing is read. Once we have closed, it is read although the application has paused
     /// it: the answer would never be seen.
-    pub(super) fn is_held(&self, held: u8) -> bool {
+    pub(super) fn is_held(&self, held: u16) -> bool {
         let is_closing = || self.ends.handle.0.driver_link().connection.state() == State::Closing;
         let reasons = held & hold::ANY;
         reasons != 0 && !(reasons == hold::PAUSED && is_closing())

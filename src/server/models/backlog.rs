@@ -5,11 +5,12 @@ use std::{array, net::SocketAddr, sync::Arc};
 
 use super::{model, spawn, sync::atomic::Ordering::SeqCst};
 use crate::server::{
-    backlog::Backlog,
+    backlog::{Backlog, Claim},
+    charge::{held, Charge},
     compressing::Compressing,
     config::{QueueLimits, ReadSize},
     handle::Handle,
-    link::hold,
+    hold,
 };
 
 fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
@@ -20,19 +21,25 @@ fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
 
 /// Whether it is not read.
 fn rests(handle: &Handle) -> bool {
-    handle.0.hold.load(SeqCst) & hold::FULL != 0
+    handle.0.hold.load(SeqCst) & (hold::FULL | hold::CROWDED) != 0
+}
+
+/// What its driver does: asks before it reads, and queues what that brings.
+fn read(handle: &Handle, bytes: usize) -> Option<Charge> {
+    handle.0.backlog.may_read(&handle.0, None).then(|| Charge::new(&handle.0, bytes, 1))
 }
 
 #[test]
 fn a_connection_does_not_rest_while_little_of_its_own_waits() {
     model(3, || {
         let [one] = connections(QueueLimits { bytes: 100, messages: 2, total: 100 });
-        one.0.queued(1, 1);
+        let charge = Charge::new(&one.0, 1, 1);
         let driver = one.clone();
-        let driver = spawn(move || driver.0.queued(1, 1));
-        one.delivered(1, 1);
-        driver.join().unwrap();
+        let driver = spawn(move || Charge::new(&driver.0, 1, 1));
+        drop(charge);
+        let charge = driver.join().unwrap();
         assert!(!rests(&one));
+        drop(charge);
     });
 }
 
@@ -41,15 +48,43 @@ fn nor_while_little_waits_altogether() {
     model(3, || {
         let all: [_; 3] = connections(QueueLimits { bytes: 100, messages: 100, total: 4 });
         let [one, other, third] = all.clone();
-        one.0.queued(2, 1);
-        one.0.queued(2, 1);
-        assert!(rests(&one));
-        let drivers = [other, third].map(|driver| spawn(move || driver.0.queued(1, 1)));
-        one.delivered(2, 1);
-        one.delivered(2, 1);
-        for driver in drivers {
-            driver.join().unwrap();
-        }
+        let mut charge = read(&one, 4).unwrap();
+        assert!(read(&one, 1).is_none() && rests(&one));
+        let drivers = [other, third].map(|driver| spawn(move || read(&driver, 1)));
+        charge.release(2, 1);
+        drop(charge);
+        let charges = drivers.map(|driver| driver.join().unwrap());
         assert_eq!(all.each_ref().map(rests), [false; 3]);
+        drop(charges);
+    });
+}
+
+/// Messages that are not complete take all the room: their connections go on one after the other,
+/// whatever else happens meanwhile, and so does whoever has none.
+#[test]
+fn whoever_waits_for_his_turn_has_it() {
+    model(3, || {
+        let [one, other, small] = connections(QueueLimits { bytes: 100, messages: 9, total: 4 });
+        let claim = Some(Claim { outstanding: 10, limit: 10 });
+        let holds = held(&one.0, 4);
+        let waits = Charge::new(&small.0, 2, 1);
+        let turns = [one.clone(), other.clone()].map(|handle| {
+            spawn(move || {
+                let backlog = &handle.0.backlog;
+                while !backlog.may_read(&handle.0, claim) {
+                    while rests(&handle) {
+                        loom::thread::yield_now();
+                    }
+                }
+                backlog.end_turn(&handle.0);
+            })
+        });
+        drop(waits);
+        for turn in turns {
+            turn.join().unwrap();
+        }
+        assert!(read(&small, 1).is_some());
+        drop(holds);
+        assert_eq!([one, other, small].each_ref().map(rests), [false; 3]);
     });
 }

@@ -56,7 +56,7 @@ pub(crate) mod atomic {
         AtomicBool(bool) {
             swap(before, by) by,
         }
-        AtomicU8(u8) {
+        AtomicU16(u16) {
             fetch_or(before, by) before | by,
             fetch_and(before, by) before & by,
         }

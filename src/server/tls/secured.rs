@@ -19,6 +19,10 @@ use crate::server::{
 /// records of 16 KiB.
 const AHEAD: usize = 80 * 1024;
 
+/// A record has so many bytes at most (RFC 8446 section 5.1), and so many more around them.
+const RECORD_LEN: usize = 16 * 1024;
+const RECORD: usize = 32;
+
 /// What there is for a reader who does not ask the socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ahead {
@@ -39,6 +43,8 @@ pub(crate) struct Secured {
     fd: RawFd,
     /// How many bytes the socket has taken, with what TLS adds to them.
     taken: u64,
+    /// How many bytes are encrypted and not written, by what records add to them at most.
+    ahead: usize,
     /// Whether the end of our direction has been said.
     is_closed: bool,
 }
@@ -47,7 +53,7 @@ impl Secured {
     pub(crate) fn new(mut session: ServerConnection, socket: OwnedWriteHalf) -> Self {
         session.set_buffer_limit(Some(AHEAD));
         let fd = socket.as_ref().as_raw_fd();
-        Self { session, socket: Some(socket), fd, taken: 0, is_closed: false }
+        Self { session, socket: Some(socket), fd, taken: 0, ahead: 0, is_closed: false }
     }
 
     pub(crate) fn socket(&self) -> Option<&OwnedWriteHalf> {
@@ -61,6 +67,11 @@ impl Secured {
     /// How many bytes the socket has taken.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// How many bytes are encrypted that the socket has not taken yet.
+    pub(crate) fn ahead(&self) -> usize {
+        self.ahead
     }
 
     /// Whether records wait that the socket has not taken yet.
@@ -157,7 +168,10 @@ impl Secured {
         }
         match self.session.writer().write_vectored(slices)? {
             0 => Err(ErrorKind::WouldBlock.into()),
-            len => Ok(len),
+            len => {
+                self.ahead += len + RECORD * len.div_ceil(RECORD_LEN);
+                Ok(len)
+            }
         }
     }
 
@@ -167,12 +181,16 @@ impl Secured {
         while self.session.wants_write() {
             match self.session.write_tls(&mut Ciphertext(socket)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(len) => self.taken += len as u64,
+                Ok(len) => {
+                    self.taken += len as u64;
+                    self.ahead = self.ahead.saturating_sub(len);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
+        self.ahead = 0;
         Ok(true)
     }
 

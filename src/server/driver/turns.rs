@@ -1,0 +1,98 @@
+//! Whether there is room to read, and a driver's turn where there is not.
+
+use std::{
+    sync::atomic::Ordering::SeqCst,
+    time::{Duration, Instant},
+};
+
+use super::{Driver, Stage};
+use crate::{
+    error::ProtocolError,
+    server::{
+        backlog::{Claim, SMALL},
+        hold,
+    },
+};
+
+/// The reasons for not reading that have nothing to do with turns.
+const OTHERS: u16 = hold::ANY & !hold::CROWDED;
+
+/// A turn to go on with a message that is not complete, although there is no room for it.
+#[derive(Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) until: Instant,
+    /// How many bytes had come of it, and how many messages before it.
+    come: usize,
+    messages: u64,
+}
+
+/// Within so much time, so many bytes have to come of the message of whoever has his turn, where
+/// others wait for theirs: 50 KiB a second. He does not read before, so most of them are in the
+/// socket already.
+const PACE: (Duration, usize) =
+    (Duration::from_millis(if cfg!(test) { 300 } else { 10_000 }), 512 * 1024);
+
+impl Driver {
+    /// Whether there is room for more. If not, it rests.
+    pub(super) fn may_read(&self) -> bool {
+        let receiver = match &self.stage {
+            Stage::Frames(receiver) => receiver,
+            Stage::Held(held) => &held.0,
+            Stage::Raw => return self.ends.handle.0.backlog.may_read(&self.ends.handle.0, None),
+            _ => return true,
+        };
+        let claim = (receiver.held() > SMALL).then(|| Claim {
+            outstanding: receiver.outstanding(),
+            limit: receiver.limits().message,
+        });
+        self.ends.handle.0.backlog.may_read(&self.ends.handle.0, claim)
+    }
+
+    /// Sees whether it is this connection's turn to go on although too much waits, and still needs
+    /// to be. It is given up where the connection is not read for other reasons.
+    pub(super) fn see_to_turn(&mut self, held: u16) {
+        let shared = &self.ends.handle.0;
+        if !shared.backlog.is_crowd() {
+            return;
+        }
+        let receiver = match &self.stage {
+            Stage::Frames(receiver) => receiver,
+            Stage::Held(held) => &held.0,
+            Stage::Raw => return,
+            _ => return shared.backlog.leave(shared),
+        };
+        if !shared.backlog.has_turn(shared) {
+            if let Some(timers) = &mut self.timers {
+                timers.turn = None;
+            }
+            return;
+        }
+        let (come, messages) = (receiver.unfinished(), shared.received().messages);
+        let is_done = receiver.held() <= SMALL;
+        let timers = self.timers.get_or_insert_default();
+        let until = Instant::now() + PACE.0;
+        let turn = *timers.turn.get_or_insert(Turn { until, come, messages });
+        if is_done || turn.messages != messages || held & OTHERS != 0 {
+            timers.turn = None;
+            shared.backlog.end_turn(shared);
+        }
+    }
+
+    /// The time of a turn is over: who has not made use of it is ended, if others wait.
+    pub(super) fn end_turn(&mut self) {
+        let shared = &self.ends.handle.0;
+        let come = match &self.stage {
+            Stage::Frames(receiver) => receiver.unfinished(),
+            Stage::Held(held) => held.0.unfinished(),
+            _ => 0,
+        };
+        let turn = self.timers.as_mut().and_then(|timers| timers.turn.take());
+        let Some(turn) = turn.filter(|_| shared.backlog.has_turn(shared)) else { return };
+        let is_held = shared.hold.load(SeqCst) & OTHERS != 0;
+        if is_held || come - turn.come.min(come) >= PACE.1 || !shared.backlog.is_waited_for() {
+            return;
+        }
+        self.tell_error(ProtocolError::GivenUp);
+        self.stage = Stage::Over;
+    }
+}
