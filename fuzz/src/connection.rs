@@ -5,14 +5,21 @@
 //! [`Receiver`] in the peer's place, and must be what was asked for. What its state, its timer and
 //! its progress must be is told by a [`Model`] of what has happened, not by the connection.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
 
 use em_websocket::{
     error::{ProtocolError, UsageError},
     protocol::{
         close::{CloseCode, CloseInfo},
         version::CloseReply,
-        Connection, Event, FrameParts, Limits, PeerClose, Progress, Receiver, State,
+        Budget, Connection, Event, FrameParts, Limits, Meter, PeerClose, Progress, Receiver, Sink,
+        State,
     },
 };
 
@@ -59,6 +66,37 @@ struct Talk {
     now: Instant,
     close_timeout: Duration,
     limits: Limits,
+    held: Arc<Count>,
+}
+
+/// What is held of messages that are not complete.
+#[derive(Debug, Default)]
+struct Count(AtomicUsize);
+
+impl Meter for Count {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, SeqCst);
+    }
+
+    fn remove(&self, bytes: usize) {
+        assert!(self.0.fetch_sub(bytes, SeqCst) >= bytes, "more is let go than was held");
+    }
+}
+
+/// What is heard, and what is held meanwhile.
+struct Heard {
+    events: Vec<Seen>,
+    held: Arc<Count>,
+}
+
+impl Sink for Heard {
+    fn event(&mut self, event: Event<'_>) {
+        self.events.push(Seen::from(event));
+    }
+
+    fn meter(&self) -> Option<Arc<dyn Meter>> {
+        Some(Arc::clone(&self.held) as Arc<dyn Meter>)
+    }
 }
 
 impl Talk {
@@ -80,6 +118,7 @@ impl Talk {
             now: Instant::now(),
             close_timeout,
             limits: Limits::default(),
+            held: Arc::default(),
         }
     }
 
@@ -277,10 +316,16 @@ impl Talk {
     fn hear(&mut self, bytes: &[u8], cut: usize) {
         let (first, second) = bytes.split_at(cut.min(bytes.len()));
         for piece in [first, second] {
-            let mut events = Vec::new();
-            let sink = &mut |event: Event<'_>| events.push(Seen::from(event));
-            self.receiver.receive(&mut piece.to_vec(), sink);
-            for event in events {
+            let mut heard = Heard { events: Vec::new(), held: Arc::clone(&self.held) };
+            let mut piece = piece.to_vec();
+            let mut left = piece.len();
+            while left > 0 {
+                let at = piece.len() - left;
+                let budget = Budget { frames: 1 + cut % 3, inflated: 1 };
+                left = self.receiver.receive_within(&mut piece[at..], budget, &mut heard);
+                self.check_held();
+            }
+            for event in heard.events {
                 match event {
                     Seen::Ping(payload) => self.answer(&payload),
                     Seen::Close(code, _, body) => {
@@ -370,8 +415,21 @@ impl Talk {
         self.model.deadline = None;
     }
 
+    /// What is counted is what is held: twice what has come at the most, and a frame's worth.
+    fn check_held(&self) {
+        let held = self.held.0.load(SeqCst);
+        assert_eq!(held, self.receiver.held());
+        let most = 2 * self.receiver.unfinished() + 2 * (64 * 1024 + 256);
+        assert!(held <= most, "{held} bytes are held, of {most}");
+        assert!(!self.receiver.is_done() || held == 0, "{held} bytes of nothing");
+        // A header has been judged, and what comes is no more than it says.
+        let message = self.limits.message.max(usize::from(u16::MAX) * 2);
+        assert!(self.receiver.unfinished() <= message + 125);
+    }
+
     /// What must hold at any time.
     fn check(&self) {
+        self.check_held();
         assert_eq!(self.connection.state(), self.model.state);
         assert_eq!(self.connection.poll_timeout(), self.model.deadline);
         assert_eq!(self.connection.close_timeout(), self.close_timeout);

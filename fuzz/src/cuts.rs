@@ -1,6 +1,6 @@
 //! However the network cuts them, the bytes are the same.
 
-use em_websocket::protocol::{Event, Receiver};
+use em_websocket::protocol::{Budget, Event, Receiver, Sink};
 
 use crate::{input::Input, support::machine::Seen};
 
@@ -111,7 +111,8 @@ pub(crate) fn hear(
                     taken
                 }
                 None => {
-                    receiver.receive(piece, &mut sink);
+                    let inflated = 1 + piece.len() % 700;
+                    give(&mut receiver, piece, inflated, &mut sink);
                     piece.len()
                 }
             };
@@ -120,4 +121,19 @@ pub(crate) fn hear(
     }
     assert!(rest.is_empty(), "pieces are missing");
     assert_eq!(receiver.is_done(), is_over);
+}
+
+/// Gives a receiver the bytes within a budget, as often as that takes.
+fn give(receiver: &mut Receiver, mut bytes: &mut [u8], inflated: usize, sink: &mut impl Sink) {
+    loop {
+        let before = receiver.unfinished();
+        let left = receiver.receive_within(bytes, Budget { frames: 3, inflated }, sink);
+        // What a step makes goes past it.
+        assert!(receiver.unfinished() <= before + bytes.len() + inflated + 64 * 1024);
+        if left == 0 {
+            return;
+        }
+        let taken = bytes.len() - left;
+        bytes = &mut bytes[taken..];
+    }
 }
