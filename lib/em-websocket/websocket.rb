@@ -55,7 +55,7 @@ module EventMachine
       #   may wait for the callbacks, before its socket is not read any more
       # @option options [Integer] :inbound_messages (4096) the messages, likewise
       # @option options [Integer] :inbound_total (64 MiB) the bytes on all connections together,
-      #   likewise
+      #   likewise, those of messages that are not complete included
       # @option options [Numeric] :write_timeout (60) seconds in which a client must take something
       #   of what waits for it; 0: no limit
       # @option options [Numeric] :ping_interval (0) seconds from one ping to the next; 0: no pings

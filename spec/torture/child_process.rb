@@ -58,6 +58,9 @@ module Torture
       _, @status = Process.wait2(@pid)
     end
 
+    # Whether it is known to have ended.
+    def ended? = !@status.nil?
+
     def killed? = @status&.termsig == Signal.list["KILL"]
 
     def signal(name) = Process.kill(name, @pid)

@@ -11,6 +11,10 @@ module Torture
   class Fault
     MIB = 1024.0 * 1024
 
+    # What a process takes beside that which waits, in MiB: Ruby's objects, connections, places to
+    # read to.
+    BESIDES = 64
+
     class << self
       attr_reader :id, :title
 
@@ -40,6 +44,7 @@ module Torture
     def measure
       raise_descriptor_limit
       run
+      @children.grep(ServerProcess).reject(&:ended?).each { |server| check_counters(server) }
       @children.reject(&:killed?).each { |child| check_end(child) }
     end
 
@@ -85,6 +90,19 @@ module Torture
       promise "a bystander's messages answered", seen[:answered], equals: seen[:sent]
       promise "a bystander waits (99 of 100)", seen[:most] * 1000, "ms", at_most: 1000
       tell "a bystander waits (median)", seen[:median] * 1000, "ms"
+    end
+
+    # Once nobody is there any more, nothing counts; and what the process took was counted.
+    def check_counters(server)
+      ObjectSpace.each_object(BasicSocket) do |socket|
+        socket.close unless socket.closed? || socket.is_a?(UNIXSocket)
+      end
+      promise "counted, when all are gone", settles_at([0, 0, 0]) { server.ask(:counters) }.to_s,
+              equals: "[0, 0, 0]"
+      promise "memory beyond twice what was counted", server.ask(:beyond) / MIB, "MiB",
+              at_most: self.class::BESIDES
+    rescue ChildProcess::Failed, SystemCallError => e
+      promise "counted, when all are gone", e.message, equals: "[0, 0, 0]"
     end
 
     def check_end(child)

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "child_process"
+require_relative "gauge"
 require_relative "../support/certificate"
 
 module Torture
@@ -45,10 +46,13 @@ module Torture
       super() do |line|
         Process.setrlimit(:NOFILE, files, files) if files
         ServerProcess.load
+        gauge = Gauge.new
+        measures = { counters: -> { Gauge.counters }, beyond: -> { gauge.beyond } }
         EM.run do
           before&.call
           line.puts(JSON.generate(all.map { |each| listen(each, &accept) }))
-          EM.attach(line, Answering, answers)
+          gauge.start
+          EM.attach(line, Answering, measures.merge(answers))
         end
       end
       @ports = hear
