@@ -316,13 +316,13 @@ impl Owner {
         let connection = self.next;
         self.next += 1;
         let handle = incoming.handle().clone();
+        lock(&self.shared.handles).insert(connection, handle.clone());
         self.tell(connection, &handle, Seen::Accepted);
         if let Some(accept) = &self.setup.accept {
             accept.send(incoming).expect("somebody takes it");
             return;
         }
-        self.connections.insert(connection, handle.clone());
-        lock(&self.shared.handles).insert(connection, handle);
+        self.connections.insert(connection, handle);
         incoming.start(connection.into(), &self.setup.options);
     }
 
