@@ -331,7 +331,8 @@ impl Driver {
         Step::On
     }
 
-    /// Lets go of the socket, then tells.
+    /// Tells of the end, then lets go of the socket: a client on the application's own reactor does
+    /// not see it before `onclose` is called, as with EventMachine.
     fn end(&mut self) {
         {
             let mut link = self.ends.handle.0.driver_link();
@@ -339,7 +340,6 @@ impl Driver {
                 count(&self.ends.handle.counters().overrun);
             }
             link.end = Progress::Abort;
-            link.socket = Socket::Gone;
             link.deferred = None;
             link.out.clear();
         }
@@ -347,8 +347,9 @@ impl Driver {
         if let Some(timers) = &mut self.timers {
             timers.compressor = None;
         }
+        self.tell_closed();
+        self.ends.handle.0.driver_link().socket = Socket::Gone;
         self.transport = Transport::Gone;
         self.stage = Stage::Over;
-        self.tell_closed();
     }
 }
