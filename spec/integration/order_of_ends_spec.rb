@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A client on the application's own reactor, as in specs of applications, does not see the end of its
-# connection before `onclose` has been called.
+# The order of two events on one reactor: a client there, as specs of applications have it, does not
+# see the end of its connection before `onclose` has been called.
 RSpec.describe EventMachine::WebSocket::Connection, "ended under a client on its own reactor" do
   # As many as may be ended in one turn of the reactor.
   count = 40
