@@ -103,9 +103,12 @@ module EventMachine
         def resume
           transport = @em_websocket
           native = transport&.native
-          result = if native then native.paused = false
-                   elsif transport&.held? then transport.paused = false
-                   else super
+          result = if native
+                     native.paused = false
+                   elsif transport&.held?
+                     transport.paused = false
+                   else
+                     super
                    end
           # What came with the opening handshake may wait for this.
           Transport.get(self, :@handler)&.resumed
