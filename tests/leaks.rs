@@ -30,7 +30,7 @@ fn open_files() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// How many files are open once tasks that are told to end have ended.
+/// Number of files that are open once tasks that are told to end have ended.
 fn files_at_rest() -> usize {
     let mut files = open_files();
     loop {

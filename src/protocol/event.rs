@@ -36,7 +36,7 @@ pub enum Charset {
 }
 
 impl Charset {
-    /// What these bytes are made of; `None` where they are not UTF-8.
+    /// Charset of these bytes; `None` where they are not UTF-8.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         utf8::check(bytes, None).ok()
     }

@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc};
 
 /// Counter of memory that is held, for whoever bounds it.
 pub trait Meter: fmt::Debug + Send + Sync {
-    /// So many bytes more are held.
+    /// Counts this many bytes more as held.
     fn add(&self, bytes: usize);
-    /// So many bytes fewer are.
+    /// Counts this many bytes fewer.
     fn remove(&self, bytes: usize);
 }
 
@@ -23,12 +23,12 @@ impl Held {
         Self { meter, bytes: 0 }
     }
 
-    /// How many bytes are counted.
+    /// Number of bytes that are counted.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// So many bytes are held now.
+    /// Sets the number of bytes that are held now.
     pub fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);
         if let Some(meter) = self.meter.as_ref().filter(|_| before != bytes) {

@@ -56,7 +56,7 @@ impl Message {
         Box::new(message)
     }
 
-    /// How much memory it takes.
+    /// Memory that it takes.
     pub(crate) fn held(&self) -> usize {
         self.held.bytes()
     }

@@ -25,11 +25,11 @@ pub struct Limits {
     pub require_masked: bool,
 }
 
-/// What is done at a time, so that others have their turn and no more is held than there is room
-/// for.
+/// Limits on what is done at a time, so that others have their turn and no more is held than there
+/// is room for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Budget {
-    /// So many frames are begun.
+    /// Number of frames that are begun.
     pub frames: usize,
     /// Once compressed messages have come to so many bytes, nothing more is inflated. What one step
     /// makes may go past it: 64 KiB.
@@ -41,7 +41,7 @@ impl Budget {
     pub const ENDLESS: Self = Self { frames: usize::MAX, inflated: usize::MAX };
 }
 
-/// So many bytes are unmasked ahead of what is inflated.
+/// Number of bytes that are unmasked ahead of what is inflated.
 const UNMASKED: usize = 8 * 1024;
 
 /// Below this many bytes still to come, a payload's own buffer is not worth a read of its own.
@@ -98,12 +98,12 @@ impl Receiver {
         self.limits = limits;
     }
 
-    /// What the peer may not exceed.
+    /// Limits that the peer may not exceed.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// How many bytes have come of messages that are not complete.
+    /// Number of bytes that have come of messages that are not complete.
     pub fn unfinished(&self) -> usize {
         let fragments = self.fragments.as_ref().map_or(0, |message| message.bytes.len());
         match &self.reading {
@@ -118,7 +118,7 @@ impl Receiver {
         matches!(self.reading, Reading::Done)
     }
 
-    /// Whether a part of a message has come, and not all of it.
+    /// True if a part of a message has come, and not all of it.
     pub fn is_amid(&self) -> bool {
         self.fragments.is_some()
             || match &self.reading {
@@ -150,12 +150,12 @@ impl Receiver {
         })
     }
 
-    /// Whether frames say how long they are: not in drafts 75 and 76.
+    /// True if frames say how long they are: not in drafts 75 and 76.
     pub fn counts_frames(&self) -> bool {
         !matches!(self.reading, Reading::Sentinel(_))
     }
 
-    /// How much memory is held of messages that are not complete.
+    /// Memory that is held of messages that are not complete.
     pub fn held(&self) -> usize {
         let fragments = self.fragments.as_ref().map_or(0, |message| message.held());
         fragments
@@ -166,7 +166,7 @@ impl Receiver {
             }
     }
 
-    /// How many bytes more the messages that are not complete may come to.
+    /// Number of bytes that the messages that are not complete may still come to.
     pub fn outstanding(&self) -> usize {
         let most = self.limits.message.saturating_sub(self.held());
         match &self.reading {
@@ -322,7 +322,7 @@ impl Receiver {
         }
         if input.is_empty() && *left > 0 {
             if *left >= DIRECT_MIN {
-                // What is to come goes straight into its buffer, which must count.
+                // Bytes that are to come go straight into its buffer, which must count.
                 target(header, own, &mut self.fragments, self.profile, sink);
             }
             return Ok(Rest::Left(0));
@@ -464,10 +464,10 @@ fn target<'a>(
 /// A sink of nothing, which counts nothing.
 const NOBODY: fn(Event<'_>) = |_| ();
 
-/// What is left of the bytes that came.
+/// Rest of the bytes that came.
 enum Rest<'a> {
     /// These stand behind a payload, or are the rest of it.
     Behind(&'a mut [u8]),
-    /// So many cannot be taken now; where there are none, more must come.
+    /// Number of bytes that cannot be taken now; where there are none, more must come.
     Left(usize),
 }

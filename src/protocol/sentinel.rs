@@ -27,12 +27,12 @@ pub(crate) enum Sentinel {
 const LENGTH_OVERFLOW: u128 = u128::MAX >> 7;
 
 impl Sentinel {
-    /// Whether a part of a frame has come.
+    /// True if a part of a frame has come.
     pub(crate) fn is_amid(&self) -> bool {
         !matches!(self, Self::Type)
     }
 
-    /// How much memory is held of a text that is not complete.
+    /// Memory that is held of a text that is not complete.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Text(_, held) => held.bytes(),

@@ -183,7 +183,7 @@ impl Versions {
         Self::bit(number).is_some_and(|bit| self.0 & bit != 0)
     }
 
-    /// What `Sec-WebSocket-Version` says of them: the newest of all, and where there are not all,
+    /// Value of `Sec-WebSocket-Version` for them: the newest of all, and where there are not all,
     /// those that a client asks for by that field; `None` where there is no such one.
     pub(crate) fn to_header(self) -> Option<String> {
         if self == Self::ALL {

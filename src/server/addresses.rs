@@ -1,4 +1,4 @@
-//! Where a connection comes from, and where it goes to.
+//! Addresses of a connection: where it comes from, and where it goes to.
 
 use std::net::{SocketAddr, SocketAddrV4};
 

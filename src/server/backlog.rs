@@ -1,5 +1,5 @@
-//! What has been received on all connections of a server and waits: for the application, or for the
-//! rest of its message.
+//! Bytes that have been received on all connections of a server and wait: for the application, or
+//! for the rest of their message.
 
 use std::{
     collections::VecDeque,
@@ -27,10 +27,10 @@ use super::{
 /// for others' messages.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// Whoever has waited for this long is not overtaken any more.
+/// Time of waiting after which a connection is not overtaken any more.
 const OVERTAKEN: Duration = Duration::from_secs(5);
 
-/// How much waits altogether, and who rests because of it.
+/// Total of what waits, and the connections that rest because of it.
 ///
 /// Of `limits.total`, messages that are not complete may take half, and what waits for the
 /// application the rest. Past that:
@@ -68,7 +68,7 @@ pub(crate) struct Backlog {
     /// Of the process that the server was started in.
     pub(crate) generation: u32,
     crowd: ProcessMutex<Crowd>,
-    /// Whether anybody rests or has his turn.
+    /// True while anybody rests or has his turn.
     is_crowd: AtomicBool,
 }
 
@@ -86,12 +86,12 @@ impl Guarded for Crowd {
 #[derive(Debug)]
 struct Resting {
     connection: Arc<Shared>,
-    /// Where it holds more than little of a message that is not complete.
+    /// Claim of one that holds more than little of a message that is not complete.
     claim: Option<Claim>,
     since: Instant,
 }
 
-/// How much more a connection may come to hold until its message is complete.
+/// Memory that a connection may still come to hold until its message is complete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     pub(crate) outstanding: usize,
@@ -141,7 +141,7 @@ impl Backlog {
         self.settle();
     }
 
-    /// How many messages wait for the application, and how many bytes are held.
+    /// Number of messages that wait for the application, and of bytes that are held.
     pub(crate) fn held(&self) -> (usize, usize) {
         let bytes = self.waiting.load(SeqCst) + self.unfinished.load(SeqCst);
         (self.messages.load(Relaxed), bytes)
@@ -152,12 +152,12 @@ impl Backlog {
         self.most_waiting().saturating_sub(self.waiting.load(SeqCst))
     }
 
-    /// Whether messages that are not complete take all that they may.
+    /// True while messages that are not complete take all that they may.
     pub(crate) fn is_crowded(&self) -> bool {
         self.unfinished.load(SeqCst) >= self.limits.total / 2
     }
 
-    /// How much may wait for the application, beside what is not complete.
+    /// Memory that may wait for the application, beside what is not complete.
     fn most_waiting(&self) -> usize {
         let total = self.limits.total;
         total - self.unfinished.load(SeqCst).min(total / 2)
@@ -186,17 +186,17 @@ impl Backlog {
         false
     }
 
-    /// Whether anybody rests, or has his turn.
+    /// True while anybody rests, or has his turn.
     pub(crate) fn is_crowd(&self) -> bool {
         self.is_crowd.load(SeqCst)
     }
 
-    /// Whether it is a connection's turn.
+    /// True if it is a connection's turn.
     pub(crate) fn has_turn(&self, connection: &Arc<Shared>) -> bool {
         self.is_crowd() && self.crowd.lock().is_some_and(|crowd| crowd.has_turn(connection))
     }
 
-    /// Whether others wait for a turn.
+    /// True while others wait for a turn.
     pub(crate) fn is_waited_for(&self) -> bool {
         let crowd = self.crowd.lock();
         crowd.is_some_and(|crowd| crowd.resting.iter().any(|resting| resting.claim.is_some()))

@@ -51,7 +51,7 @@ type Coming = watch::Receiver<Option<Compressed>>;
 
 /// Who makes a frame.
 enum Maker {
-    /// Whoever asks: nobody does yet. The others are told through this.
+    /// The one that asks: nobody makes it yet. The others are told through this.
     Asking(watch::Sender<Option<Compressed>>),
     Another(Coming),
 }
@@ -81,7 +81,7 @@ impl Broadcast {
         self.payload.len()
     }
 
-    /// What is sent.
+    /// Payload that is sent.
     pub(crate) fn payload(&self) -> &Bytes {
         &self.payload
     }

@@ -1,12 +1,12 @@
-//! What counts of a connection's messages, for as long as it is held.
+//! Charge for a connection's messages, for as long as they are held.
 
 use std::sync::Arc;
 
 use super::link::Shared;
 use crate::protocol::{Held, Meter};
 
-/// What a record takes in the queue, beside the bytes it speaks of, and what one read takes for all
-/// of its records.
+/// Bytes that a record takes in the queue, beside those it speaks of, and that one read takes for
+/// all of its records.
 pub(crate) const RECORD: usize = 64;
 
 /// Messages of one connection that wait in the queue: they count until this is dropped.
@@ -24,7 +24,7 @@ impl Charge {
         Self { connection: Arc::clone(connection), bytes, messages }
     }
 
-    /// So much of it has been delivered; but not more than there was.
+    /// Gives up as much of it as has been delivered; but not more than there was.
     pub(crate) fn release(&mut self, bytes: usize, messages: usize) {
         let (bytes, messages) = (bytes.min(self.bytes), messages.min(self.messages));
         self.bytes -= bytes;

@@ -10,7 +10,7 @@ use super::sync::on_another_thread;
 /// which costs a hand-over. In the models, past what most of their messages have.
 pub(crate) const APART: usize = if cfg!(all(test, feature = "loom")) { 4 } else { 64 * 1024 };
 
-/// So many threads compress at the same time. The worker and the application's thread want
+/// Number of threads that compress at the same time. The worker and the application's thread want
 /// processors, too. In the models one, so that somebody waits.
 pub(crate) const THREADS: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 2 };
 
@@ -26,8 +26,8 @@ impl Default for Compressing {
 }
 
 impl Compressing {
-    /// What a job makes, once it has had its turn. Jobs begin in the order they were first polled
-    /// in. One that has begun is finished although nobody waits for it any more.
+    /// Runs a job once it has its turn, and returns what it makes. Jobs begin in the order they
+    /// were first polled in. One that has begun is finished although nobody waits for it any more.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,

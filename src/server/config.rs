@@ -28,7 +28,7 @@ pub struct ConnectionOptions {
     /// Holds opening handshakes to RFC 6455, whatever their version, and answers plain HTTP requests
     /// with 426 ([`Handshake::strict`](handshake::Handshake::strict)); off by default.
     pub strict: bool,
-    /// Whether the application answers the requests itself that are answered although they are no
+    /// True if the application itself answers the requests that are answered although they are no
     /// opening handshakes ([`Delivery::Plain`](super::Delivery::Plain)); off by default.
     pub tells_plain_http: bool,
     /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
@@ -82,9 +82,9 @@ impl Default for ConnectionOptions {
     }
 }
 
-/// How much may wait for the queue's owner before sockets are not read any more: the memory that it
-/// takes. One read or one message of each connection may go past its limit, and past that of all
-/// connections one read of each thread, one message, and 64 KiB of each connection.
+/// Limits on what may wait for the queue's owner before sockets are not read any more: the memory
+/// that it takes. One read or one message of each connection may go past its limit, and past that
+/// of all connections one read of each thread, one message, and 64 KiB of each connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueLimits {
     /// Bytes of one connection; 1 MiB by default.

@@ -1,4 +1,4 @@
-//! What is sent during a drain, and leaves at its end or once it has taken long.
+//! Bytes that are sent during a drain, and leave at its end or once it has taken long.
 
 use std::{mem, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 /// A pause of so long.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// So many connections are flushed before the thread's others have their turn.
+/// Number of connections that are flushed before the thread's others have their turn.
 const FLUSHED: usize = 16;
 
 /// The connections that wait for the end of a drain, with a first frame that is corked.

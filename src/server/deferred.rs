@@ -83,7 +83,7 @@ impl Deferred {
         self.len + self.working
     }
 
-    /// How much memory is held for them.
+    /// Memory that is held for them.
     pub(crate) fn held(&self) -> usize {
         self.len() + self.pieces.len() * PIECE
     }
@@ -101,8 +101,8 @@ impl Deferred {
         self.pieces.push_back(piece);
     }
 
-    /// What comes next, one message at least and no more than is compressed at a time.
-    /// [`done`](Self::done) must follow.
+    /// Takes the pieces that come next, one message at least and no more than is compressed at a
+    /// time. [`done`](Self::done) must follow.
     fn take(&mut self) -> Option<VecDeque<Piece>> {
         let mut bytes = 0;
         let count = self.pieces.iter().take_while(|piece| {
@@ -111,7 +111,7 @@ impl Deferred {
             is_next
         });
         let count = count.count();
-        // What stays is not moved: there may be very much of it. Where nothing does, no memory stays.
+        // Pieces that stay are not moved: there may be very many. Where none do, no memory stays.
         let next = if count == self.pieces.len() {
             mem::take(&mut self.pieces)
         } else {
@@ -126,7 +126,7 @@ impl Deferred {
         Some(next)
     }
 
-    /// What was taken stands in the outbound buffer.
+    /// Notes that what was taken stands in the outbound buffer.
     fn done(&mut self) {
         self.in_work = false;
         self.working = 0;
@@ -222,7 +222,7 @@ impl Compressor {
 
     /// The frames, once they are made.
     fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Vec<Bytes>> {
-        // Where it panics, it is gone, and with it the context: what is sent next begins with none.
+        // A panic in the work loses it, and the context with it: what is sent next has none.
         let Some(mut work) = self.work.take() else { return Poll::Ready(Vec::new()) };
         let Poll::Ready(made) = work.as_mut().poll(cx) else {
             self.work = Some(work);
@@ -253,7 +253,7 @@ struct Making {
     profile: &'static Profile,
     /// Small frames, one behind the other.
     out: Vec<u8>,
-    /// What stands before them.
+    /// Frames that stand before them.
     frames: Vec<Bytes>,
 }
 
@@ -331,7 +331,7 @@ mod tests {
         Compressor::new(Deflater::new(agreed, config), &RFC_6455, config.threshold).0
     }
 
-    /// What these pieces come to, where nobody is waited for.
+    /// Compresses these pieces, where nobody is waited for.
     fn compress(compressor: &mut Compressor, pieces: VecDeque<Piece>, now: Instant) -> Vec<u8> {
         compressor.work = Some(compressor.begin(pieces, &Compressing::default()));
         match compressor.poll(&mut Context::from_waker(Waker::noop()), now) {

@@ -80,9 +80,10 @@ pub struct Opened {
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.
     pub subprotocol: Option<Box<[u8]>>,
-    /// Where the application is asked first ([`Handle::asked`](super::Handle::asked) begins its
-    /// time): what it may change, and must give to [`Handle::open_with`](super::Handle::open_with);
-    /// or it calls [`Handle::refuse_opening`](super::Handle::refuse_opening).
+    /// Answer that the application may change where it is asked first
+    /// ([`Handle::asked`](super::Handle::asked) begins its time), and must give to
+    /// [`Handle::open_with`](super::Handle::open_with); or it calls
+    /// [`Handle::refuse_opening`](super::Handle::refuse_opening).
     pub answer: Option<Box<Answer>>,
 }
 
@@ -152,12 +153,12 @@ pub struct Batch {
     pieces: VecDeque<Bytes>,
     /// How many pieces have been read and let go.
     gone: u32,
-    /// What the records count for: each up to the record of this number.
+    /// Charges for the records: each up to the record of this number.
     charges: VecDeque<(usize, Charge)>,
-    /// How many records have been appended, and how many of them read.
+    /// Number of records that have been appended, and of those that have been read.
     appended: usize,
     read: usize,
-    /// What has been read of the first charge and not been told yet: bytes and messages.
+    /// Bytes and messages that have been read of the first charge and not been told yet.
     due: (usize, usize),
 }
 
@@ -213,7 +214,7 @@ impl Batch {
         }
     }
 
-    /// What the records that were appended last count for, up to the last of them.
+    /// Adds the charge for the records that were appended last, up to the last of them.
     pub(crate) fn charge(&mut self, charge: Charge) {
         self.charges.push_back((self.appended, charge));
     }
@@ -421,7 +422,7 @@ impl EventQueue {
         }
     }
 
-    /// What is sent while its owner drains it.
+    /// Connections with bytes that were sent while its owner drains it.
     pub fn corked(&self) -> &Arc<Corked> {
         &self.corked
     }

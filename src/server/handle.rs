@@ -147,7 +147,7 @@ impl Handle {
         }
     }
 
-    /// How many bytes wait to be written, and what it takes to hold them.
+    /// Number of bytes that wait to be written, with what it takes to hold them.
     pub fn outbound_len(&self) -> usize {
         self.0.link().map_or(0, |link| link.waiting_len())
     }
@@ -261,12 +261,12 @@ impl Handle {
         }
     }
 
-    /// Whether the application has stopped reading.
+    /// True if the application has stopped reading.
     pub fn is_paused(&self) -> bool {
         self.0.hold.load(SeqCst) & hold::PAUSED != 0
     }
 
-    /// Whether the connection is gone, or is being ended.
+    /// True if the connection is gone, or is being ended.
     pub fn is_ending(&self) -> bool {
         self.0.link().is_none_or(|link| link.is_gone() || link.end != Progress::Stay)
     }

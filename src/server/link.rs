@@ -83,9 +83,10 @@ pub(crate) struct Link {
     pub(crate) outbound_limit: usize,
     /// What the application has sent.
     pub(crate) sent: Traffic,
-    /// Whoever leaves bytes here, or in `deferred`, sees to it that they are written: by
-    /// `Handle::push_out`, which wakes the driver for what the socket does not take, or by answering
-    /// `Sent::Corked`, whose receiver owes a `Handle::flush`. (`driver/models/writing.rs` tries it.)
+    /// Bytes that wait to be written. Whoever leaves some here, or in `deferred`, sees to it that
+    /// they are: by `Handle::push_out`, which wakes the driver for what the socket does not take,
+    /// or by answering `Sent::Corked`, whose receiver owes a `Handle::flush`.
+    /// (`driver/models/writing.rs` tries it.)
     pub(crate) out: Outbound,
     pub(crate) connection: Connection,
     pub(crate) socket: Socket,
@@ -96,9 +97,9 @@ pub(crate) struct Link {
 /// What few connections have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
-    /// How long nothing may be read nor written.
+    /// Longest time in which nothing may be read nor written.
     pub(crate) inactivity: Option<Duration>,
-    /// How often something was sent since that was first limited.
+    /// Number of times that something was sent since that was first limited.
     pub(crate) sends: u32,
     /// Past so many waiting bytes the application wants to know when they are down to half of it;
     /// 0: it does not.
@@ -166,7 +167,7 @@ impl Shared {
         self.link.try_lock().ok()
     }
 
-    /// Whether the connection is the parent's, and this process a forked child.
+    /// True if the connection is the parent's, and this process a forked child.
     pub(crate) fn is_foreign(&self) -> bool {
         self.backlog.generation != runtime::generation()
     }
@@ -188,8 +189,8 @@ impl Shared {
         self.waker.register(waker);
     }
 
-    /// So much has been queued for the application. Past the limits, the connection is not read any
-    /// more.
+    /// Counts what has been queued for the application. Past the limits, the connection is not read
+    /// any more.
     pub(super) fn queued(&self, bytes: usize, messages: usize) {
         let limits = &self.backlog.limits;
         let bytes = self.waiting_bytes.fetch_add(bytes, SeqCst) + bytes;
@@ -329,7 +330,7 @@ impl Link {
         }
     }
 
-    /// How long nothing may be read nor written.
+    /// Longest time in which nothing may be read nor written.
     pub(crate) fn inactivity(&self) -> Option<Duration> {
         self.rare.as_ref()?.inactivity
     }
@@ -339,7 +340,7 @@ impl Link {
         self.broken || self.released || self.end == Progress::Abort
     }
 
-    /// How many bytes wait to be written: what is held for them.
+    /// Number of bytes that wait to be written: what is held for them.
     pub(crate) fn waiting_len(&self) -> usize {
         let deferred = self.deferred.as_ref().map_or(0, |deferred| deferred.held());
         let encrypted = match &self.socket {

@@ -63,7 +63,7 @@ pub enum BindError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{connections} connections are not closed {STOP:?} after they were aborted")]
 pub struct StillOpen {
-    /// How many there are.
+    /// Number of connections that are not closed.
     pub connections: usize,
 }
 
@@ -284,7 +284,7 @@ impl Accept {
 
     /// Accepts whoever waits, and tells of all of them at once. Only errors are ever returned.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Where it is closed, the task is about to be ended.
+        // A closed socket means that the task is about to be ended.
         let Some(socket) = self.socket.lock() else { return Poll::Pending };
         let Some(listener) = &*socket else { return Poll::Pending };
         let mut announcing = Announcing { queue: &self.queue, wakes: false, told: 0 };

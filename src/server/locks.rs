@@ -35,7 +35,7 @@ pub(crate) enum Place {
     Counter,
 }
 
-/// What a lock guards, which says where the lock stands.
+/// Data that a lock guards, which says where the lock stands.
 #[cfg_attr(all(test, feature = "loom"), allow(dead_code))]
 pub(crate) trait Guarded {
     const PLACE: Place;

@@ -1,4 +1,4 @@
-//! What becomes of an opening handshake, as its application decides it.
+//! Outcome of an opening handshake, as its application decides it.
 //!
 //! The application may be late: its client may be gone, or the time be up, and it may itself have
 //! ended the connection meanwhile. Whoever comes first, under the link's lock, has decided.
@@ -70,7 +70,7 @@ impl Handle {
 
     /// For the queue's owner: the application has been told; frames may be read.
     pub fn opened(&self) {
-        // Whether or not it was asked.
+        // Both holds, whether or not it was asked.
         self.0.let_go(hold::OPENING | hold::ASKING);
     }
 
@@ -102,7 +102,7 @@ impl Handle {
         is_undecided
     }
 
-    /// Whether the WebSocket may still be opened, or refused.
+    /// True while the WebSocket may still be opened, or refused.
     fn is_undecided(&self, link: &Link) -> bool {
         link.connection.state() == State::Handshake
             && link.end == Progress::Stay

@@ -10,14 +10,14 @@ use std::{
 
 use bytes::{Buf, Bytes};
 
-/// What a piece takes that stands by itself, beside its bytes.
+/// Memory that a piece takes that stands by itself, beside its bytes.
 pub(crate) const PIECE: usize = 64;
 
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
 
-/// So many bytes are written before others have their turn: a peer may take them as fast as they
-/// are written. It is some hundreds of microseconds.
+/// Number of bytes that are written before others have their turn: a peer may take them as fast as
+/// they are written. It is some hundreds of microseconds.
 pub(crate) const TURN: usize = 1024 * 1024;
 
 /// So much memory of buffers that have been written waits, on one thread, for the next ones.
@@ -104,7 +104,7 @@ impl Outbound {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
 
-    /// How much memory is held for it.
+    /// Memory that is held for it.
     pub fn held(&self) -> usize {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len + waiting.pieces.len() * PIECE)
     }

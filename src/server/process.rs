@@ -38,7 +38,7 @@ impl<T: Guarded> ProcessMutex<T> {
         self.guarded.try_lock().ok()
     }
 
-    /// Whether the lock is the parent's, and this process a forked child.
+    /// True if the lock is the parent's, and this process a forked child.
     pub(crate) fn is_foreign(&self) -> bool {
         self.generation != generation()
     }

@@ -30,7 +30,7 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
-/// So many threads stand in for those that inflate something large.
+/// Number of threads that stand in for those that inflate something large.
 const STAND_INS: usize = 4;
 
 static RUNTIMES: Mutex<Vec<Running>> = Mutex::new(Vec::new());

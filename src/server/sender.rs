@@ -1,4 +1,4 @@
-//! What one connection has to say to the queue's owner.
+//! Events that one connection has for the queue's owner.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl EventSender {
         self.queue = None;
     }
 
-    /// Whether it has been sent.
+    /// True once it has been sent.
     pub(crate) fn is_closed(&self) -> bool {
         self.queue.is_none()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What an owner keeps of each of its connections, by number.
+/// Values that an owner keeps, one of each of its connections, by number.
 ///
 /// A place is used again, a number is not: it has the place in its lower half, and in its upper one
 /// how many numbers the process had given before. What is said of a connection that is gone finds
@@ -16,7 +16,7 @@ pub struct Slots<T> {
     free: Vec<u32>,
 }
 
-/// How many numbers have been given.
+/// Count of the numbers that have been given.
 static GIVEN: AtomicU32 = AtomicU32::new(0);
 
 /// The place that a number has.
@@ -49,13 +49,13 @@ impl<T> Slots<T> {
         u64::from(generation) << 32 | u64::from(slot)
     }
 
-    /// What has this number.
+    /// Value that has this number.
     pub fn get(&self, number: u64) -> Option<&T> {
         let index = self.index(number)?;
         self.values[index].as_ref()
     }
 
-    /// What has this number, to be changed.
+    /// Value that has this number, to be changed.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         let index = self.index(number)?;
         self.values[index].as_mut()
@@ -69,12 +69,12 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.values.len() - self.free.len()
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

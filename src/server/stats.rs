@@ -40,10 +40,10 @@ pub struct Stats {
     pub received: Traffic,
     /// What was sent, or left to be sent.
     pub sent: Traffic,
-    /// What was received and has not been delivered yet: the memory that it holds, messages that are
-    /// not complete included.
+    /// Messages that were received and have not been delivered yet: the memory that they hold,
+    /// those that are not complete included.
     pub waiting: Traffic,
-    /// How many bytes wait to be written: the memory that they hold, those of a broadcast once.
+    /// Bytes that wait to be written: the memory that they hold, those of a broadcast once.
     pub outbound: u64,
     /// Connections that were aborted because more than their outbound limit waited for them.
     pub overrun: u64,

@@ -195,7 +195,7 @@ impl Writer {
         }
     }
 
-    /// How many bytes it has taken that are not written.
+    /// Number of bytes that it has taken and not written.
     pub(crate) fn ahead(&self) -> usize {
         match self {
             Self::Plain(_) => 0,

@@ -21,7 +21,8 @@ pub(crate) fn split(stream: tokio::net::TcpStream) -> (OwnedReadHalf, OwnedWrite
     stream.into_split()
 }
 
-/// What a job makes, on a thread of the runtime's that serves no sockets. A panic goes on here.
+/// Runs a job on a thread of the runtime's that serves no sockets, and returns what it makes. A
+/// panic goes on here.
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) async fn on_another_thread<R: Send + 'static>(
     job: impl FnOnce() -> R + Send + 'static,

@@ -15,14 +15,14 @@ use super::addresses::Addresses;
 #[cfg(test)]
 pub(crate) static UNTOLD: AtomicU16 = AtomicU16::new(0);
 
-/// How far what was written has come.
+/// Progress of what was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Transmission {
-    /// How many bytes the peer's system has acknowledged, ever.
+    /// Number of bytes that the peer's system has acknowledged, ever.
     pub acked: u64,
-    /// How many bytes it has not.
+    /// Number of bytes that it has not acknowledged.
     pub unacked: u64,
-    /// How long ago it acknowledged anything.
+    /// Time since it acknowledged anything.
     pub since_ack: Duration,
 }
 
@@ -126,7 +126,7 @@ mod system {
 
     fn answer(bytes: &[u8], peer: SocketAddr) -> Option<Transmission> {
         let kind = u16::from_ne_bytes(part(bytes, 4)?);
-        // Where there is no such socket, one that listens on that port may be found.
+        // A socket that listens on that port may be found, where there is no such one.
         if kind != BY_FAMILY || u16::from_be_bytes(part(bytes, PEER_PORT)?) != peer.port() {
             return None;
         }
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Where netlink is forbidden there is nothing to try.
+    /// Transmission of a stream: nothing to try where netlink is forbidden.
     fn of(stream: &TcpStream) -> Option<Transmission> {
         let (local, peer) = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
         Transmission::of(&Addresses::new(peer, local))

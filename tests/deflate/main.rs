@@ -114,7 +114,7 @@ fn give(receiver: &mut Receiver, mut bytes: &mut [u8], inflated: usize, sink: &m
     loop {
         let before = receiver.unfinished();
         let left = receiver.receive_within(bytes, Budget { frames: 3, inflated }, sink);
-        // What a step makes goes past it.
+        // One step may go past it by what it makes.
         assert!(receiver.unfinished() <= before + bytes.len() + inflated + 64 * 1024);
         if left == 0 {
             return;

@@ -76,7 +76,7 @@ const FRAMING: [(&str, &[u8]); 8] = [
     ("cONNECTION", b"Upgrade"),
 ];
 
-/// What is no field.
+/// Names and values that make no field.
 const UNSOUND: [(&str, &[u8]); 13] = [
     ("", b"x"),
     ("A B", b"x"),
@@ -93,7 +93,7 @@ const UNSOUND: [(&str, &[u8]); 13] = [
     ("A", b"x\0y"),
 ];
 
-/// What the opening handshake itself writes.
+/// Fields that the opening handshake itself writes.
 const HANDSHAKE: [(&str, &[u8]); 9] = [
     ("Upgrade", b"x"),
     ("upgrade", b"websocket"),

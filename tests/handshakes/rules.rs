@@ -1,4 +1,4 @@
-//! What HTTP asks of a request holds for every version; and what `strict` adds.
+//! Rules of HTTP for a request, which hold for every version; and what `strict` adds.
 
 use em_websocket::protocol::handshake::{Handshake, Progress};
 use em_websocket::protocol::version::Versions;
@@ -6,7 +6,7 @@ use em_websocket::protocol::version::Versions;
 use crate::requests::{request, ASKED, KEY_3};
 use crate::{answer_text, handshake};
 
-/// How patient a server is.
+/// Patience of a server.
 const LENIENT: bool = false;
 const STRICT: bool = true;
 
@@ -18,7 +18,7 @@ fn server(strict: bool) -> Handshake {
     handshake().strict(strict).versions(Some(Versions::ALL))
 }
 
-/// What a server says to a request: 101, or the error's text, which its answer must be, with 400.
+/// Reply of a server to a request: 101, or the error's text, which its answer must be, with 400.
 fn said(strict: bool, request: &[u8]) -> String {
     match server(strict).receive(request) {
         Progress::Accepted(accepted) => {
@@ -88,7 +88,7 @@ fn a_body_is_refused() {
     }
 }
 
-/// Where it is announced, a proxy and this server agree about where the request ends.
+/// A proxy and this server agree about where the request ends, where the body is announced.
 #[test]
 fn a_third_key_may_be_announced_as_the_body_that_it_is() {
     for (lengths, challenged) in [

@@ -28,7 +28,7 @@ pub(crate) struct ByHand {
     pub(crate) opens: bool,
     /// Whether what is taken is told to be delivered.
     pub(crate) delivers: bool,
-    /// What counts of that which is not.
+    /// Charges for what is taken and not told to be delivered.
     kept: Vec<Charge>,
     /// What was taken, and from which connection.
     pub(crate) messages: VecDeque<(u32, Vec<u8>)>,

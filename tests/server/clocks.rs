@@ -1,4 +1,4 @@
-//! What is no silence, no idleness and no lateness: whoever is not read, still takes what was sent
+//! Cases of no silence, no idleness and no lateness: whoever is not read, still takes what was sent
 //! before, or sends, is not ended for it.
 
 use std::{

@@ -38,7 +38,7 @@ struct Busy {
 }
 
 impl Busy {
-    /// So many connections that have agreed to compress, and one that has not.
+    /// Opens this many connections that have agreed to compress, and one that has not.
     fn new(count: usize) -> Self {
         let compression = Some(Config { level: 9, ..Config::default() });
         let options = ConnectionOptions { compression, ..ConnectionOptions::default() };

@@ -58,7 +58,7 @@ fn pong(body: &[u8]) -> Seen {
 fn a_pong_that_answers_no_ping_of_ours_is_told_whatever_it_says() {
     let reactor = watching(SOON, SOON * 20);
     let mut client = Client::open(reactor.addr());
-    // What an application may choose for its own pings.
+    // Bodies that an application may choose for its own pings.
     for body in ["", "keepalive", "keepalive 0000000000000000"] {
         client.send(Kind::Pong, body.as_bytes());
         let told = reactor.wait_for(|seen| matches!(seen, Seen::Message(..))).1;

@@ -17,7 +17,7 @@ use crate::{
 
 const KIB: usize = 1024;
 
-/// What each connection may hold, however little room there is: a small message, and a read.
+/// Memory that each connection may hold, however little room there is: a small message, and a read.
 const EACH: usize = 64 * KIB;
 
 fn reactor(total: usize, options: ConnectionOptions) -> Reactor {
@@ -59,7 +59,7 @@ fn messages_that_are_begun_together_and_ended_later_all_arrive() {
         thread::sleep(Duration::from_millis(5));
         assert!(waiting(&reactor) <= most, "{} bytes are held, and not {most}", waiting(&reactor));
     }
-    // Whoever sends small messages is heard meanwhile, and who sends a large one.
+    // Clients that send small messages are heard meanwhile, and one that sends a large one.
     let mut small = Client::open(reactor.addr());
     for _ in 0..50 {
         small.echo(b"small");
@@ -116,7 +116,7 @@ fn what_compressed_messages_inflate_to_is_bounded_while_they_are_not_complete() 
     let mut small = compressing(&reactor);
     small.write(&compressed(true, 100));
     assert_eq!(small.next().0, Kind::Binary);
-    // Whoever goes away leaves its place to others; the last of them is heard to the end.
+    // Clients that go away leave their places to others; the last of them is heard to the end.
     let mut last = clients.pop().unwrap();
     drop(clients);
     last.write(&RFC_6455.fragment(Kind::Continuation, true, b""));

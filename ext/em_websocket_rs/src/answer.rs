@@ -66,7 +66,7 @@ fn each_field(
 ) -> Result<(), Error> {
     headers.foreach(|name: Value, value: Value| {
         let name: RString = name.funcall("to_s", ())?;
-        // What is not UTF-8 is no name either.
+        // Bytes that are not UTF-8 are no name either.
         let name = bytes::with_bytes(name, |name| String::from_utf8_lossy(name).into_owned());
         let values = RArray::from_value(value).unwrap_or(ruby.ary_new_from_values(&[value]));
         for value in values {

@@ -36,14 +36,15 @@ pub(crate) struct Connection {
 pub(crate) struct Pending {
     pub(crate) incoming: Box<Incoming>,
     pub(crate) tls: Option<TlsServer>,
-    /// Whether the application is asked about the client's certificates.
+    /// True if the application is asked about the client's certificates.
     verifies: bool,
 }
 
 static HANDLER: LazyId = LazyId::new("@handler");
 
 thread_local! {
-    /// Where this thread's connections wait for a flush, while it drains queues: the last one's.
+    /// Places where this thread's connections wait for a flush, while it drains queues: the last
+    /// one's.
     static CORKED: RefCell<Vec<Arc<server::Corked>>> = const { RefCell::new(Vec::new()) };
     static DRAINING: Cell<u32> = const { Cell::new(0) };
     static FORKS: Cell<u32> = const { Cell::new(0) };
@@ -53,7 +54,7 @@ thread_local! {
 /// Where it lives long, it leaves meanwhile.
 pub(crate) struct Corked {
     corked: Arc<server::Corked>,
-    /// How often its process had been forked off when it began.
+    /// Number of times that its process had been forked off when it began.
     forks: u32,
 }
 
@@ -72,7 +73,7 @@ impl Corked {
         CORKED.take();
     }
 
-    /// Whether it has lived long, since this was asked last.
+    /// True if it has lived long, since this was asked last.
     pub(crate) fn is_late(&self) -> bool {
         self.corked.is_late()
     }
@@ -124,7 +125,7 @@ impl Connection {
         self.look(|pending| pending.is_none())
     }
 
-    /// Whether it will be encrypted.
+    /// True if it will be encrypted.
     fn has_tls(&self) -> bool {
         self.look(|pending| pending.is_some_and(|pending| pending.tls.is_some()))
     }
@@ -364,7 +365,7 @@ impl Connection {
         event::close_info(ruby, &this.handle.closed())
     }
 
-    /// What EventMachine's functions know it by.
+    /// Number by which EventMachine's functions know it.
     fn signature(&self) -> u64 {
         signature(self.number)
     }

@@ -54,7 +54,7 @@ impl TlsConfig {
         self.server.warnings.clone()
     }
 
-    /// Whether clients are asked for a certificate.
+    /// True if clients are asked for a certificate.
     pub(crate) fn verify_peer(&self) -> bool {
         self.asks_for_certificate
     }
@@ -100,8 +100,8 @@ fn path(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<PathBuf>, Error
     Ok(text(ruby, options, key)?.map(|bytes| PathBuf::from(OsString::from_vec(bytes))))
 }
 
-/// What a file that has replaced another, or was written anew, differs in, also where its time of
-/// modification was kept. nil where there is none.
+/// Identity of a file: another one once it has been replaced or written anew, also where its time
+/// of modification was kept. nil where there is no file.
 fn file_identity(ruby: &Ruby, path: RString) -> Result<Option<RString>, Error> {
     let path = PathBuf::from(OsString::from_vec(bytes::with_bytes(path, <[u8]>::to_vec)));
     let Ok(file) = std::fs::metadata(path) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Whether an application may have made a hook of a connection its own: looked at so often that it
+//! Check whether an application may have made a hook of a connection its own: done so often that it
 //! may cost next to nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,10 +8,10 @@ use magnus::{
     Symbol, Value,
 };
 
-/// Whether something has come to the class of all connections.
+/// True once something has come to the class of all connections.
 static IS_CHANGED: AtomicBool = AtomicBool::new(false);
 
-/// Whether it may be a `trigger_on_...`, or an `unbind`.
+/// True once that may be a `trigger_on_...`, or an `unbind`.
 static HAS_TRIGGERS: AtomicBool = AtomicBool::new(false);
 
 static CONNECTION: Lazy<RClass> = Lazy::new(|ruby| {
@@ -23,18 +23,18 @@ static CONNECTION: Lazy<RClass> = Lazy::new(|ruby| {
     find().expect("nobody asks before it has been defined")
 });
 
-/// Whether an object is of a class of its own, or of the application's.
+/// True if an object is of a class of its own, or of the application's.
 fn is_special(ruby: &Ruby, object: RObject) -> bool {
     object.class().as_raw() != ruby.get_inner(&CONNECTION).as_raw()
 }
 
-/// Whether a connection may have a `trigger_on_...` of the application's. Looked at with each
+/// True if a connection may have a `trigger_on_...` of the application's. Looked at with each
 /// message, for it may get one at any time.
 pub(crate) fn may_trigger(ruby: &Ruby, object: RObject) -> bool {
     HAS_TRIGGERS.load(Relaxed) || is_special(ruby, object)
 }
 
-/// Whether a connection may have any hook of the application's.
+/// True if a connection may have any hook of the application's.
 fn may_override(ruby: &Ruby, object: RObject) -> bool {
     IS_CHANGED.load(Relaxed) || is_special(ruby, object)
 }
@@ -44,7 +44,7 @@ fn change(has_triggers: bool) {
     HAS_TRIGGERS.fetch_or(has_triggers, Relaxed);
 }
 
-/// What an instance variable holds, whatever methods the object has.
+/// Value of an instance variable, whatever methods the object has.
 fn variable(object: RObject, name: Symbol) -> Result<Value, Error> {
     object.ivar_get(name)
 }

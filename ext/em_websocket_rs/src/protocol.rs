@@ -48,7 +48,7 @@ pub(crate) struct Protocol {
     cork: Cork,
 }
 
-/// What nothing comes behind.
+/// Event that nothing comes behind.
 enum End {
     Close(Option<CloseCode>, Vec<u8>),
     Error(ProtocolError),
@@ -245,7 +245,7 @@ impl Protocol {
         self.connection.borrow_mut().unasked();
     }
 
-    /// Whether the peer is in the middle of a message.
+    /// True if the peer is in the middle of a message.
     fn is_amid(&self) -> bool {
         self.receiver.borrow().is_amid()
     }
@@ -345,7 +345,8 @@ fn to_be_sent(frame: Option<Value>) -> Option<RString> {
     frame.and_then(RString::from_value)
 }
 
-/// Whether an application may close with this code: an Integer, or a number that is compared as one.
+/// True if an application may close with this code: an Integer, or a number that is compared as
+/// one.
 fn may_be_used(code: Value) -> bool {
     let code = match Integer::from_value(code) {
         Some(code) => code.to_i64().ok(),

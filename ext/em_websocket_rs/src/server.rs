@@ -52,7 +52,7 @@ impl DataTypeFunctions for Server {
     }
 }
 
-/// What is kept of a connection.
+/// Entry that is kept of a connection.
 pub(crate) struct Slot {
     pub(crate) handle: Handle,
 }
@@ -63,11 +63,11 @@ pub(crate) struct Slot {
 const FIRST_SIGNATURE: u64 = 1 << 48;
 const CONNECTION: u64 = 1 << 60;
 
-/// So many bits are for the place. A server would need 16 million connections at a time for more;
+/// Number of bits for the place. A server would need 16 million connections at a time for more;
 /// those could not be found by their signatures.
 const PLACE: u32 = 24;
 
-/// What EventMachine's functions know a connection by.
+/// Number by which EventMachine's functions know a connection.
 pub(crate) fn signature(number: u64) -> u64 {
     let place = number & ((1 << PLACE) - 1);
     CONNECTION | (number >> 32) << PLACE | place
@@ -79,7 +79,7 @@ fn number(signature: u64) -> u64 {
     ((signature & !CONNECTION) >> PLACE) << 32 | place
 }
 
-/// How many servers there have been.
+/// Number of servers there have been.
 static SERVERS: AtomicU64 = AtomicU64::new(0);
 
 impl Server {
@@ -118,7 +118,7 @@ impl Server {
         self.signature
     }
 
-    /// Whether it has not been asked before, by whatever thread.
+    /// True the first time that it is asked, by whatever thread.
     fn may_end(&self) -> bool {
         !self.has_ended.replace(true)
     }

@@ -153,7 +153,7 @@ impl Handshake {
         self
     }
 
-    /// How much memory it takes.
+    /// Memory that it takes.
     pub fn held(&self) -> usize {
         self.received.capacity()
     }

@@ -1,6 +1,6 @@
-//! What HTTP asks of a request, in one list for every version: who it is for, and where it ends. Where
-//! a proxy and this server read that differently, one request is smuggled inside another (RFC 9112
-//! section 11.2).
+//! Rules of HTTP for a request, in one list for every version: who it is for, and where it ends.
+//! Where a proxy and this server read that differently, one request is smuggled inside another (RFC
+//! 9112 section 11.2).
 
 use http::uri::Authority;
 
@@ -43,7 +43,7 @@ pub(super) fn check(
     if fields.origins > 1 || fields.draft_origins > 1 {
         return Err(HandshakeError::RepeatedOrigin);
     }
-    // What a proxy would take for the body of this request would be taken for frames here.
+    // Bytes that a proxy takes for the body of this request would be taken for frames here.
     if fields.has_body {
         return Err(HandshakeError::Body);
     }

@@ -46,7 +46,7 @@ pub(super) fn authority(target: &str) -> Option<&str> {
     authority_range(hierarchy).map(|range| &hierarchy[range])
 }
 
-/// Where the authority stands in what precedes the query.
+/// Range of the authority in what precedes the query.
 fn authority_range(hierarchy: &str) -> Option<Range<usize>> {
     let (scheme, rest) = hierarchy.split_once("://")?;
     let is_known = ["http", "https", "ws", "wss"].iter().any(|it| scheme.eq_ignore_ascii_case(it));

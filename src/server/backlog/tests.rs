@@ -27,9 +27,9 @@ const READ: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 struct Client {
     messages: Vec<usize>,
-    /// How much of the last one never comes.
+    /// Bytes of the last one that never come.
     missing: usize,
-    /// Whether its headers say how long they are.
+    /// True if its headers say how long they are.
     says: bool,
 }
 
@@ -47,9 +47,9 @@ struct Driver {
     held: Held,
     come: usize,
     next: usize,
-    /// Whether anything has come since its turn was looked at.
+    /// True if anything has come since its turn was looked at.
     has_moved: bool,
-    /// Whether it had its turn then.
+    /// True if it had its turn then.
     had_turn: bool,
     is_ended: bool,
 }

@@ -1,4 +1,5 @@
-//! When a connection has been waited for too long. Sans-IO: it is told the time, and the facts.
+//! Timers of a connection, which find that it has been waited for too long. Sans-IO: they are told
+//! the time, and the facts.
 //!
 //! One rule for all: silence, idleness and lateness count only while the peer is read, and only
 //! from when what it is to answer has left. Most of what renews a timer is not noted when it
@@ -17,43 +18,43 @@ use std::{
 use super::timers::{Found, Marks, Timer, TimerTable};
 use crate::server::{liveness::Keepalive, transmission::Transmission};
 
-/// So many bytes on their way to the peer are a message, and no ping.
+/// Number of bytes on their way to the peer that are a message, and no ping.
 const MESSAGE: u64 = 1024;
 
-/// So many bytes that were sent between two looks may be on their way for long.
+/// Number of bytes, sent between two looks, that may be on their way for long.
 const LARGE: u64 = 16 * 1024;
 
 /// A part more than what waits is to be written, for what TLS adds to it.
 const OVERHEAD: u64 = 64;
 
-/// How things stand when a deadline has passed.
+/// State of a connection when a deadline has passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
-    /// Whether it is the peer that is waited for: it is read; or its opening handshake waits for
-    /// an application that has been asked.
+    /// True if it is the peer that is waited for: it is read; or its opening handshake waits for an
+    /// application that has been asked.
     pub(crate) is_awaited: bool,
-    /// Whether the peer has sent all that it will: its answer to our close, for instance.
+    /// True once the peer has sent all that it will: its answer to our close, for instance.
     pub(crate) is_over: bool,
-    /// How often something was read.
+    /// Number of times that something was read.
     pub(crate) reads: u32,
-    /// How often something was sent, or an inactivity timeout was set.
+    /// Number of times that something was sent, or an inactivity timeout was set.
     pub(crate) sends: u32,
-    /// How many messages there were, both ways.
+    /// Number of messages, both ways.
     pub(crate) messages: u64,
-    /// How many bytes of them were sent.
+    /// Number of their bytes that were sent.
     pub(crate) sent: u64,
-    /// Whether the application has not been told of all that was received.
+    /// True while the application has not been told of all that was received.
     pub(crate) is_queued: bool,
-    /// Whether the peer is in the middle of a message.
+    /// True while the peer is in the middle of a message.
     pub(crate) is_amid: bool,
-    /// How many bytes wait to be written.
+    /// Number of bytes that wait to be written.
     pub(crate) waiting: usize,
 }
 
 /// Asks the system; not more often than once a look, for it is a system call or four.
 pub(crate) type Ask<'a> = &'a mut dyn FnMut() -> Option<Transmission>;
 
-/// How far that has come which is to be answered.
+/// Progress, on its way to the peer, of that which is to be answered.
 #[derive(Clone, Copy, Debug, Default)]
 enum Leaving {
     #[default]
@@ -72,7 +73,7 @@ pub(crate) struct Clocks {
     inactivity: Option<Duration>,
     ping: Leaving,
     close: Leaving,
-    /// How far the peer's system had acknowledged when it was last asked.
+    /// Number of bytes that the peer's system had acknowledged when it was last asked.
     acked: Option<u64>,
     /// Timers since whose last look the peer was not waited for at some time.
     unawaited: Marks,
@@ -87,7 +88,7 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    /// When [`handle`](Self::handle) wants to be called.
+    /// Time at which [`handle`](Self::handle) wants to be called.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.table.next()
     }
@@ -130,7 +131,7 @@ impl Clocks {
         self.restart(Timer::Linger, limit, now);
     }
 
-    /// When a compression context may be given back.
+    /// Sets the time at which a compression context may be given back.
     pub(crate) fn set_context(&mut self, at: Option<Instant>) {
         self.table.set(Timer::Context, at);
     }
@@ -151,7 +152,7 @@ impl Clocks {
         }
     }
 
-    /// How long nothing may be read nor written, where that has changed.
+    /// Sets how long nothing may be read nor written, where that has changed.
     pub(crate) fn limit_inactivity(&mut self, timeout: Option<Duration>, now: Instant) {
         if timeout != self.inactivity {
             self.inactivity = timeout;
@@ -162,7 +163,7 @@ impl Clocks {
         }
     }
 
-    /// How long a connection may be idle.
+    /// Longest time for which a connection may be idle.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.idle_timeout.unwrap_or_default()
     }
@@ -219,7 +220,7 @@ impl Clocks {
         }
     }
 
-    /// Whether the peer was waited for all the time since the last look.
+    /// True if the peer was waited for all the time since the last look.
     fn was_awaited(&mut self, timer: Timer, facts: &Facts) -> bool {
         let was_unawaited = self.unawaited.take(timer);
         self.unawaited.set(timer, !facts.is_awaited);
@@ -234,7 +235,7 @@ impl Clocks {
         }
     }
 
-    /// Whether something is answered that has left.
+    /// Looks whether something is answered that has left.
     fn answer(&mut self, timer: Timer, facts: &Facts, ask: Ask<'_>) -> Found {
         if !self.was_awaited(timer, facts) || facts.is_over {
             return Found::Progress;
@@ -269,13 +270,13 @@ impl Clocks {
         found
     }
 
-    /// Whether the peer takes something of what waits.
+    /// Looks whether the peer takes something of what waits.
     fn writing(&mut self, timer: Timer, ask: Ask<'_>) -> Found {
         self.ask(ask);
         progress_if(self.taken.take(timer))
     }
 
-    /// Whether more than `least` bytes are on their way to a peer that takes them. It is found out
+    /// True if more than `least` bytes are on their way to a peer that takes them. It is found out
     /// where they were at the last look, and where it would be the last one.
     fn is_travelling(&mut self, timer: Timer, least: u64, now: Instant, ask: Ask<'_>) -> bool {
         let did = self.travels.take(timer);
@@ -286,7 +287,7 @@ impl Clocks {
         let has_taken = self.taken.take(timer);
         let does = told.is_some_and(|told| told.unacked > least) && has_taken;
         self.travels.set(timer, does);
-        // What is there by now was on its way until shortly.
+        // Bytes that are there by now were on their way until shortly.
         did || does
     }
 
@@ -325,8 +326,8 @@ impl Clocks {
         progress_if(self.is_travelling(Timer::Idle, MESSAGE, now, ask))
     }
 
-    /// What the system tells. What has been acknowledged since has been taken; before it was first
-    /// asked, something may have been.
+    /// Asks the system. What has been acknowledged since it was last asked has been taken; before
+    /// it was first asked, something may have been.
     fn ask(&mut self, ask: Ask<'_>) -> Option<Transmission> {
         let told = ask()?;
         if self.acked.is_none_or(|acked| acked < told.acked) {

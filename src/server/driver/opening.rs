@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// So many bytes are read ahead while the application puts off its answer.
+/// Number of bytes that are read ahead while the application puts off its answer.
 const EARLY: usize = 64 * 1024;
 
 /// What to watch once the connection is open.
@@ -42,13 +42,13 @@ pub(super) struct Beginning {
     pub(super) compression: Option<deflate::Config>,
     /// Whether the application answers it.
     pub(super) asks: bool,
-    /// Whether the application answers what is no opening handshake; and whether it was told to.
+    /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),
     pub(super) watch: Watch,
 }
 
 impl Beginning {
-    /// What follows a request of plain HTTP is nobody's.
+    /// Receives bytes; those that follow a request of plain HTTP are nobody's.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Opening {
         match self.plain {
             (_, true) => Opening::Incomplete,

@@ -28,12 +28,12 @@ use crate::{
 /// A message of a large read is not copied if it is at least this long.
 const STAYS: usize = 256;
 
-/// What is made of one read at a time; the rest of it is held. A thousand times as many bytes may
-/// come out of compressed ones: these take a quarter of a millisecond, in which nobody else is
-/// served. So many frames are half a MiB in the queue, however short they are.
+/// Budget for what is made of one read at a time; the rest of it is held. A thousand times as many
+/// bytes may come out of compressed ones: these take a quarter of a millisecond, in which nobody
+/// else is served. So many frames are half a MiB in the queue, however short they are.
 const TURN: Budget = Budget { frames: 8 * 1024, inflated: 256 * 1024 };
 
-/// How a connection is read, in the room that a driver has for it.
+/// State of a connection's reading, in the room that a driver has for it.
 #[derive(Default)]
 pub(super) struct Reading {
     /// Large messages come, and more is read at a time.
@@ -116,7 +116,7 @@ pub(super) fn poll_frames(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
     let size = ends.handle.0.backlog.read_size;
-    // Where there is little room, no more is read than everybody may hold.
+    // A read takes no more than everybody may hold, where there is little room.
     let is_short = ends.is_short();
     let most = if is_short { SMALL } else { usize::MAX };
     let found = if let Some((buffer, limit)) = receiver.buffer() {
@@ -168,7 +168,7 @@ impl Stage {
 /// Bytes that were read and not looked at yet.
 pub(super) struct Rest {
     bytes: Vec<u8>,
-    /// How many of them have been looked at.
+    /// Number of them that have been looked at.
     at: usize,
     /// The memory of it.
     _held: Held,
@@ -259,14 +259,14 @@ pub(super) struct Burst<'a> {
     found: Found,
     /// Where bytes that may stay begin and end in memory.
     landing: Range<usize>,
-    /// How far the messages among them reach that stay, and how many bytes they have.
+    /// End of those messages among them that stay, and how many bytes they have.
     landed: (usize, usize),
 }
 
 /// What there is to know of it.
 #[derive(Default)]
 pub(super) struct Found {
-    /// What its records take in the queue beside themselves.
+    /// Bytes that its records take in the queue beside themselves.
     bytes: usize,
     records: usize,
     messages: usize,
@@ -304,8 +304,8 @@ impl<'a> Burst<'a> {
         let Burst { batch, mut found, landed: (reach, landed), .. } = burst;
         found.left = left;
         if let (Input::Landed(bytes), 1..) = (input, reach) {
-            // What stays is held until it is delivered, with all that stands between: it counts, and
-            // has to be worth it.
+            // Messages that stay are held until they are delivered, with all that stands between:
+            // it counts, and has to be worth it.
             if landed >= reach / 2 {
                 batch.fill(&bytes.split_to(reach).freeze());
                 found.bytes += reach - landed;

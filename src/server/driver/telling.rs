@@ -1,4 +1,4 @@
-//! Whom a driver tells, and of what.
+//! Parties that a driver tells, and of what.
 
 use std::{mem, sync::atomic::Ordering::SeqCst};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Whom a driver tells, and about whom.
+/// Parties that a driver tells, and about whom.
 #[derive(Debug)]
 pub(crate) struct Ends {
     pub(crate) events: EventSender,
@@ -41,8 +41,8 @@ impl Ends {
         self.tell(delivery, bytes);
     }
 
-    /// Whether others' messages that are not complete take all the room there is for them, and it is
-    /// not this connection's turn.
+    /// True if others' messages that are not complete take all the room there is for them, and it
+    /// is not this connection's turn.
     pub(super) fn is_short(&self) -> bool {
         let backlog = &self.handle.0.backlog;
         backlog.is_crowded() && !backlog.has_turn(&self.handle.0)

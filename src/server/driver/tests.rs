@@ -1,4 +1,5 @@
-//! What a defect in a driver costs, and a message whose rest does not come; and what they do not.
+//! Costs of a defect in a driver, and of a message whose rest does not come; and what they do not
+//! cost.
 
 use std::{
     io::{Read, Write},
@@ -243,8 +244,8 @@ fn what_every_driver_has_is_small() {
     assert!(size_of::<super::Driver>() <= 152, "{}", size_of::<super::Driver>());
 }
 
-/// Where there is room for one more message only: its place is not kept for whoever makes nothing
-/// of it, if another one waits.
+/// Room for one more message only: its place is not kept for whoever makes nothing of it, if
+/// another one waits.
 #[test]
 fn a_message_whose_rest_does_not_come_is_given_up_where_others_wait() {
     const LEN: usize = 200_000;

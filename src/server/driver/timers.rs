@@ -65,7 +65,7 @@ impl Marks {
         self.0 |= u16::from(is_marked) << timer as u16;
     }
 
-    /// Whether it was marked. It is not any more.
+    /// Takes a timer's mark: true if it had one.
     pub(super) fn take(&mut self, timer: Timer) -> bool {
         let is_marked = self.0 & 1 << timer as u16 != 0;
         self.set(timer, false);
@@ -73,7 +73,7 @@ impl Marks {
     }
 }
 
-/// What a look at a limited time has found.
+/// Result of a look at a limited time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Found {
     /// The time since the last look counts.
@@ -82,7 +82,7 @@ pub(super) enum Found {
     NothingFor(Duration),
     /// It does not count, and what counted before stays.
     Suspended,
-    /// What was waited for goes on: all of the time is left again.
+    /// Progress of what was waited for: all of the time is left again.
     Progress,
 }
 
@@ -135,7 +135,7 @@ impl TimerTable {
         set.min_by_key(deadline).filter(|timer| deadline(timer).is_some_and(|at| at <= now))
     }
 
-    /// Whether a limited time is over at this look, unless there is progress.
+    /// True if a limited time is over at this look, unless there is progress.
     pub(super) fn is_last(&self, timer: Timer, now: Instant) -> bool {
         let entry = &self.entries[timer as usize];
         entry.spent_by(now) >= entry.limit
@@ -172,8 +172,8 @@ impl TimerTable {
 }
 
 impl Entry {
-    /// What counts, if nothing was found. A look that is late, because the machine had no time for
-    /// us, counts for two at most: then it had none for what the peer has sent, either.
+    /// Time that counts, if nothing was found. A look that is late, because the machine had no time
+    /// for us, counts for two at most: then it had none for what the peer has sent, either.
     fn spent_by(&self, now: Instant) -> u32 {
         let late = self.at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
         let late = u32::try_from(late.as_millis()).unwrap_or(u32::MAX);

@@ -77,7 +77,7 @@ impl Driver {
         }
     }
 
-    /// What is limited by orders that stand in the link.
+    /// Notes the limits of orders that stand in the link.
     pub(super) fn note_orders(&mut self, link: &Link) {
         let (is_closing, inactivity) =
             (link.connection.poll_timeout().is_some(), link.inactivity());
@@ -218,7 +218,7 @@ impl Driver {
         }
     }
 
-    /// Whether it is the peer that is waited for, or an application that has been asked.
+    /// True if it is the peer that is waited for, or an application that has been asked.
     fn is_awaited(&self, held: u16) -> bool {
         match self.stage {
             Stage::Opening(..) => held & hold::ASKING == 0,
@@ -228,7 +228,7 @@ impl Driver {
         }
     }
 
-    /// Whether nothing is read. Once we have closed, it is read although the application has paused
+    /// True if nothing is read. Once we have closed, it is read although the application has paused
     /// it: the answer would never be seen.
     pub(super) fn is_held(&self, held: u16) -> bool {
         let is_closing = || self.ends.handle.0.driver_link().connection.state() == State::Closing;

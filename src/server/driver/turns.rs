@@ -1,4 +1,4 @@
-//! Whether there is room to read, and a driver's turn where there is not.
+//! Room to read, and a driver's turn where there is none.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -21,7 +21,7 @@ const OTHERS: u16 = hold::ANY & !hold::CROWDED;
 #[derive(Clone, Copy)]
 pub(super) struct Turn {
     pub(super) until: Instant,
-    /// How many bytes had come of it, and how many messages before it.
+    /// Number of bytes that had come of it, and of messages before it.
     come: usize,
     messages: u64,
 }
@@ -33,7 +33,7 @@ const PACE: (Duration, usize) =
     (Duration::from_millis(if cfg!(test) { 300 } else { 10_000 }), 512 * 1024);
 
 impl Driver {
-    /// Whether there is room for more. If not, it rests.
+    /// True if there is room for more. If not, it rests.
     pub(super) fn may_read(&self) -> bool {
         let receiver = match &self.stage {
             Stage::Frames(receiver) => receiver,

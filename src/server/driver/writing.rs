@@ -57,7 +57,7 @@ impl Driver {
         let before = (link.out.len(), link.taken());
         let was_blocked = link.blocked;
         let mut is_written = self.flush(link, cx);
-        // Where the socket was full, the peer has taken what it takes now.
+        // A socket that was full takes only what the peer has taken before.
         let is_less = link.out.len() < before.0 || link.taken() > before.1;
         self.note_stall(is_written, was_blocked && is_less);
         if is_written && link.has_late_pong() {
@@ -65,7 +65,7 @@ impl Driver {
             is_written = self.flush(link, cx);
         }
         self.has_drained |= link.has_drained();
-        // What was sent meanwhile has woken this task again.
+        // Bytes that were sent meanwhile have woken this task again.
         is_written && !link.is_deferring()
     }
 
@@ -106,14 +106,14 @@ impl Driver {
         Step::On
     }
 
-    /// Whether everything is written.
+    /// Writes what waits: true if that was everything.
     fn flush(&mut self, link: &mut Link, cx: &mut Context<'_>) -> bool {
         if link.broken {
             link.out.clear();
         }
         let result = link.flush_turn(cx);
         if let Transport::Open(stream) = &mut self.transport {
-            // Where it could not be written, `link` keeps it.
+            // A reply that could not be written is kept by `link`.
             stream.has_replied();
         }
         match result {

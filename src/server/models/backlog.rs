@@ -24,7 +24,7 @@ fn rests(handle: &Handle) -> bool {
     handle.0.hold.load(SeqCst) & (hold::FULL | hold::CROWDED) != 0
 }
 
-/// What its driver does: asks before it reads, and queues what that brings.
+/// Reads as its driver does: asks first, and queues what that brings.
 fn read(handle: &Handle, bytes: usize) -> Option<Charge> {
     handle.0.backlog.may_read(&handle.0, None).then(|| Charge::new(&handle.0, bytes, 1))
 }

@@ -130,7 +130,7 @@ impl AtomicWaker {
     }
 }
 
-/// What a job makes, on a thread of the model.
+/// Runs a job on a thread of the model, and returns what it makes.
 pub(crate) async fn on_another_thread<R: Send + 'static>(
     job: impl FnOnce() -> R + Send + 'static,
 ) -> R {

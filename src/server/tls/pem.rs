@@ -11,7 +11,8 @@ use super::error::{Origin, TlsError};
 /// the key: it is no name, and no error tells it.
 pub(super) const LONGEST_NAME: usize = 40;
 
-/// What some editors begin every file with that is UTF-8. Files that were joined have it inside, too.
+/// Byte order mark, with which some editors begin every file that is UTF-8. Files that were joined
+/// have it inside, too.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The byte order marks of UTF-16.
@@ -117,8 +118,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// What OpenSSL does not look at either: white space, a byte order mark in front, and bytes behind
-/// that are no characters.
+/// Takes off what OpenSSL does not look at either: white space, a byte order mark in front, and
+/// bytes behind that are no characters.
 fn trim(line: &str) -> &str {
     let is_garbage = |char: char| char <= ' ' || !char.is_ascii();
     line.trim_start_matches(BYTE_ORDER_MARK).trim_start().trim_end_matches(is_garbage)

@@ -43,7 +43,7 @@ pub(crate) struct Secured {
     fd: RawFd,
     /// How many bytes the socket has taken, with what TLS adds to them.
     taken: u64,
-    /// How many bytes are encrypted and not written, by what records add to them at most.
+    /// Number of bytes that are encrypted and not written, by what records add to them at most.
     ahead: usize,
     /// Whether the end of our direction has been said.
     is_closed: bool,
@@ -69,7 +69,7 @@ impl Secured {
         self.taken
     }
 
-    /// How many bytes are encrypted that the socket has not taken yet.
+    /// Number of encrypted bytes that the socket has not taken yet.
     pub(crate) fn ahead(&self) -> usize {
         self.ahead
     }

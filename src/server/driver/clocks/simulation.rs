@@ -11,10 +11,10 @@ use super::*;
 /// One step of the simulation.
 const STEP: Duration = Duration::from_millis(20);
 const PING: u64 = 11;
-/// How many steps there are after the last that is chosen.
+/// Number of steps after the last that is chosen.
 const REST: u32 = 4_000;
 
-/// What a connection goes through. Times in steps, limits in milliseconds.
+/// Story of a connection. Times in steps, limits in milliseconds.
 #[derive(Clone, Debug)]
 struct Story {
     keepalive: Option<(u32, u32)>,
@@ -22,24 +22,24 @@ struct Story {
     inactivity: Option<u32>,
     write: u32,
     close: u32,
-    /// How much the socket holds, and how much the peer's.
+    /// Number of bytes that the socket holds, and the peer's.
     buffers: (u64, u64),
-    /// How many bytes the peer takes in a step.
+    /// Number of bytes that the peer takes in a step.
     rate: u64,
-    /// How many steps it takes to answer.
+    /// Number of steps that it takes to answer.
     latency: u32,
-    /// When we send, and how much.
+    /// Times at which we send, and how much.
     sends: Vec<(u32, u64)>,
-    /// When the peer is not read, and for how long.
+    /// Times at which the peer is not read, and for how long.
     pauses: Vec<(u32, u32)>,
-    /// When the machine stands still, and for how long.
+    /// Times at which the machine stands still, and for how long.
     stops: Vec<(u32, u32)>,
-    /// When we close, and when we end the connection once everything is written.
+    /// Times at which we close, and at which we end the connection once everything is written.
     closes_at: Option<u32>,
     ends_at: Option<u32>,
-    /// When the peer is gone: its machine, or only whoever reads there.
+    /// Time at which the peer is gone: its machine, or only whoever reads there.
     dies_at: Option<(u32, bool)>,
-    /// Whether the system tells what has been taken.
+    /// True if the system tells what has been taken.
     tells: bool,
 }
 
@@ -50,7 +50,7 @@ struct World {
     begin: Instant,
     now: u32,
     facts: Facts,
-    /// What has been sent, written, acknowledged, and taken by the peer.
+    /// Number of bytes that have been sent, written, acknowledged, and taken by the peer.
     sent: u64,
     written: u64,
     acked: u64,
@@ -59,7 +59,7 @@ struct World {
     /// Ends of pings and of our close, in what was sent.
     questions: VecDeque<u64>,
     close: Option<u64>,
-    /// When what the peer has sent comes.
+    /// Times at which what the peer has sent comes.
     arrivals: VecDeque<u32>,
     has_answered_close: bool,
     was_ended: bool,
@@ -103,7 +103,7 @@ impl World {
         spans.iter().any(|(from, len)| (*from..from + len).contains(&self.now))
     }
 
-    /// What ends the connection in this step.
+    /// Takes a step, and returns what ends the connection in it.
     fn step(&mut self) -> Option<Timer> {
         self.now += 1;
         self.peer();
@@ -291,8 +291,8 @@ proptest! {
     #[test]
     fn a_healthy_peer_is_never_ended(story in stories()) {
         let least = story.keepalive.map_or(u32::MAX, |(_, timeout)| timeout);
-        // What its own system holds it takes within a fourth of the shortest limit, for nobody can
-        // see that from here; and it answers within another one.
+        // The peer takes what its own system holds within a fourth of the shortest limit, for
+        // nobody can see that from here; and it answers within another one.
         let fourth = steps(least.min(story.close)) / 4;
         let latency = story.latency.min(fourth);
         let buffers = (story.buffers.0, story.buffers.1.min(story.rate * u64::from(fourth)));

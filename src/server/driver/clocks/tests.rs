@@ -42,8 +42,8 @@ impl Bench {
         bench
     }
 
-    /// What is over within so many seconds, and after how many; `meanwhile` is called before each
-    /// look.
+    /// Runs for so many seconds, and returns what is over within them, and after how many;
+    /// `meanwhile` is called before each look.
     fn run(
         &mut self,
         seconds: u32,
@@ -89,7 +89,7 @@ fn nothing_is_watched_by_default() {
 fn a_peer_that_is_silent_after_a_ping_is_dead_after_the_timeout() {
     let mut bench = Bench::open(Some((10, 8)), None);
     assert_eq!(bench.run(60, |_, _| {}), Some((Timer::Pong, SECOND * 18)));
-    // Where the system does not tell, too; and where the timeout is the longer one.
+    // The same with a system that does not tell; and with a timeout that is the longer one.
     let mut bench = Bench::open(Some((10, 24)), None);
     bench.told = None;
     assert_eq!(bench.run(60, |_, _| {}), Some((Timer::Pong, SECOND * 34)));
@@ -107,7 +107,7 @@ fn a_peer_that_is_not_read_is_not_silent_and_has_all_of_the_time_when_it_is() {
     let over = bench.run(600, |bench, at| bench.facts.is_awaited = at > SECOND * 100);
     let Some((Timer::Pong, at)) = over else { panic!("{over:?}") };
     assert!(at > SECOND * 108 && at <= SECOND * 110, "{at:?}");
-    // Where it was not read for a moment between two looks, too.
+    // The same for one that was not read for a moment between two looks.
     let mut bench = Bench::open(Some((10, 8)), None);
     let over = bench.run(600, |bench, at| {
         if at == SECOND * 17 {

@@ -1,4 +1,4 @@
-//! What is compressed on other threads, of which there is one: whoever waits for it, or for a frame that
+//! Compression on other threads, of which there is one: whoever waits for it, or for a frame that
 //! another connection's driver makes, is woken.
 
 use std::sync::Arc;

@@ -48,7 +48,7 @@ fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
     });
 }
 
-/// What the end of the time does is what refuses here: in a model, no clock goes on.
+/// The end of the time is what refuses here, by what it does: in a model, no clock goes on.
 #[test]
 fn of_all_who_decide_one_has() {
     model(3, || {

@@ -97,7 +97,7 @@ fn a_file_and_a_string_are_one_too_many() {
     assert_eq!(refusal(&two_keys), TlsError::BothGiven("private_key_file", "private_key"));
 }
 
-/// What editors, `cat` and Windows make of a PEM.
+/// Forms that editors, `cat` and Windows give to a PEM.
 fn dresses(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     let mark = b"\xEF\xBB\xBF".as_slice();
     let pem = pem.as_bytes();

@@ -62,7 +62,7 @@ impl Identity {
     }
 }
 
-/// What an option holds.
+/// Text that an option holds.
 fn text(pem: &str, option: &'static str) -> Source {
     Source::new(Origin::Text(option), pem.as_bytes()).unwrap()
 }
