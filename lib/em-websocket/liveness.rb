@@ -2,6 +2,8 @@
 
 require_relative "outbound"
 require_relative "patience"
+require_relative "reactor"
+require_relative "transport"
 
 module EventMachine
   module WebSocket
@@ -75,7 +77,7 @@ module EventMachine
         read_on
         outbound = Outbound.new(@connection)
         @timers[:close] = Patience.new(timeout, over) do |step|
-          is_late = outbound.late?(step)
+          is_late = !Transport.socket?(@connection) || outbound.late?(step)
           # It may have been paused since.
           read_on || !is_late ? :progress : :nothing
         end
@@ -124,7 +126,7 @@ module EventMachine
       end
 
       def paused?
-        @connection.paused?
+        Transport.socket?(@connection) && @connection.paused?
       end
 
       # Nobody could see the answer of a client that is not read.

@@ -52,6 +52,17 @@ module EventMachine
           get(connection, :@secure) || get(connection, :@secure_proxy) ? true : false
         end
 
+        # A connection that an application has made by itself has no socket, and EventMachine does
+        # not know it.
+        #
+        # @param connection [Connection]
+        # @return [Boolean]
+        def socket?(connection)
+          return true if get(connection, :@em_websocket)&.native
+
+          Reactor.knows?(get(connection, :@signature))
+        end
+
         # An application's own callback has raised: 3000 is what RFC 6455 leaves to frameworks.
         #
         # @param connection [Connection]

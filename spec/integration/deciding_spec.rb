@@ -164,9 +164,9 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours
         next if transport == :background
 
         limits = []
-        allow(EventMachine::Timer).to receive(:new).and_wrap_original do |made, seconds, &block|
-          limits << seconds
-          made.call(seconds, &block)
+        allow(EM::WebSocket::Patience).to receive(:new).and_wrap_original do |made, *given, &block|
+          limits << given.first
+          made.call(*given, &block)
         end
         serve_here
         connect

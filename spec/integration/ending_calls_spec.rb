@@ -28,6 +28,21 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
     seen
   end
 
+  it "is close_connection where our close is left unanswered by nobody's socket" do
+    done = Mailbox.new
+    seen = nil
+    reactor = run_reactor do
+      ws, seen = witness(close_timeout: 0.2)
+      ws.onerror { |error| done << error.class }
+      ws.receive_data(client(Drafts::RFC).request)
+      ws.close
+    end
+
+    expect(done.pop).to eq(EM::WebSocket::WSProtocolError)
+    reactor.stop
+    expect(seen).to eq(%i[send_data send_data now])
+  end
+
   errors = EM::WebSocket
 
   it "is close_connection where a request is no opening handshake" do

@@ -80,7 +80,8 @@ module EventMachine
           return unless seconds&.positive? && EventMachine.reactor_running?
 
           @opening_timer = Patience.new(seconds, -> { time_out(connection) }) do
-            connection.paused? && !@deferred ? :suspended : :nothing
+            paused = !@deferred && Transport.socket?(connection) && connection.paused?
+            paused ? :suspended : :nothing
           end
         end
 
