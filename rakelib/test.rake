@@ -35,7 +35,7 @@ task browser: :compile do
   sh "rspec", "--exclude-pattern", "", "spec/browser", "spec/apps/browser_spec.rb", verbose: false
 end
 
-# Where a checkout may be: in a directory of the library's own name, behind a symbolic link, below
+# A place for a checkout: in a directory of the library's own name, behind a symbolic link, below
 # one whose name has a space and more than ASCII, and far down.
 ELSEWHERE = "some where é/#{"deep" * 30}/em-websocket-rs".freeze
 

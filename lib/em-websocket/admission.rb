@@ -125,14 +125,14 @@ module EventMachine
         nil
       end
 
-      # Whether nothing but the bytes of a client's headers is to blame for an exception. Every
-      # client can send such.
+      # Tells an exception that comes only of the bytes in a client's headers. Every client can send
+      # such bytes.
       def of_bytes?(error)
         error.is_a?(EncodingError) ||
           (error.is_a?(ArgumentError) && error.message.start_with?("invalid byte sequence"))
       end
 
-      # What the options have against a handshake.
+      # Refuses a handshake that the options do not allow, and returns the error.
       def objection
         options = @options
         origin = @handshake.origin

@@ -11,8 +11,8 @@ module EventMachine
     #
     # @api private
     class Certificates
-      # So many sets of options are kept, those that were used last. An application may make new
-      # ones for every connection.
+      # The number of sets of options that are kept, those that were used last. An application may
+      # make new ones for every connection.
       MOST = 16
 
       def initialize
@@ -49,7 +49,7 @@ module EventMachine
     #
     # @api private
     class Certificate
-      # How soon files are tried again that could not be read, in seconds: the reason may have been
+      # The seconds until files are tried again that could not be read: the reason may have been
       # another than the files.
       AGAIN = 1
       private_constant :AGAIN

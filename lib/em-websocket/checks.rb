@@ -15,7 +15,7 @@ module EventMachine
       # Time that is as good as for ever, in seconds: EventMachine's clock counts that far.
       FOREVER = 100 * 365 * 24 * 60 * 60
 
-      # What a message shows of a value, in characters.
+      # The longest excerpt of a value in a message, in characters.
       SHOWN = 60
       private_constant :SHOWN
 
@@ -131,7 +131,7 @@ module EventMachine
         raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds"
       end
 
-      # What answers `[]` for Symbols.
+      # Takes an object that answers `[]` for Symbols.
       #
       # @return [#[]]
       def keyed(name, value)
@@ -140,7 +140,7 @@ module EventMachine
         else return value if value.respond_to?(:[])
         end
 
-        # What it is instead may be a key, or a passphrase.
+        # The value is not shown: it may be a key, or a passphrase.
         raise ArgumentError, "#{name}: an object of #{value.class} is no Hash"
       end
 

@@ -17,7 +17,7 @@ module EventMachine
         Servers.forked
       end
 
-      # What all of Ruby's forks go through, from Ruby 3.1 on.
+      # Forks. All of Ruby's forks go through this, from Ruby 3.1 on.
       #
       # @return [Integer] 0 in the child
       def _fork

@@ -99,7 +99,7 @@ module EventMachine
       # @api private
       # @param options [Options]
       def watch(options)
-        # When the connection is gone, EventMachine cannot be asked.
+        # EventMachine cannot be asked about a connection that is gone.
         @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
         @liveness.watch(options)
       end

@@ -124,7 +124,7 @@ module EventMachine
         @before_answer = block
       end
 
-      # Whom to tell of bytes that come before the answer.
+      # Takes the block that is told of bytes that come before the answer.
       #
       # @api private
       # @yieldparam size [Integer] of all of them

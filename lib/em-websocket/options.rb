@@ -28,7 +28,7 @@ module EventMachine
         tls_options: :given,
         close_timeout: :digits,
         outbound_limit: :ceiling,
-        # Where 0 is given: no limit of time.
+        # From here on, 0 is no limit of time.
         handshake_timeout: :seconds,
         write_timeout: :seconds,
         ping_interval: :seconds,
@@ -171,7 +171,7 @@ module EventMachine
         TlsOptions.check(@values[:tls_options]) if @values[:tls_options]
       end
 
-      # What the native core goes by where nothing is said.
+      # The native core's settings where no option is given.
       DEFAULTS = Settings.of({})
       private_constant :DEFAULTS
 

@@ -5,12 +5,12 @@ require_relative "native"
 
 module EventMachine
   module WebSocket
-    # How far what was sent has come, on a socket of EventMachine's: what EventMachine has not
+    # The progress of what was sent, on a socket of EventMachine's: what EventMachine has not
     # written yet, and what the client's system has not acknowledged, where ours tells that (Linux).
     #
     # @api private
     class Outbound
-      # So many bytes on their way are a message, and no ping.
+      # The number of bytes on their way from which they are a message, and no ping.
       MESSAGE = 1024
       private_constant :MESSAGE
 
@@ -24,8 +24,8 @@ module EventMachine
         @travels = true
       end
 
-      # Whether time counts in which an answer to what was sent last has not come: once it has left,
-      # and where the client takes nothing of what is before it.
+      # Tells if time counts in which an answer to what was sent last has not come: once it has
+      # left, and where the client takes nothing of what is before it.
       #
       # @param step [Float] the seconds since it was asked last
       # @return [Boolean]

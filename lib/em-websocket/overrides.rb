@@ -33,13 +33,13 @@ module EventMachine
 
       # Extends {Connection}: notices when it is reopened.
       module Watch
-        # What comes behind Connection may stand before what it inherits.
+        # A module that comes behind Connection may stand before what it inherits.
         def include(*modules)
           Overrides.changed(false) if equal?(Connection)
           super
         end
 
-        # What comes before Connection may stand before any hook.
+        # A module that comes before Connection may stand before any hook.
         def prepend(*modules)
           super.tap { Overrides.changed(true) if equal?(Connection) }
         end

@@ -60,7 +60,7 @@ module EventMachine
 
         private
 
-        # Whether this is a signal handler, where no lock can be taken.
+        # Tells if this is a signal handler, where no lock can be taken.
         def trapped?
           Mutex.new.synchronize { false }
         rescue ThreadError
@@ -81,7 +81,7 @@ module EventMachine
           each_of_all(method(:take))
         end
 
-        # Where one raises, the others come first.
+        # Runs all blocks, also if one raises: the first exception is raised after the last block.
         def each_of_all(source)
           failure = nil
           while (block = source.call)

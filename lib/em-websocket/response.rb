@@ -28,7 +28,8 @@ module EventMachine
         @offered = offered
         @conclude = conclude
         @headers = {}
-        # Whoever takes it decides. A Queue can be taken from in a signal handler, too.
+        # The right to decide, for whoever takes it first. A Queue can be taken from in a signal
+        # handler, too.
         @turn = Thread::Queue.new << true
       end
 
@@ -111,7 +112,7 @@ module EventMachine
         @settled = true
       end
 
-      # Whether what is decided is to be done now, on the reactor's thread. It is so once.
+      # Tells if what is decided is to be done now, on the reactor's thread. It is so once.
       #
       # @api private
       # @return [Boolean]
@@ -156,7 +157,7 @@ module EventMachine
     #
     # @api private
     class SentAnswer
-      # What the application is told that wants to change it.
+      # The error for an application that wants to change an answer that was sent.
       TOO_LATE = "The opening handshake has been answered: set onrequest in the accept block"
 
       # @return [String, nil] the subprotocol that is selected

@@ -20,8 +20,7 @@ module EventMachine
       # Ours are less than this.
       PAST_ALL = 1 << 62
 
-      # What a function is among the methods of a connection, and what it answers where that is
-      # gone.
+      # Each function's method of a connection, and its answer where the connection is gone.
       METHODS = {
         connection_paused?: [:paused?, false],
         get_cipher_bits: [:get_cipher_bits, nil],
@@ -47,7 +46,7 @@ module EventMachine
         set_pending_connect_timeout: :pending_connect_timeout=
       }.freeze
 
-      # What needs a socket of EventMachine's, or is no connection's at all.
+      # The functions that need a socket of EventMachine's, or are no connection's at all.
       IMPOSSIBLE = %i[
         detach_fd get_file_descriptor get_sock_opt is_notify_readable is_notify_writable
         send_datagram set_notify_readable set_notify_writable set_sock_opt set_tls_parms start_proxy

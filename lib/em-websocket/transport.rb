@@ -4,8 +4,8 @@ require_relative "native"
 
 module EventMachine
   module WebSocket
-    # How the bytes of a {Connection} come. A connection keeps all that is this library's, and not
-    # em-websocket's, in one instance variable: `@em_websocket` holds its transport, a
+    # The way the bytes of a {Connection} come. A connection keeps all that is this library's, and
+    # not em-websocket's, in one instance variable: `@em_websocket` holds its transport, a
     # {Native::Connection} in the background, an {Attached} where the bytes pass through Ruby.
     #
     # All other names are the application's, of instance variables and of methods: nothing here

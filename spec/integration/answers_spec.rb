@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# What an application may not write into the answer to an opening handshake: whatever says where the
-# answer ends, or belongs to the handshake itself.
+# The headers that an application may not write into the answer to an opening handshake: those that
+# say where the answer ends, or belong to the handshake itself.
 RSpec.describe EventMachine::WebSocket, "and an application's own headers", :ours do
   # No field at all, whatever the answer.
   unsound = {

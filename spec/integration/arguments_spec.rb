@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-# What the methods and attributes of a connection, and of the module, make of odd arguments.
+# Odd arguments to the methods and attributes of a connection, and of the module.
 RSpec.describe EventMachine::WebSocket, "and odd arguments" do
   limits = OddValues::NUMBERS.reject { |number| number.respond_to?(:nan?) && number.nan? }
   no_limits = OddValues::ALL - limits - [nil]
   strings = OddValues::OTHERS.grep(String)
   no_strings = OddValues::ALL - strings - [0]
 
-  # What a call has come to, for a table.
+  # The result of a call, or its error, for a table.
   def outcome
     yield
   rescue StandardError => e
@@ -15,7 +15,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     e
   end
 
-  # What a call on the reactor's thread has come to with each of some values.
+  # The results of a call on the reactor's thread, one for each of some values.
   def told(values, &call)
     values.map { |value| outcome { server.call { call.call(value) } } }
   end

@@ -30,7 +30,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     client.pong(client.read(:ping)) while Time.now < deadline
   end
 
-  # What the client is sent next that is no ping.
+  # The next frame for the client that is no ping.
   def next_but_pings(client)
     frame = client.read_frame
     frame = client.read_frame while frame != :eof && frame.type == :ping

@@ -12,7 +12,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours
     response && response[:status][9, 3]
   end
 
-  # What the application is told until the client is gone, and a later one is served.
+  # The events that the application is told of until the client is gone, and a later one is served.
   def told_until_gone(client)
     client.read_to_end
     server.call { nil }
@@ -31,7 +31,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours
         end
       end
 
-      # Whoever decides in the block, and what becomes of the client.
+      # Ways to decide in the block, and the status that the client gets.
       {
         "closes" => [->(ws, _) { ws.close }, nil],
         "ends the connection" => [->(ws, _) { ws.close_connection }, nil],
@@ -97,7 +97,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours
         expect(told_until_gone(ask_to_open)).to be_empty
       end
 
-      # What leaves the block, of which no `onerror` is told.
+      # Ways to leave the block of which no `onerror` is told.
       {
         "an exception that is no StandardError" => -> { raise NotImplementedError, "no" },
         "the end of its thread" => -> { Thread.current.kill }
@@ -403,7 +403,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours
       end
     end
 
-    # What is told of a client whose handshake is answered before the block is set.
+    # The events of a client whose handshake is answered before the block is set.
     def serve_answered_unasked(&block)
       gate = Mailbox.new
       serve do |ws|

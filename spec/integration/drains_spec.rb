@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What happens while the application's blocks take their time: nobody waits longer than for the
+# The others' turn while the application's blocks take their time: nobody waits longer than for the
 # block that is his.
 RSpec.describe EventMachine::WebSocket, "during a long drain" do
   # The reactor's thread does something else, and so what comes meanwhile is drained together.

@@ -17,7 +17,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
 
   def client(draft) = Class.new(RawClient) { define_method(:initialize) { @draft = draft } }.new
 
-  # What is called once the reactor runs, for which closing sets a timer.
+  # The methods that are called once the reactor runs, for which closing sets a timer.
   def called(draft = Drafts::RFC, **request)
     seen = nil
     run_reactor do
@@ -95,7 +95,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
 
   Drafts::ALL.each do |draft|
     describe "in #{draft}" do
-      # What is called of a connection that is open.
+      # The methods that are called of a connection that is open.
       define_method(:called_open) do |&block|
         called(draft) do |ws, client, request|
           ws.receive_data(request)

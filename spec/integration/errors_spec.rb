@@ -228,8 +228,8 @@ RSpec.describe EventMachine::WebSocket, "where a block raises" do
     expect(client.read_to_end).to eq("Invalid UTF8 data")
   end
 
-  # What leaves a block, and what leaves Ruby's own allocation in the midst of a drain: the process
-  # is as whole as before.
+  # An exception that leaves a block, and one that leaves Ruby's own allocation in the midst of a
+  # drain: the process is as whole as before.
   it "serves on where there was no memory for a message's String", :mended do
     { "text" => 1, "binary" => 2 }.each do |kind, opcode|
       said = run_apart(<<~RUBY)

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What a forked child has of its parent's: nothing, and it waits for nobody.
+# A forked child's share of its parent's servers: nothing, and it waits for nobody.
 RSpec.describe EventMachine::WebSocket, "in a forked child" do
   # The parent says what the child, forked in the block, has made of it.
   program = lambda do |body, options = ""|

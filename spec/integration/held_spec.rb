@@ -2,8 +2,8 @@
 
 require "zlib"
 
-# What clients can make a server hold: as much memory as it says, whatever they send. The core's own
-# tests go into the corners.
+# The memory that clients can make a server hold: as much as it says, whatever they send. The core's
+# own tests go into the corners.
 RSpec.describe EventMachine::WebSocket, "and what it holds", :ours do
   mib = 1024 * 1024
   limits = { inbound_limit: mib, inbound_total: 4 * mib }

@@ -2,9 +2,9 @@
 
 require "open3"
 
-# What an application makes its own of a connection that is open already.
+# Methods that an application overrides on a connection that is open already.
 RSpec.describe EventMachine::WebSocket::Connection, "with hooks that come later" do
-  # How a connection gets a method.
+  # The ways in which a connection gets a method.
   ways = {
     "a module that extends it" => ->(ws, own) { ws.extend(own) },
     "a module in its singleton class" => ->(ws, own) { ws.singleton_class.include(own) },

@@ -13,7 +13,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     end.value
   end
 
-  # What ActiveSupport's does: it keeps Strings, and answers Symbols.
+  # A Hash like ActiveSupport's: it keeps Strings, and answers Symbols.
   indifferent = Class.new(Hash) do
     def self.of(hash)
       hash.each_with_object(new) do |(key, value), made|
@@ -185,7 +185,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
       end
     end
 
-    # What the stack still shows to the garbage collector may stay.
+    # Some may stay, which the stack still shows to the garbage collector.
     kept.call.zip(before) { |after, former| expect(after - former).to be < 5 }
   end
 
@@ -271,7 +271,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
       client&.disconnect
     end
 
-    # What an option comes to: a server that lives on after a client, or an error at its start.
+    # The outcome of an option: a server that lives on after a client, or an error at its start.
     def outcome_of(name, value, attached)
       server = Server.new({ name => value }, attached) do |ws|
         ws.onmessage { |text| ws.send(text) }

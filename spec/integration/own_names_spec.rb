@@ -3,7 +3,7 @@
 # The names of an application are its own: what this library has beside em-websocket is kept in one
 # instance variable, and no method of Connection's is called that the application may have, too.
 RSpec.describe EventMachine::WebSocket::Connection, "and the application's own names" do
-  # What em-websocket 0.5 has, and EventMachine.
+  # The names that em-websocket 0.5 has, and EventMachine.
   variables = %i[
     @signature @options @debug @secure @secure_proxy @tls_options @close_timeout @outbound_limit
     @max_frame_size @handler @handshake @onopen @onclose @onerror @onmessage @onbinary @onping
@@ -17,13 +17,13 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
     trigger_on_binary trigger_on_close trigger_on_error trigger_on_message trigger_on_open
     trigger_on_ping trigger_on_pong unbind
   ]
-  # What is new, and documented.
+  # The names that are new, and documented.
   documented = %i[
     buffered_amount max_message_size max_message_size= ondrain onrequest outbound_high_water
     outbound_high_water= strict? trigger_on_drain trigger_on_request
   ]
 
-  # What is kept of Ruby's and EventMachine's by anybody who overrides it.
+  # The methods of Ruby's and EventMachine's, which anybody who overrides them keeps.
   def inherited
     machine = EventMachine::Connection
     machine.instance_methods + machine.private_instance_methods
@@ -85,7 +85,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
         expect(client).to be_eof
       end
 
-      # What the application is told, in order.
+      # The events that the application is told of, in order.
       def told
         names = []
         names << next_event.name until names.last == :close
@@ -184,7 +184,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
           subclass.class_eval { prepend own }
           serve_here({}, subclass) do |ws|
             echo_asked(ws)
-            # Where the class is the library's, the last moment at which it may become so.
+            # The last moment to extend a connection whose class is the library's.
             Kernel.instance_method(:extend).bind_call(ws, own) unless transport == :attached
           end
           converse_all(connect)

@@ -117,7 +117,7 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
     expect(client.read_text).to eq("plain")
   end
 
-  # What `close(4000, reason)` puts on the wire.
+  # The reason that `close(4000, reason)` puts on the wire.
   kept = {
     nil => "", "" => "", "bye" => "bye", "adiós".b => "adiós", "bye".encode("US-ASCII") => "bye",
     65 => "A"

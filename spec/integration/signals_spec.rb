@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What is called in a signal handler, where Ruby lets nobody take a lock.
+# Calls in a signal handler, where Ruby lets nobody take a lock.
 RSpec.describe EventMachine::WebSocket, "in a signal handler" do
   # A process of its own, whose main thread is the reactor's; or which has a reactor beside it.
   def run_trapped(body, beside: false)

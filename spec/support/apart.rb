@@ -28,7 +28,7 @@ module Apart
 
   TIMEOUT = 15
 
-  # What a program says, on either stream, to its end.
+  # The output of a program, on either stream, to its end.
   def run_apart(program)
     library = UPSTREAM ? [] : ["-I", LIBRARY]
     command = [RbConfig.ruby, *library, "-r", "em-websocket", "-e", program]

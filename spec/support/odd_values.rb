@@ -2,7 +2,7 @@
 
 require "bigdecimal"
 
-# What somebody may give where a number, or something else, is expected.
+# The values that somebody may give where a number, or something else, is expected.
 module OddValues
   NUMBERS = [
     0, 1.5, -1.5, Float::INFINITY, -Float::INFINITY, Float::NAN, 1e19, 1e308, 5e-324, 3r, 7/2r,

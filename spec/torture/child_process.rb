@@ -58,7 +58,7 @@ module Torture
       _, @status = Process.wait2(@pid)
     end
 
-    # Whether it is known to have ended.
+    # Tells if it is known to have ended.
     def ended? = !@status.nil?
 
     def killed? = @status&.termsig == Signal.list["KILL"]

@@ -11,8 +11,8 @@ module Torture
   class Fault
     MIB = 1024.0 * 1024
 
-    # What a process takes beside that which waits, in MiB: Ruby's objects, connections, places to
-    # read to.
+    # The memory of a process beside that which waits, in MiB: Ruby's objects, connections, places
+    # to read to.
     BESIDES = 64
 
     class << self

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Torture
-  # What a server says that it holds, beside what its process takes: looked at from a thread of that
-  # process, for the reactor may be busy.
+  # The memory that a server says it holds, beside what its process takes: looked at from a thread
+  # of that process, for the reactor may be busy.
   class Gauge
     EVERY = 0.05
     COUNTERS = %i[messages_waiting bytes_waiting bytes_outbound].freeze
@@ -32,10 +32,10 @@ module Torture
       counted = self.class.counters.drop(1).sum
       @beyond = [@beyond, @usage.rss - first - (FACTOR * counted)].max
     rescue SystemCallError
-      # Where there is no descriptor left, it is looked at the next time.
+      # Without a descriptor left, it is looked at the next time.
     end
 
-    # What is counted now: nothing, where there is no server any more.
+    # The counters now: nothing, where there is no server any more.
     def self.counters = (EM::WebSocket.stats || {}).values_at(*COUNTERS).map(&:to_i)
   end
 end

@@ -24,12 +24,13 @@ module EventMachine
         HANDSHAKE_TIMEOUT = 30
         private_constant :HANDSHAKE_TIMEOUT
 
-        # So many bytes are read while the application puts off its decision; then the client waits.
+        # The bytes that are read while the application puts off its decision; then the client
+        # waits.
         EARLY = 64 * 1024
         private_constant :EARLY
 
-        # How often EventMachine, which does not tell, is asked whether it has written enough, in
-        # seconds.
+        # The seconds between looks at whether EventMachine, which does not tell, has written
+        # enough.
         LOOK = 0.05
         private_constant :LOOK
 
@@ -39,7 +40,8 @@ module EventMachine
         # @return [Boolean] whether the connection is gone, or the application has ended it
         attr_writer :ended
 
-        # Whether a connection that is not read at present will be, once its handshake is decided.
+        # Sets whether a connection that is not read at present stays so, once its handshake is
+        # decided.
         #
         # @return [Boolean]
         attr_writer :paused
@@ -181,7 +183,7 @@ module EventMachine
           @paused || false
         end
 
-        # What is sent from now on is gathered, if nobody can see that. EventMachine writes nothing
+        # Gathers what is sent from now on, if nobody can see that. EventMachine writes nothing
         # before the read is told.
         #
         # @param protocol [Native::Protocol]
@@ -234,7 +236,7 @@ module EventMachine
           @ended || @native&.ending?
         end
 
-        # Whoever comes first has decided: the application, or the time.
+        # Ends the opening handshake, if the application has not decided before its time was up.
         def time_out(connection)
           return if ended? || Transport.get(connection, :@handler)
 

@@ -67,7 +67,7 @@ module EventMachine
 
         @watch = EventMachine.watch(@native.fd, Reactor, self)
         @watch.notify_readable = true
-        # What is detached before its next round EventMachine keeps for ever.
+        # A descriptor that is detached before EventMachine's next round is kept by it for ever.
         Reactor.next_tick do
           @watched = true
           retire
@@ -91,7 +91,7 @@ module EventMachine
         connection.__send__(:initialize, @options.source)
         connection.post_init
         @block.call(connection)
-        # Where any of it has raised, nobody is let in: the native side closes what is not started.
+        # Nobody is let in if any of this has raised: the native side closes what is not started.
         native.begin_reading(connection, self)
       ensure
         Background.accepting = nil

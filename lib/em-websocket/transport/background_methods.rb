@@ -110,7 +110,7 @@ module EventMachine
                    else
                      super
                    end
-          # What came with the opening handshake may wait for this.
+          # Bytes that came with the opening handshake may wait for this.
           Transport.get(self, :@handler)&.resumed
           result
         end

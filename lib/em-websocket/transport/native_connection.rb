@@ -87,7 +87,7 @@ module EventMachine
           if traits.include?(:raw)
             attached = Transport::Attached.new(self, known_rare, options)
             Transport.set(connection, :@em_websocket, attached)
-            # What its bytes are is the application's, so the native side sets no limit.
+            # The bytes' meaning is the application's, so the native side sets no limit.
             attached.begin_opening(connection)
           end
           server.read(connection, self, options.settings, traits)
@@ -134,7 +134,7 @@ module EventMachine
           Transport.application_error(connection, e)
         end
 
-        # What waits to be written has become little.
+        # Tells the application that little waits to be written by now.
         def drained(connection)
           connection.trigger_on_drain
         rescue StandardError => e
@@ -196,11 +196,11 @@ module EventMachine
 
         # EventMachine shows the certificates from the authority's down to the client's own.
         def certified?(connection)
-          # Where none was asked for, there is none.
+          # An empty list, where none was asked for.
           tls_session[4].reverse.all? { |pem| connection.ssl_verify_peer(pem) }
         end
 
-        # Whether the application has a `trigger_on_request` by now.
+        # Tells if the application has a `trigger_on_request` by now.
         def asks?(connection)
           Overrides.of(connection).intersect?(Overrides::REQUEST)
         end

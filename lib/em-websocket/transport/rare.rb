@@ -3,7 +3,7 @@
 module EventMachine
   module WebSocket
     module Transport
-      # What few connections have.
+      # The state that few connections have.
       class Rare
         # @return [Proc, nil] the block of {Connection#onrequest}
         attr_accessor :onrequest
@@ -27,7 +27,7 @@ module EventMachine
         attr_accessor :pending_connect_timeout
       end
 
-      # What both transports have.
+      # The methods that both transports have.
       module Both
         # @return [Rare] made when it is first asked for
         def rare

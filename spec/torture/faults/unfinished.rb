@@ -10,7 +10,7 @@ module Torture
     CLIENTS = 20
     TOTAL = 4 * 1024 * 1024
     OFFER = "permessage-deflate; client_no_context_takeover"
-    # What each may hold, however little room there is.
+    # The bytes that each may hold, however little room there is.
     EACH = 64 * 1024
 
     def run
