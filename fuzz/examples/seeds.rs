@@ -7,6 +7,7 @@ use std::{fs, path::Path};
 #[path = "../../src/server/tls/tests/fixtures.rs"]
 #[allow(dead_code, missing_docs)]
 mod fixtures;
+#[allow(dead_code)]
 #[path = "../../tests/handshakes/requests.rs"]
 mod requests;
 #[path = "../../tests/support/mod.rs"]
