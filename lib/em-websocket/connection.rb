@@ -31,11 +31,12 @@ module EventMachine
         super
         @options = options
         transport = @em_websocket || Transport.of(self)
-        options = transport.configure(options).values
+        checked = transport.configure(options)
+        options = checked.values
         @debug = options[:debug] || false
         @secure = options[:secure] || false
         @secure_proxy = options[:secure_proxy] || false
-        @tls_options = options[:tls_options] || {}
+        @tls_options = checked.tls_options
         @close_timeout = options[:close_timeout] if options[:close_timeout]
         @outbound_limit = options[:outbound_limit] || 0
         @handler = nil

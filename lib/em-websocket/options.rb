@@ -125,6 +125,7 @@ module EventMachine
         @source = Checks.keyed(:options, source)
         @certificates = certificates
         @values = {}
+        @no_tls_options = {} if certificates
         @settings = DEFAULTS
         read_all
         check_tls if @values[:secure]
@@ -136,6 +137,14 @@ module EventMachine
       # @return [Object, nil] nil or false: not given
       def [](name)
         @values[name]
+      end
+
+      # EventMachine's keys for `start_tls`. All connections of a server have the same Hash, also
+      # where none is given: there are many.
+      #
+      # @return [Hash]
+      def tls_options
+        @values[:tls_options] || @no_tls_options || {}
       end
 
       # @return [Array(String, Integer)] host and port to listen on

@@ -58,8 +58,10 @@ module EventMachine
         def seal(klass)
           names = RAW + TRIGGERS + REQUEST + PLAIN_HTTP + TLS + OTHERS
           @class = klass
-          @ancestors = klass.ancestors
           @owners = names.to_h { |name| [name, klass.instance_method(name).owner] }
+          # Modules that come to Object later, as many libraries' do, stand behind all of these.
+          last = @owners.each_value.map { |owner| klass.ancestors.index(owner) }.max
+          @ancestors = klass.ancestors[..last]
           @debug = @owners[:debug]
           # The native side finds the class now, before two threads can want it.
           Native.override?(klass.allocate)
@@ -133,7 +135,7 @@ module EventMachine
 
         # The Methods of all hooks would be most of what a connection allocates.
         def plain?(connection)
-          !Native.override?(connection) && @class.ancestors == @ancestors
+          !Native.override?(connection) && @class.ancestors.first(@ancestors.size) == @ancestors
         end
 
         # What {Connection#send_data} calls, and what that calls.
