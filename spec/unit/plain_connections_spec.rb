@@ -3,8 +3,8 @@
 require "open3"
 
 # Connections of which the application has made nothing its own, where libraries give Object modules
-# after this one is loaded, as json does: looking at every hook of theirs would be most of the garbage
-# that a connection makes.
+# after this one is loaded, as json does: looking at every hook of theirs would be most of the
+# garbage that a connection makes.
 RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :ours do
   def hooks_found(program)
     library = File.expand_path("../../lib", __dir__)
@@ -32,7 +32,8 @@ RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :ours do
   end
 
   {
-    "before Connection" => "EM::WebSocket::Connection.prepend(Module.new { def dispatch(*) = super })",
+    "before Connection" =>
+      "EM::WebSocket::Connection.prepend(Module.new { def dispatch(*) = super })",
     "before EventMachine's" =>
       "EM::Connection.prepend(Module.new { def ssl_handshake_completed = super })"
   }.each do |where, program|
