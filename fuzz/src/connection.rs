@@ -54,6 +54,8 @@ struct Model {
     deadline: Option<Instant>,
     /// What `onclose` will be told, where it is not an abnormal end.
     info: Option<CloseInfo>,
+    /// True once a close has begun that the application has not asked for.
+    unasked: bool,
 }
 
 struct Talk {
@@ -114,6 +116,7 @@ impl Talk {
                 peer_closed: false,
                 deadline: None,
                 info: None,
+                unasked: false,
             },
             now: Instant::now(),
             close_timeout,
@@ -202,6 +205,7 @@ impl Talk {
             (State::Handshake, _) => Some(before_open),
             (State::Closed, _) => None,
             _ if self.model.peer_closed => None,
+            _ if is_data && self.is_silenced() => None,
             (_, Kind::Binary) if self.draft.sentinel => Some(UsageError::NoBinary(version)),
             _ if is_data && self.model.close_sent => Some(UsageError::Closing),
             _ if !is_data && !self.draft.sentinel && len > 125 => {
@@ -211,7 +215,9 @@ impl Talk {
         };
         assert_eq!(parts.as_ref().err(), refused.as_ref(), "{kind:?} of {len} bytes");
         let Ok(parts) = parts else { return };
-        let may_send = self.may_send() && (is_data || !self.draft.sentinel);
+        let may_send = self.may_send()
+            && (is_data || !self.draft.sentinel)
+            && !(is_data && self.is_silenced());
         assert_eq!(parts.is_some(), may_send, "{kind:?} of {len} bytes");
         if let Some(parts) = parts {
             self.sent(kind, &vec![b'a' + (len % 26) as u8; len], &parts);
@@ -221,6 +227,11 @@ impl Talk {
     /// Whether there is anybody to send to.
     fn may_send(&self) -> bool {
         matches!(self.model.state, State::Connected | State::Closing) && !self.model.peer_closed
+    }
+
+    /// True while messages go nowhere, without an error: the application cannot know of the close.
+    fn is_silenced(&self) -> bool {
+        self.model.unasked && self.model.state == State::Closing
     }
 
     /// A frame has been sent.
@@ -273,6 +284,7 @@ impl Talk {
             _ => Progress::Stay,
         };
         assert_eq!(progress, expected);
+        self.model.unasked &= self.model.state == State::Connected;
         let begins = self.model.state == State::Connected && self.draft.close != Close::Nothing;
         let sends = begins && !self.model.close_sent;
         self.closed_with(&out, body.as_deref().filter(|_| sends));
@@ -384,6 +396,7 @@ impl Talk {
             _ => Progress::CloseAfterWriting,
         };
         assert_eq!(progress, expected);
+        self.model.unasked |= self.model.state == State::Connected;
         let begins = self.model.state == State::Connected && self.draft.close != Close::Nothing;
         let sends = begins && !self.model.close_sent;
         let body = self.close_body(Some(error.close_code().0), &error.to_string());
