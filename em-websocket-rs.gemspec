@@ -17,6 +17,7 @@ Gem::Specification.new do |spec|
   spec.files = Dir.chdir(__dir__) do
     Dir["Cargo.{toml,lock}", "src/**/*.rs", "ext/em_websocket_rs/{Cargo.toml,*.rb,src/**/*.rs}",
         "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]
+      .grep_v(%r{\Asrc/.*/(?:tests|models)/|\Asrc/.*/(?:tests|simulation)\.rs\z})
   end
   spec.extensions = ["ext/em_websocket_rs/extconf.rb"]
   spec.require_paths = ["lib"]
