@@ -71,7 +71,7 @@ struct Talk {
     held: Arc<Count>,
 }
 
-/// What is held of messages that are not complete.
+/// Bytes held of messages that are not complete.
 #[derive(Debug, Default)]
 struct Count(AtomicUsize);
 
@@ -85,7 +85,7 @@ impl Meter for Count {
     }
 }
 
-/// What is heard, and what is held meanwhile.
+/// Events that are heard, and the bytes held meanwhile.
 struct Heard {
     events: Vec<Seen>,
     held: Arc<Count>,
@@ -428,7 +428,7 @@ impl Talk {
         self.model.deadline = None;
     }
 
-    /// What is counted is what is held: twice what has come at the most, and a frame's worth.
+    /// The count is of all that is held: twice what has come at the most, and a frame's worth.
     fn check_held(&self) {
         let held = self.held.0.load(SeqCst);
         assert_eq!(held, self.receiver.held());

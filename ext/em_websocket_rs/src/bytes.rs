@@ -28,7 +28,7 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 
 /// A String of text from the network: UTF-8 where the bytes are that, and otherwise ASCII-8BIT, in
 /// which every byte is a character. So an application can search and split whatever it is given.
-/// What has been checked already has a `charset`.
+/// Bytes that have been checked already come with a `charset`.
 ///
 /// # Errors
 /// Ruby's, where it has no memory for it. It does not pass by the caller, who may hold what must be

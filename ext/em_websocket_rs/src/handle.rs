@@ -51,7 +51,7 @@ thread_local! {
 }
 
 /// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
-/// Where it lives long, it leaves meanwhile.
+/// A long drain is not waited for: then it leaves meanwhile.
 pub(crate) struct Corked {
     corked: Arc<server::Corked>,
     /// Number of times that its process had been forked off when it began.
