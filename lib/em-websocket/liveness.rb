@@ -116,7 +116,8 @@ module EventMachine
         known = @reads
         outbound = Outbound.new(@connection)
         over = -> { @connection.close_connection }
-        @timers[:pong] = Patience.new(timeout, over) do |step|
+        # A pong that is on its way when the time is up still counts.
+        @timers[:pong] = Patience.new(timeout * 1.25, over) do |step|
           if known == @reads
             paused? || !outbound.late?(step) ? :progress : :nothing
           else

@@ -59,8 +59,8 @@ module EventMachine
       # @option options [Numeric] :write_timeout (60) seconds in which a client must take something
       #   of what waits for it; 0: no limit
       # @option options [Numeric] :ping_interval (0) seconds from one ping to the next; 0: no pings
-      # @option options [Numeric] :ping_timeout (20) seconds in which a client must be heard after a
-      #   ping; 0: no limit
+      # @option options [Numeric] :ping_timeout (20) seconds, and a quarter more, in which a client
+      #   must be heard after a ping; 0: no limit
       # @option options [Numeric] :idle_timeout (0) seconds without a message either way, after
       #   which a connection is closed (1001); 0: no limit
       # @option options [Integer] :threads (1) that serve the sockets, 1024 at most; servers with

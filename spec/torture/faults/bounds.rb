@@ -96,7 +96,7 @@ module Torture
       watched = bystander(server)
       crowd = silent(server.port, COUNT)
       crowd.signal(:STOP)
-      closed(server, COUNT, 1006, now, between: [timeout * 0.9, interval + timeout + LATE])
+      closed(server, COUNT, 1006, now, between: [timeout, interval + (timeout * 1.25) + LATE])
       promise "counted by stats", server.ask(:stats)[:ping_timeouts], equals: COUNT
       unaffected(watched)
       crowd.kill

@@ -216,7 +216,8 @@ impl Clocks {
         // One that is not answered yet goes on counting.
         if !self.is_set(Timer::Pong) || facts.reads != self.pinged_at {
             self.pinged_at = facts.reads;
-            self.restart(Timer::Pong, timeout, now);
+            // A pong that is on its way when the time is up still counts.
+            self.restart(Timer::Pong, timeout.saturating_add(timeout / 4), now);
         }
     }
 

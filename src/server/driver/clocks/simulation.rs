@@ -354,8 +354,10 @@ proptest! {
         let ends = |spans: &[(u32, u32)]| spans.iter().map(|(at, len)| at + len).max().unwrap_or(0);
         let last_send = story.sends.iter().map(|(at, _)| *at).max().unwrap_or(0);
         let from = dies_at.max(ends(&story.pauses)).max(ends(&story.stops)).max(last_send);
-        // A ping, the time for what is before it, and the time for the answer; an eighth more each.
-        let bound = from + story.latency + steps(interval) * 2 + steps(timeout) * 18 / 8 + REST / 200;
+        // A ping, the time for what is before it, and the time for the answer; a quarter and an
+        // eighth more each.
+        let patience = steps(timeout) * 5 / 4;
+        let bound = from + story.latency + steps(interval) * 2 + patience * 18 / 8 + REST / 200;
         let over = world.run(from + REST);
         let Some((_, at)) = over else { return Err(TestCaseError::fail("it is never ended")) };
         prop_assert!(at <= bound, "{over:?}, {bound}");
