@@ -40,7 +40,7 @@ end
 ELSEWHERE = "some where é/#{"deep" * 30}/em-websocket-rs".freeze
 
 # The examples that depend on it: they run programs, Bundler and browsers, and make directories.
-PLACED = %w[spec/apps spec/packaging spec/examples_spec.rb spec/stress spec/unit
+PLACED = %w[spec/apps spec/docs spec/packaging spec/examples_spec.rb spec/stress spec/unit
             spec/integration/readme_spec.rb spec/integration/security_spec.rb
             spec/integration/tls_options_spec.rb].freeze
 

@@ -134,8 +134,8 @@ module EventMachine
       # thread.
       #
       # @param signature [Integer, nil] what {.run} has returned; nil: of all servers that are there
-      # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. For
-      #   the keys see the README; `:longest_drain` is in seconds
+      # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. Its
+      #   keys are in docs/monitoring.md; `:longest_drain` is in seconds
       def stats(signature = nil)
         servers = signature ? [Servers[signature]].compact : Servers.all
         servers.filter_map(&:stats).reduce do |sum, one|

@@ -1,0 +1,257 @@
+# frozen_string_literal: true
+
+require "open3"
+require "tmpdir"
+require_relative "../apps/program"
+require_relative "../../rakelib/page"
+
+# Every program that README and docs show, run as a program of its own. Only its port is changed,
+# and where it waits for long, for how long.
+RSpec.describe "the programs of the pages", :ours, timeout: 60 do
+  ruby = Page.all.flat_map do |page|
+    page.blocks.select { |block| block.language == "ruby" }
+        .map { |block| ["#{page.path}: #{block.heading}", block.code] }
+  end
+  # By page and heading, and a number where there are several.
+  blocks = ruby.group_by(&:first).flat_map do |place, same|
+    next [same.first] if same.one?
+
+    same.map.with_index(1) { |(_, code), index| ["#{place} (#{index})", code] }
+  end.to_h
+
+  # Not this library's, or run elsewhere.
+  others = {
+    "README.md: Replacing em-websocket" => "a Gemfile; spec/packaging/bundler_spec.rb runs it",
+    "docs/upgrading.md: From faye-websocket (1)" => "faye-websocket's",
+    "docs/upgrading.md: From iodine (1)" => "iodine's"
+  }
+
+  shown = []
+  # An example for a program: what its text has in place of what, and what it must do.
+  define_singleton_method(:program) do |key, replace = {}, &check|
+    shown << key
+    it "#{key} works" do
+      @code = replace.reduce(blocks.fetch(key)) do |code, (from, to)|
+        expect(code).to include(from)
+        code.sub(from, to)
+      end
+      instance_exec(&check)
+    end
+  end
+
+  # Runs the program in a directory of its own and gives the block the program and its port.
+  def run(files = {})
+    Dir.mktmpdir("program") do |directory|
+      files.each { |name, content| File.write(File.join(directory, name), content) }
+      port, = Program.free_ports(1)
+      path = File.join(directory, "program.rb")
+      File.write(path, "$stdout.sync = true\n#{@code.gsub(/\b8080\b|\b8443\b/, port.to_s)}")
+      Program.ruby("-r", "em-websocket", path, chdir: directory) do |program|
+        yield program, port
+      end
+    end
+  end
+
+  # A client, as soon as somebody listens there.
+  def reach(port, tls: false, **request)
+    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
+    begin
+      dial(port: port, tls: tls).tap { |client| client.open(**request) }
+    rescue Errno::ECONNREFUSED
+      raise if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+
+      sleep 0.05
+      retry
+    end
+  end
+
+  def say(client, text)
+    client.text(text)
+    client.read_text
+  end
+
+  def status(client) = client.response[:status]
+
+  echoes = proc { run { |_, port| expect(say(reach(port), "Grüße")).to eq("Grüße") } }
+
+  program "README.md: Usage (1)" do
+    run do |program, port|
+      client = reach(port, target: "/here")
+      expect(say(client, "Grüße")).to eq("Grüße")
+      client.binary("\xFF")
+      expect(client.read(:binary)).to eq("\xFF".b)
+      client.close(1000)
+      program.wait_for(%r{open: /here\nclosed: 1000\n})
+      expect(program.stop("TERM")).to be_success
+    end
+  end
+
+  program "README.md: Usage (2)" do
+    run do |program, _|
+      port = Integer(program.wait_for(/listening on 127\.0\.0\.1:(\d+)/)[1])
+      expect(say(reach(port), "hi")).to eq("you said hi")
+    end
+  end
+
+  program "README.md: Errors" do
+    run do |program, port|
+      client = reach(port)
+      expect(say(client, "21")).to eq("42")
+      client.text("x")
+      expect(client.read(:close).unpack1("n")).to eq(3000)
+      reach(port).text("\xFF")
+      program.wait_for(/ours: invalid value for Integer.*client: Invalid UTF8 data/m,
+                       program.errors)
+    end
+  end
+
+  program "README.md: TLS" do
+    command = Page.new("README.md").blocks.find { |block| block.code.include?("openssl req") }.code
+    Dir.mktmpdir("key") do |directory|
+      output, done = Open3.capture2e(command, chdir: directory)
+      expect(done).to be_success, output
+      pems = %w[key.pem chain.pem].to_h { |name| [name, File.read(File.join(directory, name))] }
+      run(pems) { |_, port| expect(say(reach(port, tls: true), "secret")).to eq("secret") }
+    end
+  end
+
+  program "README.md: Who may connect" do
+    run do |_, port|
+      ours = { headers: { "Origin" => "https://example.com" } }
+      nobodys = { headers: { "Origin" => nil } }
+      known = { target: "/?token=s3cret" }
+      expect(reach(port, **known, **ours).read_text).to eq("hello ada")
+      expect(reach(port, **known, **nobodys).read_text).to eq("hello ada")
+      expect(status(reach(port, target: "/?token=guessed", **ours))).to include("401")
+      expect(status(reach(port, **known))).to include("403")
+    end
+  end
+
+  program "README.md: One message for many clients" do
+    run do |_, port|
+      clients = Array.new(3) { reach(port) }
+      clients.pop.disconnect
+      clients.first.text("all")
+      expect(clients.map(&:read_text)).to eq(%w[all all])
+    end
+  end
+
+  program "README.md: Back-pressure" do
+    run do |_, port|
+      client = reach(port)
+      expect(Array.new(50_000) { Integer(client.read_text) }).to eq([*1..50_000])
+    end
+  end
+
+  program("README.md: Keepalive, shutdown, statistics, compression",
+          "ping_interval: 30" => "ping_interval: 0.1") do
+    run do |program, port|
+      client = reach(port, headers: { "Sec-WebSocket-Extensions" => "permessage-deflate" })
+      expect(client.response[:lines].join).to include("permessage-deflate")
+      expect(client.read_frame.type).to eq(:ping)
+      Process.kill("TERM", program.pid)
+      frame = client.read_frame while frame.nil? || frame.type == :ping
+      expect([frame.type, frame.payload.unpack1("n")]).to eq([:close, 1001])
+      client.close(1001)
+      expect(program.join).to be_success
+    end
+  end
+
+  program "README.md: A class of your own" do
+    run do |_, port|
+      expect(say(reach(port), "loud")).to eq("LOUD")
+      page = dial(port: port)
+      page.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+      expect(page.read_to_end).to end_with("\r\n\r\nHello!")
+    end
+  end
+
+  program "docs/options.md: Limits" do
+    run do |_, port|
+      # A frame's header counts: 8 bytes up to 64 KiB, 14 beyond.
+      sizes = { "/" => (64 * 1024) - 8, "/upload" => (1024 * 1024) - 14 }
+      sizes.each do |target, size|
+        client = reach(port, target: target)
+        client.binary("x" * size)
+        expect(client.read_text).to eq("#{size} bytes")
+        client.binary("x" * (size + 1))
+        expect(client.read(:close).unpack1("n")).to eq(1009)
+      end
+    end
+  end
+
+  program "docs/connections.md: Threads" do
+    run { |_, port| expect(say(reach(port), "thread")).to eq("daerht") }
+  end
+
+  program "docs/authentication.md: A token" do
+    run do |_, port|
+      known = { target: "/?token=s3cret", headers: { "Origin" => nil } }
+      offer = { "Origin" => nil, "Sec-WebSocket-Protocol" => "v1.chat, v2.chat" }
+      expect(reach(port, **known).read_text).to eq("hello ada, we speak ")
+      expect(reach(port, **known, headers: offer).read_text).to eq("hello ada, we speak v2.chat")
+      expect(status(reach(port, **known, target: "/"))).to include("401")
+    end
+  end
+
+  program "docs/authentication.md: Deciding later" do
+    run do |_, port|
+      expect(reach(port, target: "/?token=s3cret").read_text).to eq("welcome")
+      expect(status(reach(port, target: "/?token=other"))).to include("401")
+    end
+  end
+
+  program "docs/subclassing.md: Subclassing" do
+    run do |_, port|
+      client = reach(port, target: "/x")
+      expect([client.read_text, say(client, "loud")]).to eq(["welcome to /x", "LOUD"])
+      page = dial(port: port)
+      page.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+      expect(page.read_to_end).to end_with("\r\n\r\nHello!")
+    end
+  end
+
+  program("docs/monitoring.md: Monitoring", "(60)" => "(0.1)") do
+    run do |program, port|
+      expect(say(reach(port), "hi")).to eq("hi")
+      program.wait_for(/:?messages_sent(?:=>|: )1\b/)
+    end
+  end
+
+  program "docs/deployment.md: Deployment", &echoes
+
+  program "docs/deployment.md: Several processes" do
+    run do |program, port|
+      pid = Integer(say(reach(port), "hi")[/\A(\d+): hi\z/, 1])
+      expect(pid).not_to eq(program.pid)
+    end
+  end
+
+  program "docs/upgrading.md: From faye-websocket (2)" do
+    run do |program, port|
+      client = reach(port, target: "/x", headers: { "Sec-WebSocket-Protocol" => "chat" })
+      expect([client.read_text, say(client, "hi")]).to eq(["hello /x", "hi"])
+      client.close(1000, "bye")
+      program.wait_for(/1000\nbye/)
+    end
+  end
+
+  program "docs/upgrading.md: From iodine (2)" do
+    run do |_, port|
+      client = reach(port)
+      expect([client.read_text, say(client, "hi")]).to eq(%w[hello hi])
+    end
+  end
+
+  program "docs/upgrading.md: From Slanger" do
+    run do |_, port|
+      client = reach(port)
+      expect([say(client, "a"), say(client, "b")]).to eq(["a", "a, b"])
+      expect(say(reach(port), "c")).to eq("c")
+    end
+  end
+
+  it "are all here" do
+    expect(blocks.keys).to match_array(shown + others.keys)
+  end
+end
