@@ -126,6 +126,7 @@ module EventMachine
         @protocol.supports_close_codes?
       end
 
+      # @api private
       # @return [Boolean] whether the client is in the middle of a message
       def amid?
         @protocol.amid?
