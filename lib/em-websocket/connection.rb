@@ -82,6 +82,10 @@ module EventMachine
       # Called with what a client has done wrong ({WebSocketError}), and with what the
       # application's own callbacks have raised (any other StandardError).
       #
+      # @example
+      #   ws.onerror do |error|
+      #     warn(error.full_message) unless error.is_a?(EM::WebSocket::WebSocketError)
+      #   end
       # @yieldparam error [StandardError]
       # @return [Proc] the block
       def onerror(&block)
@@ -109,6 +113,10 @@ module EventMachine
       # answer, `onopen` waits for the block all the same, which can then only accept or, by
       # {Response#refuse}, end the connection.
       #
+      # @example Nobody without a token
+      #   ws.onrequest do |handshake, response|
+      #     response.refuse(401) unless handshake.query["token"] == ENV["TOKEN"]
+      #   end
       # @yieldparam handshake [Handshake] {Handshake#protocol} is what would be selected
       # @yieldparam response [Response] refuses, selects the subprotocol, adds headers; or nothing
       # @return [Proc] the block
@@ -232,6 +240,8 @@ module EventMachine
       # Begins the closing handshake (RFC 6455 section 7.1.2); before the opening one is done, ends
       # the TCP connection. On a closed connection, nothing.
       #
+      # @example
+      #   ws.close(4001, "logged out")
       # @param code [Integer, nil] 1000, 1001, 1003, 1008, 1011 to 1013 or 3000 to 4999
       # @param body [String, nil] the reason, up to 123 bytes of UTF-8; the rest is cut off, and
       #   what is not UTF-8 is replaced (U+FFFD)
@@ -271,6 +281,8 @@ module EventMachine
 
       # Set in the block of {WebSocket.run} or in `onopen`, it holds for every frame.
       #
+      # @example
+      #   ws.onopen { |handshake| ws.max_frame_size = 1024 if handshake.path == "/chat" }
       # @param size [Numeric, nil] bytes; Float::INFINITY: no limit; nil: the module's
       # @raise [ArgumentError] if it is no number
       def max_frame_size=(size)

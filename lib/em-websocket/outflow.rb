@@ -29,6 +29,8 @@ module EventMachine
       end
       private :singleton_method_added
 
+      # @example Drop a figure that the next will replace, rather than queue it
+      #   ws.send(figure) if ws.buffered_amount.zero?
       # @return [Integer] the bytes that were sent and wait to be written
       def buffered_amount
         get_outbound_data_size
@@ -51,6 +53,10 @@ module EventMachine
       # Called when what waits to be written was more than {#outbound_high_water} and is down to
       # half of it: the time to send more.
       #
+      # @example As many lines as the client takes
+      #   more = -> { ws.send(lines.next) while ws.buffered_amount <= ws.outbound_high_water }
+      #   ws.onopen(&more)
+      #   ws.ondrain(&more)
       # @return [Proc] the block
       def ondrain(&block)
         transport = Transport.of(self)

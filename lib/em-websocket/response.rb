@@ -54,6 +54,8 @@ module EventMachine
       # Answers with another status than 101: there will be no WebSocket, no `onopen` and no
       # `onclose`.
       #
+      # @example
+      #   response.refuse(302, "", "Location" => "https://example.com/")
       # @param status [Integer] 200 to 599
       # @param body [String]
       # @param headers [Hash{String => String, Array<String>}] `"Content-Type"` is `text/plain`
@@ -69,6 +71,11 @@ module EventMachine
       # client waits, but no longer than for an opening handshake at all: 30 s. Where it has been
       # refused, it stays so.
       #
+      # @example A decision that takes time
+      #   ws.onrequest do |handshake, response|
+      #     response.defer
+      #     Thread.new { known?(handshake) ? response.accept : response.refuse(401) }
+      #   end
       # @return [nil]
       # @raise [WebSocketError] if the client has its answer already, for `onrequest` was set too
       #   late

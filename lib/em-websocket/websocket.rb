@@ -14,6 +14,10 @@ module EventMachine
       # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
       # running reactor it returns at once.
       #
+      # @example An echo server
+      #   EM::WebSocket.start(host: "127.0.0.1", port: 8080) do |ws|
+      #     ws.onmessage { |text| ws.send(text) }
+      #   end
       # @option options [Boolean, Numeric] :graceful (false) whether TERM and INT end by
       #   {.shutdown}; a number is its timeout, in seconds, Float::INFINITY: no limit. A second
       #   signal does not wait
@@ -35,8 +39,15 @@ module EventMachine
       #
       # Every option is read once, here, by `[]` with a Symbol; what the application does to the
       # Hash afterwards changes nothing. A number may be of any class, Float::INFINITY is no limit,
-      # and nil is as good as not given.
+      # and nil is as good as not given. docs/options.md says what happens past each limit.
       #
+      # @example On a port that the system chooses
+      #   EM.run do
+      #     server = EM::WebSocket.run(host: "127.0.0.1", port: 0) do |ws|
+      #       ws.onopen { ws.send("hi") }
+      #     end
+      #     port, = Socket.unpack_sockaddr_in(EM.get_sockname(server))
+      #   end
       # @param options [Hash, #[]]
       # @option options [String] :host what to listen on; "": every IPv4 interface
       # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname
@@ -100,6 +111,13 @@ module EventMachine
       # Sends one message to many clients: it is encoded once, and compressed once, for all of them,
       # and there is no loop in Ruby. May be called from any thread.
       #
+      # @example To everybody
+      #   clients = []
+      #   EM::WebSocket.start(host: "127.0.0.1", port: 8080) do |ws|
+      #     ws.onopen { clients << ws }
+      #     ws.onmessage { |text| EM::WebSocket.broadcast(clients, text) }
+      #     ws.onclose { clients.delete(ws) }
+      #   end
       # @param connections [Enumerable<Connection>] those that are not open are passed over, and so
       #   are clients of drafts 75 and 76 where the message is binary
       # @param message [String] as for {Connection#send_text}, or {Connection#send_binary}
@@ -119,6 +137,8 @@ module EventMachine
       # May be called in a signal handler, too, and while another is under way: then each block is
       # called, and the shortest timeout holds. Where no reactor runs there is nothing to end.
       #
+      # @example Before the process ends
+      #   trap("TERM") { EM::WebSocket.shutdown(10) { EM.stop } }
       # @param timeout [Numeric] seconds that clients have for that; then they are cut off;
       #   Float::INFINITY: no limit
       # @yield once the last one is gone, on the reactor's thread; where no reactor runs, at once
@@ -133,6 +153,8 @@ module EventMachine
       # What the servers of {.run} and {.start} have seen and done so far. May be called from any
       # thread.
       #
+      # @example How many are here, and what waits
+      #   EM::WebSocket.stats.values_at(:connections, :messages_waiting, :bytes_outbound)
       # @param signature [Integer, nil] what {.run} has returned; nil: of all servers that are there
       # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. Its
       #   keys are in docs/monitoring.md; `:longest_drain` is in seconds

@@ -16,6 +16,14 @@ RSpec.describe "the pages", :ours do
     expect(there).to match_array([index.path, *listed].grep(%r{\Adocs/}))
   end
 
+  it "have examples in YARD's comments that are Ruby" do
+    files = Dir[File.join(Page::ROOT, "lib/**/*.rb")]
+    examples = files.flat_map { |file| File.read(file).scan(/^ *# @example.*\n((?: *#   .*\n)+)/) }
+    expect(examples.size).to be >= 10
+    expect(examples.flatten.map { |code| code.gsub(/^ *#   /, "") })
+      .to all(satisfy("be Ruby") { |code| RubyVM::InstructionSequence.compile(code) })
+  end
+
   pages.each do |page|
     describe page.path do
       it "points to files and headings that are there" do
