@@ -2,8 +2,8 @@
 
 # `COMPAT=upstream rspec` runs these examples against the em-websocket that is installed; plain
 # `rspec` runs them against this library. Tags:
-#   :ours                 new here
-#   :mended               behaves better here than em-websocket does (docs/compat.md)
+#   :extension            em-websocket has no such thing
+#   :fixed                behaves better here than em-websocket does (docs/compat.md)
 #   upstream: "reason"    the em-websocket that is installed differs from the reference
 # All three are left out where the suite runs against em-websocket.
 #   :shared_reactor       the reactor is the group's, which stops it
@@ -29,7 +29,9 @@ RSpec.configure do |config|
   config.include Serving
 
   if UPSTREAM
-    %i[ours mended upstream].each { |tag| config.filter_run_excluding(tag => ->(set) { set }) }
+    %i[extension fixed upstream].each do |tag|
+      config.filter_run_excluding(tag => ->(set) { set })
+    end
   end
 
   config.around do |example|

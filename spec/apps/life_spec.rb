@@ -18,7 +18,7 @@ RSpec.describe EventMachine::WebSocket, "in programs that live and die", timeout
 
   describe "after a fork" do
     %w[run fork_reactor].product(%w[inside beside], %w[epoll select]).each do |how, where, poll|
-      it "runs in parent and child (EM.#{how}, #{where} the reactor, by #{poll})", :mended do
+      it "runs in parent and child (EM.#{how}, #{where} the reactor, by #{poll})", :fixed do
         Program.ruby(Program.fixture("fork"), how, where, poll) do |program|
           parent, port = told_by(program, "parent")
           client = connect(port: port)
@@ -40,7 +40,7 @@ RSpec.describe EventMachine::WebSocket, "in programs that live and die", timeout
       end
     end
 
-    it "goes on in the child when the parent has ended", :mended do
+    it "goes on in the child when the parent has ended", :fixed do
       Program.ruby(Program.fixture("fork"), "run", "inside", "epoll") do |program|
         parent, port = told_by(program, "parent")
         client = connect(port: port)

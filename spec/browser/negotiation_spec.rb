@@ -3,7 +3,7 @@
 require_relative "visitor"
 
 # What browsers and this library agree on. `.ci/run` runs it.
-RSpec.describe EventMachine::WebSocket, "negotiating with browsers", :ours, timeout: 90 do
+RSpec.describe EventMachine::WebSocket, "negotiating with browsers", :extension, timeout: 90 do
   def serve_page(options)
     serve(options) do |ws|
       record(ws, :close)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Who may open a WebSocket, and with which subprotocol: `:protocols`, `:origins`, `onrequest`.
-RSpec.describe EventMachine::WebSocket, "and an opening handshake", :ours do
+RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension do
   def offering(*protocols, draft: Drafts::RFC, **options)
     headers = draft.headers.merge(options.delete(:headers) || {})
     headers = headers.merge("Sec-WebSocket-Protocol" => protocols.join(", ")) if protocols.any?

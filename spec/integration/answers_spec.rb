@@ -2,7 +2,7 @@
 
 # The headers that an application may not write into the answer to an opening handshake: those that
 # say where the answer ends, or belong to the handshake itself.
-RSpec.describe EventMachine::WebSocket, "and an application's own headers", :ours do
+RSpec.describe EventMachine::WebSocket, "and an application's own headers", :extension do
   # No field at all, whatever the answer.
   unsound = {
     "" => "x", "A B" => "x", "A:" => "x", "A\r\nB" => "x", "Ä" => "x", "\xFF".b => "x",

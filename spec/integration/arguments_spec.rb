@@ -56,7 +56,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
           expect(set).to eq(limits)
         end
 
-        it "takes nil", :mended do
+        it "takes nil", :fixed do
           server.call { ws.max_frame_size = 3 }
           server.call { ws.max_frame_size = nil }
 
@@ -64,7 +64,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
           expect_service
         end
 
-        it "says that anything else is no number", :mended do
+        it "says that anything else is no number", :fixed do
           errors = told(no_limits) { |size| ws.max_frame_size = size }
 
           expect(errors).to all(be_a(ArgumentError) & have_attributes(
@@ -104,7 +104,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
       end
 
       %i[max_message_size outbound_high_water].each do |name|
-        it "##{name}= takes every number, and nil", :ours do
+        it "##{name}= takes every number, and nil", :extension do
           server.call { ws.ondrain {} }
           [*limits, nil].each { |size| server.call { ws.public_send(:"#{name}=", size) } }
 
@@ -112,7 +112,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
           expect_service
         end
 
-        it "##{name}= says that anything else is no number", :ours do
+        it "##{name}= says that anything else is no number", :extension do
           errors = told(no_limits) { |size| ws.public_send(:"#{name}=", size) }
 
           expect(errors).to all(be_a(ArgumentError) & have_attributes(
@@ -191,7 +191,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
       # On its own sockets, EventMachine takes it for some hundred years.
       next if metadata[:attached]
 
-      it "#comm_inactivity_timeout= has no limit that is negative", :mended do
+      it "#comm_inactivity_timeout= has no limit that is negative", :fixed do
         set = [-1, -1.5, -(2**64)].map do |seconds|
           server.call { (ws.comm_inactivity_timeout = seconds) && ws.comm_inactivity_timeout }
         end
@@ -220,7 +220,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
         expect(numbers.map { |value| set(name, value) }).to eq(numbers)
       end
 
-      it ".#{name}= says that anything else is none, and nil is the default", :mended do
+      it ".#{name}= says that anything else is none, and nil is the default", :fixed do
         default = before[name]
         wrong = OddValues::ALL - numbers - [nil]
         wrong -= ["10"] if name == :close_timeout
@@ -235,7 +235,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
 
     [{}, { attached: true }].each do |metadata|
       ["10", 0.5, 1/2r, 2**64, 1e308, Float::INFINITY].each do |seconds|
-        tags = [1e308, Float::INFINITY].include?(seconds) ? { **metadata, mended: true } : metadata
+        tags = [1e308, Float::INFINITY].include?(seconds) ? { **metadata, fixed: true } : metadata
 
         it ".close_timeout= #{seconds.inspect} holds for a close (#{metadata})", **tags do
           described_class.close_timeout = seconds
@@ -252,7 +252,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     end
   end
 
-  describe ".shutdown", :ours do
+  describe ".shutdown", :extension do
     it "takes every time there is" do
       serve
       times = [0, 0.5, 3r, 7/2r, BigDecimal("2.5"), 2**64, 1e308, Float::INFINITY]
@@ -273,14 +273,14 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     end
   end
 
-  it "knows no server of another signature, in .stats", :ours do
+  it "knows no server of another signature, in .stats", :extension do
     serve
 
     expect(OddValues::ALL.compact.map { |signature| described_class.stats(signature) || nil }.uniq)
       .to eq([described_class.stats(false), nil].uniq).or eq([nil, described_class.stats])
   end
 
-  it "knows no server of a signature past all of ours", :ours do
+  it "knows no server of a signature past all of ours", :extension do
     serve
     gone = [2**49, 2**63, 2**64, 10**30]
 
@@ -288,7 +288,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
       .to eq([[nil, nil]] * gone.size)
   end
 
-  it "raises for what cannot be broadcast", :ours do
+  it "raises for what cannot be broadcast", :extension do
     serve
     connect
     ws = open_connection
@@ -299,7 +299,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     expect(described_class.broadcast([ws], "text")).to eq(1)
   end
 
-  it "says which options are none, in start_tls", :ours do
+  it "says which options are none, in start_tls", :extension do
     outcomes = events
     none = OddValues::ALL - [{}, { "ten" => 10 }, Object]
     serve do |ws|

@@ -2,7 +2,7 @@
 
 # Every row of spec/support/attacks, each time with a look at a connection beside it. Em-websocket
 # lets most of them pass, so it is not asked.
-RSpec.describe EventMachine::WebSocket, "under attack", :mended, :shared_reactor do
+RSpec.describe EventMachine::WebSocket, "under attack", :fixed, :shared_reactor do
   # Sends the row's bytes; a frame follows a good handshake, a request is one.
   def assail(row, draft)
     @client = dial(draft, **@target.address(row.server))

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # What bounds a client's time, and a server's memory. The core's own tests go into the corners.
-RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
+RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
   abnormal = { code: 1006, was_clean: false }
 
   # Sends until more waits than the high water, whatever the system takes; how many messages.
@@ -203,7 +203,7 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :ours do
   end
 end
 
-RSpec.describe EventMachine::WebSocket, "with knobs", :ours do
+RSpec.describe EventMachine::WebSocket, "with knobs", :extension do
   it "has as many threads as :threads says, and shares them between servers" do
     serve(threads: 3)
     before = Dir.children("/proc/self/task").size

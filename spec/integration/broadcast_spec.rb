@@ -3,7 +3,7 @@
 require "set"
 require "zlib"
 
-RSpec.describe EventMachine::WebSocket, ".broadcast", :ours do
+RSpec.describe EventMachine::WebSocket, ".broadcast", :extension do
   def start(options = {})
     @connections = []
     serve(options) do |ws|

@@ -56,7 +56,7 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
     end
   end
 
-  it "ends the connection where ssl_handshake_completed raises", :ours do
+  it "ends the connection where ssl_handshake_completed raises", :extension do
     serve_securely do |ws|
       echo(ws)
       ws.define_singleton_method(:close_connection) { |*| nil }
@@ -107,7 +107,7 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
       # Who has not agreed has refused.
       { "what is no StandardError" => NotImplementedError, "an exception" => ArgumentError }
         .each do |what, raised|
-        it "ends the connection before #{what} leaves ssl_verify_peer", :ours do
+        it "ends the connection before #{what} leaves ssl_verify_peer", :extension do
           serve_verifying(->(_pem) { raise raised, "not today" })
           begin
             tls_client(**identity).then do |client|

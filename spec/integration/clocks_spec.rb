@@ -40,7 +40,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
   ways = { "in the background" => {}, "on EventMachine's own sockets" => { attached: true } }
   ways.each do |way, metadata|
     describe(way, **metadata) do
-      it "keeps a paused client that answers every ping", :ours do
+      it "keeps a paused client that answers every ping", :extension do
         serve(ping_interval: 0.2, ping_timeout: 0.4)
         client = connect
         ws = open_connection
@@ -53,7 +53,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_but_pings(client).payload).to eq("hello")
       end
 
-      it "keeps a client that answers while the reactor is busy", :ours do
+      it "keeps a client that answers while the reactor is busy", :extension do
         serve(ping_interval: 0.2, ping_timeout: 0.4)
         client = connect
         open_connection
@@ -65,7 +65,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_but_pings(client).payload).to eq("hello")
       end
 
-      it "keeps a client that reads slowly what is before the ping", :ours do
+      it "keeps a client that reads slowly what is before the ping", :extension do
         serve(ping_interval: 0.2, ping_timeout: 0.4)
         client = narrow
         ws = open_connection
@@ -75,7 +75,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         answer_pings(client, 0.6)
       end
 
-      it "reads the answer to our close although the application has paused", :mended do
+      it "reads the answer to our close although the application has paused", :fixed do
         serve(close_timeout: 2) do |ws|
           record(ws, :error, :close)
           ws.onmessage do
@@ -91,7 +91,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_event(:close).value).to include(code: 1000, was_clean: true)
       end
 
-      it "hears the answer to our close that came while the reactor was busy", :mended do
+      it "hears the answer to our close that came while the reactor was busy", :fixed do
         serve(close_timeout: 0.4)
         client = connect
         ws = open_connection
@@ -104,7 +104,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_event(:close).value).to include(code: 1000, was_clean: true)
       end
 
-      it "waits for the answer to our close from when it has left", :mended do
+      it "waits for the answer to our close from when it has left", :fixed do
         serve(close_timeout: 0.4)
         client = narrow
         ws = open_connection
@@ -132,7 +132,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client).to be_eof
       end
 
-      it "takes a connection over which a message comes for no idle one", :ours do
+      it "takes a connection over which a message comes for no idle one", :extension do
         serve(idle_timeout: 0.4)
         client = connect
         client.encode(:text, "x" * 500).each_char.each_slice(10) do |part|
@@ -143,7 +143,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read_text).to eq("x" * 500)
       end
 
-      it "takes a connection whose messages wait for the application for no idle one", :ours do
+      it "takes a connection whose messages wait for the application for no idle one", :extension do
         seen = 0
         serve(idle_timeout: 0.3, inbound_messages: 20) do |ws|
           ws.onmessage do |text|
@@ -158,7 +158,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read_text).to eq("61")
       end
 
-      it "takes a connection over which a message goes for no idle one", :ours do
+      it "takes a connection over which a message goes for no idle one", :extension do
         serve(idle_timeout: 0.4)
         client = narrow
         ws = open_connection
@@ -169,7 +169,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(server.call { ws.state }).to eq(:connected)
       end
 
-      it "sends nothing, without an error, to a client that :idle_timeout is closing", :ours do
+      it "sends nothing, without an error, to a client that :idle_timeout is closing", :extension do
         serve(idle_timeout: 0.3)
         client = connect
         ws = open_connection
@@ -180,7 +180,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read(:ping)).to eq("?")
       end
 
-      it "sends nothing, without an error, after an exception of the application's", :mended do
+      it "sends nothing, without an error, after an exception of the application's", :fixed do
         serve do |ws|
           ws.onmessage { raise "no" }
           ws.onerror { note(:sent, [ws.state, ws.send("x"), ws.send_binary("x")]) }
@@ -192,7 +192,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_event(:sent).value).to eq([:closing, nil, -1])
       end
 
-      it "sends nothing, without an error, to a client that has broken a rule", :mended do
+      it "sends nothing, without an error, to a client that has broken a rule", :fixed do
         serve { |ws| ws.onerror { note(:sent, [ws.state, ws.send("x"), ws.send_binary("x")]) } }
         client = connect
         client.text("\xFF")
@@ -210,7 +210,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect { server.call { ws.send(+"x") } }.to raise_error(EM::WebSocket::WebSocketError)
       end
 
-      it "holds what came with the request while onopen has paused the connection", :mended do
+      it "holds what came with the request while onopen has paused the connection", :fixed do
         serve do |ws|
           ws.onopen do
             ws.pause
@@ -226,7 +226,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
           .to eq([[:resume, nil], [:message, "early"], [:message, "late"]])
       end
 
-      it "leaves a request that came while the reactor was busy its time", :ours do
+      it "leaves a request that came while the reactor was busy its time", :extension do
         serve(handshake_timeout: 0.4) do |ws|
           record(ws)
           ws.onrequest { nil }
@@ -241,7 +241,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read_response[:status]).to include("101")
       end
 
-      it "does not count the time in which the accept block has paused", :ours do
+      it "does not count the time in which the accept block has paused", :extension do
         serve(handshake_timeout: 0.4) do |ws|
           record(ws)
           ws.pause
@@ -253,7 +253,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     end
   end
 
-  it "takes what is written for activity", :mended do
+  it "takes what is written for activity", :fixed do
     serve
     client = narrow
     ws = open_connection
@@ -265,7 +265,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     expect(read_slowly(client, 150_000, 6_000_010)).to eq(6_000_010)
   end
 
-  it "keeps a client that reads a little all the time, and cuts it off once it stops", :ours do
+  it "keeps a client that reads a little all the time, and cuts it off once it stops", :extension do
     serve(write_timeout: 0.4) { |ws| record(ws) }
     client = narrow
     ws = open_connection
@@ -277,7 +277,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     expect(EM::WebSocket.stats).to include(write_timeouts: 1)
   end
 
-  it "passes over who is being closed where a message goes to all", :ours do
+  it "passes over who is being closed where a message goes to all", :extension do
     all = []
     serve(idle_timeout: 0.6) do |ws|
       ws.onopen { all << ws }
@@ -292,7 +292,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     expect(others.map(&:read_text)).to eq(["to all"] * 2)
   end
 
-  it "shuts down in good order while clients go on sending", :ours do
+  it "shuts down in good order while clients go on sending", :extension do
     serve
     client = connect
     open_connection

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe EventMachine::WebSocket, "compressing for clients of other hands", :ours do
+RSpec.describe EventMachine::WebSocket, "compressing for clients of other hands", :extension do
   def echoing
     lambda do |ws|
       ws.onmessage { |text| ws.send(text) }

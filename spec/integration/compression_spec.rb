@@ -2,7 +2,7 @@
 
 require "zlib"
 
-RSpec.describe EventMachine::WebSocket, "with :compression", :ours do
+RSpec.describe EventMachine::WebSocket, "with :compression", :extension do
   offer = { "Sec-WebSocket-Extensions" => "permessage-deflate; client_max_window_bits" }
   rsv1 = 0x40
 

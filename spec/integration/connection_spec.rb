@@ -112,7 +112,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
   { "in the background" => {}, "on EventMachine's own socket" => { attached: true } }
     .each do |way, metadata|
       # There, EventMachine ends the process over a question about a connection that it lets go of.
-      describe(way, :mended, **metadata) do
+      describe(way, :fixed, **metadata) do
         leavings = {
           "leaves" => :disconnect.to_proc,
           "resets the connection" => lambda do |client|
@@ -137,7 +137,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
       end
     end
 
-  it "has no client's address on a Unix-domain socket, and serves", :mended do
+  it "has no client's address on a Unix-domain socket, and serves", :fixed do
     Dir.mktmpdir do |directory|
       path = File.join(directory, "socket")
       told = Mailbox.new
@@ -158,7 +158,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
     end
   end
 
-  it "knows the client's address of IPv6", :mended do
+  it "knows the client's address of IPv6", :fixed do
     serve(host: "::1") { |ws| note(:accept, ws.remote_ip) }
     dial(host: "::1")
 
@@ -241,7 +241,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
 
     # A server goes, restarts, or has too much to do (IANA's registry).
     [1001, 1012, 1013].each do |code|
-      it "allows #{code}", :mended do
+      it "allows #{code}", :fixed do
         serve { |ws| ws.onopen { ws.close(code, "reason") } }
 
         expect(connect.read(:close)).to eq("#{[code].pack("n")}reason".b)

@@ -45,7 +45,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
 
   let(:letters) { ("a".."f").to_a }
 
-  describe "with what the library itself sends", :ours do
+  describe "with what the library itself sends", :extension do
     it "asks EventMachine once" do
       serve
 
@@ -160,7 +160,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     expect(read_texts(client, 6)).to eq(texts)
   end
 
-  it "keeps compressed messages in order", :ours do
+  it "keeps compressed messages in order", :extension do
     serve(compression: { threshold: 10 })
     client = connect(headers: { "Sec-WebSocket-Extensions" => "permessage-deflate" })
     texts = (5..9).map { |count| "the same, " * count }
@@ -189,7 +189,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
   end
 
   %i[get_outbound_data_size buffered_amount].each do |name|
-    it "shows #{name} what was sent", ours: name == :buffered_amount do
+    it "shows #{name} what was sent", extension: name == :buffered_amount do
       sizes = events
       serve do |ws|
         ws.onmessage do |text|

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 # Nobody gets in unless it is decided; and where two decide, the first has.
-RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :ours do
+RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :extension do
   def ask_to_open(client = dial)
     client.tap { client.write(client.request) }
   end

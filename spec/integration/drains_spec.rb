@@ -14,7 +14,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
     yield
   end
 
-  it "lets an answer leave once it is there, and not when the last one is", :mended do
+  it "lets an answer leave once it is there, and not when the last one is", :fixed do
     serve { |ws| ws.onmessage { |text| sleep(0.01) && note(:answered, ws.send(text)) } }
     clients = Array.new(20) { connect }
     together { clients.each { |client| client.text("x") } }
@@ -24,7 +24,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
     expect(clients.drop(1).map(&:read_text)).to eq(["x"] * 19)
   end
 
-  it "lets what a block has sent leave before the block returns", :mended do
+  it "lets what a block has sent leave before the block returns", :fixed do
     heard = Mailbox.new
     serve do |ws|
       ws.onmessage do |text|
@@ -59,7 +59,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
       .to eq([0, 1, 2].product([*0...20]).map { |text, n| "#{text}: #{n}" })
   end
 
-  it "reads a connection again as soon as half of what waited is delivered", :ours do
+  it "reads a connection again as soon as half of what waited is delivered", :extension do
     serve(inbound_messages: 20) { |ws| ws.onmessage { |text| sleep(0.01) && note(:told, text) } }
     client = connect
     client.write(Array.new(100) { |n| client.encode(:text, n.to_s) }.join)

@@ -57,7 +57,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
     expect(seen).to eq([errors::HandshakeError, :now])
   end
 
-  it "is close_connection_after_writing where the request is answered", :mended do
+  it "is close_connection_after_writing where the request is answered", :fixed do
     seen = called(headers: { "Sec-WebSocket-Version" => "99" }) do |ws, _, request|
       ws.receive_data(request)
     end

@@ -129,7 +129,7 @@ RSpec.describe EventMachine::WebSocket, "where a block raises" do
     expect(events).to be_empty
   end
 
-  it "ends the connection whose accept block raised", :mended do
+  it "ends the connection whose accept block raised", :fixed do
     serve { raise boom }
     client = dial
 
@@ -230,7 +230,7 @@ RSpec.describe EventMachine::WebSocket, "where a block raises" do
 
   # An exception that leaves a block, and one that leaves Ruby's own allocation in the midst of a
   # drain: the process is as whole as before.
-  it "serves on where there was no memory for a message's String", :mended do
+  it "serves on where there was no memory for a message's String", :fixed do
     { "text" => 1, "binary" => 2 }.each do |kind, opcode|
       said = run_apart(<<~RUBY)
         #{Apart::CLIENT}

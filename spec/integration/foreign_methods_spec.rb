@@ -56,13 +56,13 @@ RSpec.describe EventMachine::WebSocket::Connection, "and EventMachine's methods"
   end
 
   names.each do |name|
-    it "never asks EventMachine: #{name} on an open connection", :mended do
+    it "never asks EventMachine: #{name} on an open connection", :fixed do
       serve
       connect
       expect_to_be_harmless(open_connection, name, arguments[name])
     end
 
-    it "never asks EventMachine: #{name} on a closed connection", :mended do
+    it "never asks EventMachine: #{name} on a closed connection", :fixed do
       serve
       client = connect
       ws = open_connection
@@ -80,7 +80,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and EventMachine's methods"
              &:read)
   end
 
-  it "survives stop_server and get_sockname of a server that has ended", :mended do
+  it "survives stop_server and get_sockname of a server that has ended", :fixed do
     said = run_apart(<<~RUBY)
       signature = nil
       start = -> { signature = EM::WebSocket.run(host: "127.0.0.1", port: 0) { |ws| } }
@@ -99,7 +99,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and EventMachine's methods"
     expect(said).to eq("[nil, nil]\n" * 2)
   end
 
-  it "forgets a server that is stopped in the tick of its start", :mended do
+  it "forgets a server that is stopped in the tick of its start", :fixed do
     said = run_apart(<<~RUBY)
       EM.run do
         signature = EM::WebSocket.run(host: "127.0.0.1", port: 0) { |ws| }
@@ -129,7 +129,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and EventMachine's methods"
     end
   end
 
-  it "answers nil to close, and does nothing to another", :mended do
+  it "answers nil to close, and does nothing to another", :fixed do
     serve
     client = connect
     ws = open_connection
@@ -143,7 +143,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and EventMachine's methods"
     expect(events).to be_empty
   end
 
-  it "answers a ping while the reactor is busy with the message before it", :mended do
+  it "answers a ping while the reactor is busy with the message before it", :fixed do
     gate = Mailbox.new
     serve { |ws| ws.onmessage { |text| gate.pop && ws.send(text) } }
     client = connect

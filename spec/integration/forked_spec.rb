@@ -49,7 +49,7 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
       expect(run_apart(program.call(body))).to eq("fine\n")
     end
 
-    it "may return from #{where}, and run a reactor of its own", :mended do
+    it "may return from #{where}, and run a reactor of its own", :fixed do
       # It leaves the drain that is the parent's, and EventMachine's loop by an exception.
       leave = body.sub("exit if", "throw :child if")
       said = run_apart(<<~RUBY)
@@ -72,19 +72,20 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
       expect(said).to eq("fine\n")
     end
 
-    it "may return from #{where} into the reactor's loop, and end later", :mended do
+    it "may return from #{where} into the reactor's loop, and end later", :fixed do
       stay = body.sub(/exit if (.*fork_off.call)/, 'EM.add_timer(0.05) { exit } if \1')
       expect(run_apart(program.call(stay))).to eq("fine\n")
     end
   end
 
-  it "ends as it likes where onrequest has forked it", :ours do
+  it "ends as it likes where onrequest has forked it", :extension do
     said = run_apart(program.call("ws.onrequest { exit if fork_off.call }"))
 
     expect(said).to eq("fine\n")
   end
 
-  it "does nothing with its parent's connections, and waits for no lock of the parent's", :ours do
+  it "does nothing with its parent's connections, and waits for no lock of the parent's",
+     :extension do
     said = run_apart(program.call(<<~RUBY))
       first = true
       ws.onmessage do
@@ -114,7 +115,7 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
   end
 
   # Each fork has its chance to come while a native thread holds a lock.
-  it "does so while they are busy", :ours, timeout: 60 do
+  it "does so while they are busy", :extension, timeout: 60 do
     said = run_apart(<<~RUBY)
       #{Apart::CLIENT}
       require "timeout"
@@ -162,7 +163,7 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
     expect(said).to eq("0 hung\n")
   end
 
-  it "serves by TLS with its parent's options", :ours, timeout: 30 do
+  it "serves by TLS with its parent's options", :extension, timeout: 30 do
     said = run_apart(<<~RUBY)
       require "openssl"
       $stdout.sync = true
@@ -190,7 +191,7 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
     expect(said.lines.last).to eq("fine\n")
   end
 
-  it "is not asked for what Process.daemon leaves behind", :mended do
+  it "is not asked for what Process.daemon leaves behind", :fixed do
     said = run_apart(<<~RUBY)
       read, write = IO.pipe
       Process.wait(fork do

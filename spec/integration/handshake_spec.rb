@@ -45,7 +45,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
       expect(server.call { events.drain }).to be_empty
     end
 
-    it "answers #{what} with #{status}", :mended do
+    it "answers #{what} with #{status}", :fixed do
       serve
       client = dial
       client.write(client.request(**options))
@@ -62,7 +62,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     "no Host" => [{ "Host" => nil }, 400],
     "a key without a version" => [{ "Sec-WebSocket-Version" => nil }, 426]
   }.each do |what, (headers, status)|
-    it "refuses #{what} with #{status}", :mended do
+    it "refuses #{what} with #{status}", :fixed do
       serve { |ws| record(ws) }
       client = dial
       client.write(client.request(headers: headers))
@@ -85,7 +85,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     end
   end
 
-  it "refuses HTTP/1.0 where it is strict", :ours do
+  it "refuses HTTP/1.0 where it is strict", :extension do
     serve(strict: true)
 
     expect(connect(http: "HTTP/1.0").response[:status]).to eq("HTTP/1.1 400 Bad Request")
@@ -94,7 +94,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
 
   { "in the background" => {}, "on EventMachine's own sockets" => { attached: true } }
     .each do |where, metadata|
-    describe(":versions #{where}", :ours, **metadata) do
+    describe(":versions #{where}", :extension, **metadata) do
       def spoken(options)
         serve(options)
         Drafts::ALL.select do |draft|
@@ -125,7 +125,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
 
   [[], [4], [13, 9], 13, "13", ["13"], [13.0], [nil], [2**64], [-13], { 13 => true }, true]
     .each do |versions|
-    it "says at the start that :versions cannot be #{versions.inspect}", :ours do
+    it "says at the start that :versions cannot be #{versions.inspect}", :extension do
       expect { serve(versions: versions) }.to raise_error(
         ArgumentError, "versions: #{versions.inspect} is no Array with some of " \
                        "13, 8, 7, 6, 5, 3, 2, 1, 76, 75"
@@ -134,7 +134,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
   end
 
   ["//x/admin", "//x/admin?//y", "///admin"].each do |target|
-    it "has #{target} for a path of slashes, as sent", :mended do
+    it "has #{target} for a path of slashes, as sent", :fixed do
       serve(strict: true)
       connect(target: target)
 
@@ -142,7 +142,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     end
   end
 
-  it "refuses a fragment in the target", :mended do
+  it "refuses a fragment in the target", :fixed do
     serve { |ws| record(ws) }
 
     expect(connect(target: "/admin#.png").response[:status]).to eq("HTTP/1.1 400 Bad Request")
@@ -155,7 +155,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     expect(server.call { events.drain }).to be_empty
   end
 
-  it "answers plain HTTP with 426 where it is strict", :ours do
+  it "answers plain HTTP with 426 where it is strict", :extension do
     serve(strict: true)
     client = dial
     client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -163,7 +163,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     expect(client.read_response[:status]).to start_with("HTTP/1.1 426 ")
   end
 
-  it "refuses frames without a mask where it is strict", :ours do
+  it "refuses frames without a mask where it is strict", :extension do
     serve(strict: true)
     client = connect
     client.text("x", masked: false)
@@ -199,7 +199,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
     expect(next_event(:error).value).to be_instance_of(EM::WebSocket::HandshakeError)
   end
 
-  it "hangs up on a header of too many fields", :mended do
+  it "hangs up on a header of too many fields", :fixed do
     answer_to("GET / HTTP/1.1\r\n#{"X: y\r\n" * 200}")
 
     expect(next_event(:error).value).to be_instance_of(EM::WebSocket::HandshakeError)
@@ -246,7 +246,7 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
       expect(connect.response[:lines].grep(/protocol/i)).to be_empty
     end
 
-    it "selects one of several", :mended do
+    it "selects one of several", :fixed do
       serve
       client = connect(headers: { "Sec-WebSocket-Protocol" => "chat, superchat" })
 

@@ -5,7 +5,7 @@ require_relative "../support/measured_server"
 
 # The memory that clients can make a server hold: as much as it says, whatever they send. The core's
 # own tests go into the corners.
-RSpec.describe EventMachine::WebSocket, "and what it holds", :ours do
+RSpec.describe EventMachine::WebSocket, "and what it holds", :extension do
   mib = 1024 * 1024
   limits = { inbound_limit: mib, inbound_total: 4 * mib }
   rsv1 = 0x40

@@ -127,7 +127,8 @@ RSpec.describe EventMachine::WebSocket::Connection, "with hooks that come later"
 
   { "extends" => "ws.extend(Module.new { define_method(:receive_data) { |_| } })",
     "defines" => "def ws.send_data(_) = nil" }.each do |how, change|
-    it "says that it comes too late where the application #{how} what must read the bytes", :ours do
+    it "says that it comes too late where the application #{how} what must read the bytes",
+       :extension do
       said = told_after(change)
 
       expect(said).to include("is read in the background").and include("changed x x")
@@ -180,7 +181,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "with hooks that come later"
         end
       end
 
-      it "has the time that a handshake has where #{where} nobody ends it", :ours do
+      it "has the time that a handshake has where #{where} nobody ends it", :extension do
         serve_by(transport, { handshake_timeout: 0.1 }) do |ws|
           record(ws)
           ws.define_singleton_method(:send_healthcheck_response) { nil }

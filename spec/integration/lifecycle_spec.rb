@@ -194,7 +194,7 @@ RSpec.describe EventMachine::WebSocket, "and its reactor" do
     end
   end
 
-  it "leaves no server behind that onclose starts as the reactor stops", :mended do
+  it "leaves no server behind that onclose starts as the reactor stops", :fixed do
     port = nil
     serve do |ws|
       ws.onopen { note(:open) }

@@ -73,7 +73,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
         expect(kept).to equal(options)
       end
 
-      it "goes by the limits of the native side", :ours do
+      it "goes by the limits of the native side", :extension do
         port = listen(make.call(address.merge(max_header_size: 300, compression: { level: 1 },
                                               protocols: ["a"], max_message_size: 5)))
         long = connect(port: port, headers: Drafts::RFC.headers.merge("X" => "y" * 300))
@@ -89,7 +89,8 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
         expect(client.read(:close)[0, 2]).to eq([1009].pack("n"))
       end
 
-      it "lets nobody in without a client certificate, where :tls_options ask for one", :ours do
+      it "lets nobody in without a client certificate, where :tls_options ask for one",
+         :extension do
         asking = { verify_peer: true, fail_if_no_peer_cert: true }
         secure = { secure: true, tls_options: Certificate.tls_options.merge(asking) }
         port = listen(make.call(address.merge(secure))) { |ws| record(ws) }
@@ -100,7 +101,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
         expect(events).to be_empty
       end
 
-      it "goes by them on EventMachine's own sockets", :ours do
+      it "goes by them on EventMachine's own sockets", :extension do
         options = make.call(address.merge(protocols: ["a"], max_message_size: 5))
         port = run_reactor do
           signature = EM.start_server("127.0.0.1", 0, described_class::Connection, options) do |ws|
@@ -126,7 +127,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect(client.read_text).to eq("hello")
   end
 
-  it "reads each of them once, when the server starts", :ours do
+  it "reads each of them once, when the server starts", :extension do
     asked = Hash.new(0)
     options = Class.new(Hash) { define_method(:[]) { |key| (asked[key] += 1) && super(key) } }.new
     port = listen(options.merge!(address, origins: ["http://example.com"]))
@@ -136,7 +137,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect(asked.keys).to contain_exactly(*described_class::Options::TABLE.keys)
   end
 
-  it "goes by what they were then, whatever is done to the Hash", :ours do
+  it "goes by what they were then, whatever is done to the Hash", :extension do
     options = address.merge(origins: ["http://example.com"], max_message_size: 5)
     port = listen(options)
     options[:origins] << "http://example.org"
@@ -149,7 +150,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect([client.read_text, other.response[:status][/\d{3}/]]).to eq(%w[12345 403])
   end
 
-  it "goes by a connection's own, where its initialize has others", :ours do
+  it "goes by a connection's own, where its initialize has others", :extension do
     own = Module.new do
       def initialize(*) = super({ max_message_size: 5, protocols: ["a"], strict: true })
     end
@@ -166,7 +167,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect(client.response[:lines]).to include("Sec-WebSocket-Protocol: a")
   end
 
-  it "keeps nothing of them once their servers are gone", :ours do
+  it "keeps nothing of them once their servers are gone", :extension do
     kept = lambda do
       GC.start
       [described_class::Options, described_class::Certificates].map do |kind|
@@ -189,7 +190,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     kept.call.zip(before) { |after, former| expect(after - former).to be < 5 }
   end
 
-  describe ":compression", :ours do
+  describe ":compression", :extension do
     it "takes no keys that are Strings, which would be passed over" do
       expect { serve(compression: { "level" => 3 }) }
         .to raise_error(ArgumentError, 'compression: the key "level" must be the Symbol :level')
@@ -228,7 +229,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
 
     [nil, :localhost, IPAddr.new("127.0.0.1"), 2_130_706_433, 1.5, ["127.0.0.1"], "127.0.0.1\0",
      "\xFF", "localhost".encode("UTF-16BE"), true].each do |host|
-      it "takes no #{host.inspect} for a host", :mended do
+      it "takes no #{host.inspect} for a host", :fixed do
         expect { listen(host: host, port: 0) }
           .to raise_error(ArgumentError, /\Ahost: .* is no name or address\z/m)
       end
@@ -243,21 +244,21 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
 
     [nil, "http", "", -1, 70_000, "70000", 1.5, 3/2r, 2**64, Float::INFINITY, Float::NAN, :"0",
      true, [0], "\xFF", "0".encode("UTF-16LE")].each do |port|
-      it "takes no #{port.inspect} for a port", :mended do
+      it "takes no #{port.inspect} for a port", :fixed do
         expect { listen(host: "127.0.0.1", port: port) }
           .to raise_error(ArgumentError, /\Aport: .* is no (whole )?number/)
       end
     end
 
     [{}, nil, [], "127.0.0.1", 1, :host].each do |options|
-      it "says so where the options are #{options.inspect}", :mended do
+      it "says so where the options are #{options.inspect}", :fixed do
         expect { listen(options) }
           .to raise_error(ArgumentError, /\A(host|options): /)
       end
     end
   end
 
-  describe "of odd values", :ours do
+  describe "of odd values", :extension do
     table = UPSTREAM ? {} : described_class::Options::TABLE
 
     # A client of anybody's: what it gets is the server's to say.

@@ -29,13 +29,14 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
     machine.instance_methods + machine.private_instance_methods
   end
 
-  it "has no methods beside em-websocket's, EventMachine's and those that are documented", :ours do
+  it "has no methods beside em-websocket's, EventMachine's and those that are documented",
+     :extension do
     all = described_class.instance_methods + described_class.private_instance_methods
 
     expect(all - inherited - methods - documented).to be_empty
   end
 
-  it "has no others of its class's", :ours do
+  it "has no others of its class's", :extension do
     machine = EventMachine::Connection.methods + EventMachine::Connection.private_methods
 
     expect(described_class.methods + described_class.private_methods - machine).to be_empty
@@ -45,7 +46,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
     describe where do
       define_method(:serve_here) { |*given, &accept| serve_by(transport, *given, &accept) }
 
-      it "has one instance variable beside em-websocket's", :ours do
+      it "has one instance variable beside em-websocket's", :extension do
         seen = events
         serve_here({ max_message_size: 9, handshake_timeout: 5, strict: true }) do |ws|
           ws.onrequest do |_, response|
@@ -122,7 +123,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
         end
       end
 
-      it "leaves debug to the application, where that is no method that can be told", :mended do
+      it "leaves debug to the application, where that is no method that can be told", :fixed do
         subclass = Class.new(described_class) { attr_accessor :debug }
         serve_here({}, subclass) do |ws|
           echo_asked(ws)

@@ -3,7 +3,7 @@
 # What RFC 6455 forbids and em-websocket lets pass.
 RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
   [7, 8, 13].each do |number|
-    context "in draft #{number}", :mended do
+    context "in draft #{number}", :fixed do
       let(:draft) { Drafts[number] }
       let!(:client) do
         serve
@@ -88,7 +88,7 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
     "no Host" => { "Host" => nil },
     "two Hosts" => { "Host" => %w[a b] }
   }.each do |what, headers|
-    it "refuses #{what}", :mended do
+    it "refuses #{what}", :fixed do
       serve
       client = dial
       client.write(client.request(headers: headers))
@@ -99,7 +99,7 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
     end
   end
 
-  it "answers pings at once, each of them, where the client reads", :mended do
+  it "answers pings at once, each of them, where the client reads", :fixed do
     serve
     client = connect
     start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
@@ -123,7 +123,7 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
     65 => "A"
   }
   # Em-websocket raises on them, or sends what is not UTF-8.
-  mended = {
+  fixed = {
     "adiós" => "adiós", "adiós".encode("UTF-16LE") => "adiós", "adiós".encode("UTF-16") => "adiós",
     "adiós".encode("ISO-8859-1") => "adiós", "さよなら".encode("Shift_JIS") => "さよなら",
     "bye\xFF".b => "bye\uFFFD", "bye\xFF" => "bye\uFFFD", "\xC3".b => "\uFFFD", 233 => "\uFFFD",
@@ -149,7 +149,7 @@ RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
         client
       end
 
-      [[kept, {}], [mended, { mended: true }]].each do |reasons, tags|
+      [[kept, {}], [fixed, { fixed: true }]].each do |reasons, tags|
         reasons.each do |reason, sent|
           it "is sent as UTF-8: #{reason.inspect} (#{reason.class}, #{
             reason.encoding if reason.is_a?(String)})", **tags do

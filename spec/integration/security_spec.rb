@@ -65,7 +65,7 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     expect(client).to be_eof
   end
 
-  it "goes on with the certificate it has while another is being put in its place", :ours do
+  it "goes on with the certificate it has while another is being put in its place", :extension do
     Dir.mktmpdir do |directory|
       key, chain = %w[key chain].map { |name| File.join(directory, "#{name}.pem") }
       File.write(key, Certificate.key_text)
@@ -161,7 +161,7 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
   end
 
   %i[private_key_file cert_chain_file].each do |name|
-    it "names the file that #{name} does not find, at start", :ours do
+    it "names the file that #{name} does not find, at start", :extension do
       tls_options = Certificate.tls_options.merge(name => "/no/such/file.pem")
 
       expect { serve(secure: true, tls_options: tls_options) }
@@ -169,7 +169,7 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
       expect(EM).not_to be_reactor_running
     end
 
-    it "names the file of #{name} that holds no PEM, at start", :ours do
+    it "names the file of #{name} that holds no PEM, at start", :extension do
       tls_options = Certificate.tls_options.merge(name => __FILE__)
 
       expect { serve(secure: true, tls_options: tls_options) }
@@ -177,7 +177,7 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     end
   end
 
-  it "says at start that the key is not the certificate's", :ours do
+  it "says at start that the key is not the certificate's", :extension do
     other = OpenSSL::PKey::RSA.new(2048).private_to_pem
 
     expect do

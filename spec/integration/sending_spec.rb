@@ -55,7 +55,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
     end
   end
 
-  it "tells nobody else that the buffer of a client that is gone has drained", :ours do
+  it "tells nobody else that the buffer of a client that is gone has drained", :extension do
     size = 20_000_000
     gate = Mailbox.new
     count = 0
@@ -88,7 +88,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
     expect(told.map(&:value)).to include(2)
   end
 
-  it "takes a frozen String", :mended do
+  it "takes a frozen String", :fixed do
     expect(told { ws.send("frozen") }).to be_nil
     expect(client.read_text).to eq("frozen")
   end
@@ -106,7 +106,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
     expect([text, text.encoding, text.frozen?]).to eq(["Grüße", Encoding::UTF_8, false])
   end
 
-  it "leaves its encoding too", :mended do
+  it "leaves its encoding too", :fixed do
     text = "ascii".encode("ISO-8859-1")
     told { ws.send(text) }
 
@@ -127,7 +127,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
     end
   end
 
-  it "counts the bytes of a String in send_binary, whatever its encoding", :mended do
+  it "counts the bytes of a String in send_binary, whatever its encoding", :fixed do
     expect(told { ws.send_binary("世界") }).to eq(8)
     expect(client.read(:binary)).to eq("世界".b)
   end
@@ -208,13 +208,13 @@ RSpec.describe EventMachine::WebSocket::Connection, "sending" do
   %i[
     get_cipher_name get_cipher_bits get_cipher_protocol get_peer_cert get_sni_hostname
   ].each do |name|
-    it "answers nil to #{name} without TLS", :mended do
+    it "answers nil to #{name} without TLS", :fixed do
       expect(told { ws.public_send(name) }).to be_nil
     end
   end
 
   %i[detach proxy_incoming_to].each do |name|
-    it "says that #{name} cannot be done", :ours do
+    it "says that #{name} cannot be done", :extension do
       arguments = name == :detach ? [] : [ws]
       expect { told { ws.public_send(name, *arguments) } }
         .to raise_error(EM::WebSocket::WebSocketError, /#{name}/)

@@ -3,7 +3,7 @@
 require "open3"
 require "rbconfig"
 
-RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :ours do
+RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
   def shut_down(*timeout)
     done = Mailbox.new
     server.call { described_class.shutdown(*timeout) { done << event_names } }

@@ -71,13 +71,13 @@ RSpec.describe EventMachine::WebSocket, "in a signal handler" do
   }.each do |name, (body, answer)|
     [false, true].each do |beside|
       where = beside ? "beside the reactor" : "on the reactor's thread"
-      it "does what it does elsewhere: #{name}, #{where}", :ours do
+      it "does what it does elsewhere: #{name}, #{where}", :extension do
         expect(run_trapped(body, beside: beside).lines.last).to eq("#{answer}\n")
       end
     end
   end
 
-  it "runs the block of a shutdown outside of the handler, where locks can be taken", :ours do
+  it "runs the block of a shutdown outside of the handler, where locks can be taken", :extension do
     said = run_apart(<<~RUBY)
       EM.run do
         EM::WebSocket.run(host: "127.0.0.1", port: 0) { |ws| }

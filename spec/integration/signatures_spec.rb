@@ -66,7 +66,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
     end
   RUBY
 
-  context "with each of them", :mended do
+  context "with each of them", :fixed do
     said = nil
     before do
       table = functions.map { |name| [name, arguments.fetch(name, [])] }
@@ -99,7 +99,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
     expect(clients).to all(be_eof)
   end
 
-  it "sends by send_data, whatever the connection makes of its own", :mended do
+  it "sends by send_data, whatever the connection makes of its own", :fixed do
     serve
     client = connect
     ws = open_connection

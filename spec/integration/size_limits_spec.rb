@@ -64,7 +64,7 @@ RSpec.describe EventMachine::WebSocket, "and its limits of size" do
         end
       end
 
-      describe "max_message_size", :ours do
+      describe "max_message_size", :extension do
         it "is an option" do
           serve(max_message_size: 100)
           fitting = fragments(60, 40)
@@ -116,7 +116,7 @@ RSpec.describe EventMachine::WebSocket, "and its limits of size" do
       end
 
       %i[ping pong].each do |name|
-        it "refuses a #{name} of more than 125 bytes, and goes on", :mended do
+        it "refuses a #{name} of more than 125 bytes, and goes on", :fixed do
           serve
           client = connect
           ws = open_connection

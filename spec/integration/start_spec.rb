@@ -98,7 +98,7 @@ RSpec.describe EventMachine::WebSocket, ".start" do
       .to contain_exactly("server 0", "server 1")
   end
 
-  describe ":graceful", :ours do
+  describe ":graceful", :extension do
     it "is read as every other option is, whatever the Hash" do
       graceful = program.sub('host: "127.0.0.1", port: 0', <<~RUBY.chomp)
         Hash.new { |_, key| { host: "127.0.0.1", port: 0, graceful: 5 }[key] }

@@ -53,7 +53,7 @@ RSpec.describe EventMachine::WebSocket, "and a client's bytes" do
         expect(handshake.headers["Cookie"].map(&:b)).to eq([latin1, "é".b])
       end
 
-      it "labels a header UTF-8 where it is that, and ASCII-8BIT where it is not", :mended do
+      it "labels a header UTF-8 where it is that, and ASCII-8BIT where it is not", :fixed do
         serve_as(raw) { |ws| record(ws) }
         connect(headers: { "Cookie" => [latin1, "é".b, "e"],
                            "Sec-WebSocket-Protocol" => "\xFF, é".b })
@@ -80,7 +80,7 @@ RSpec.describe EventMachine::WebSocket, "and a client's bytes" do
 
       Drafts::ALL.each do |draft|
         it "is ended by text that is not UTF-8, and nobody else is, in #{draft}",
-           mended: !draft.close_codes? do
+           fixed: !draft.close_codes? do
           serve_as(raw) do |ws|
             ws.onmessage { |text| text =~ /é/ && ws.send(text.split("é").join) }
           end
@@ -94,7 +94,7 @@ RSpec.describe EventMachine::WebSocket, "and a client's bytes" do
         end
       end
 
-      describe ":origins", :ours do
+      describe ":origins", :extension do
         def status(origin)
           connect(headers: { "Origin" => origin }).response[:status][9, 3]
         end

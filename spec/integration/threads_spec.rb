@@ -49,7 +49,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
       .to eq((0..3).to_h { |thread| [thread, (0...100).to_a] })
   end
 
-  it "goes out while the reactor's thread is busy", :mended do
+  it "goes out while the reactor's thread is busy", :fixed do
     free = Mailbox.new
     EM.next_tick { free.pop }
     in_thread { ws.send("now") }
@@ -59,7 +59,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
     expect(text).to eq("now")
   end
 
-  it "does not wait for the reactor's next round", :mended do
+  it "does not wait for the reactor's next round", :fixed do
     took = Array.new(5) do
       start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       in_thread { ws.send("quick") }

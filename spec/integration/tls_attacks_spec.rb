@@ -87,7 +87,7 @@ RSpec.describe EventMachine::WebSocket, "and clients that attack its TLS" do
     expect(next_event(:close).value).to include(code: 1000, reason: "done", was_clean: true)
   end
 
-  it "does not renegotiate", :ours do
+  it "does not renegotiate", :extension do
     output, = Open3.capture2e(
       "openssl", "s_client", "-tls1_2", "-connect", "127.0.0.1:#{server.port}", stdin_data: "R\n"
     )

@@ -66,13 +66,13 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
     { private_key: "both" } => /private_key/,
     { cert: "both" } => /cert/
   }.each do |options, message|
-    it "refuses #{options} at start", :ours do
+    it "refuses #{options} at start", :extension do
       expect { serve_with(**options) }.to raise_error(ArgumentError, message)
       expect(EM).not_to be_reactor_running
     end
   end
 
-  it "refuses a key without a certificate at start", :ours do
+  it "refuses a key without a certificate at start", :extension do
     expect { serve(secure: true, tls_options: { private_key_file: Certificate.key_file }) }
       .to raise_error(ArgumentError, /cert/)
   end
@@ -90,7 +90,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
     end
 
     ["close sesame", "", nil].each do |wrong|
-      it "is refused at start where it is #{wrong.inspect}", :ours do
+      it "is refused at start where it is #{wrong.inspect}", :extension do
         expect do
           serve(secure: true, tls_options: {
                   private_key: encrypted.call, private_key_pass: wrong,
@@ -125,7 +125,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
       hooks.send(:remove_method, :post_init)
     end
 
-    it "says that it is too late, once the connection has begun", :ours do
+    it "says that it is too late, once the connection has begun", :extension do
       serve
       client = connect
       ws = open_connection
@@ -208,7 +208,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
         end
       end
 
-    it "are taken from files of any object that is a path", :ours do
+    it "are taken from files of any object that is a path", :extension do
       serve_with(private_key_file: Pathname(Certificate.key_file),
                  cert_chain_file: Struct.new(:to_path).new(Certificate.chain_file))
 
@@ -224,13 +224,13 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
       expect(connect(tls: true).response[:status]).to include("101")
     end
 
-    it "are no PEM in UTF-16", :ours do
+    it "are no PEM in UTF-16", :extension do
       expect { serve_with(cert_chain_file: nil, cert: Certificate.chain_text.encode("UTF-16")) }
         .to raise_error(ArgumentError, /\Atls_options\[:cert\] is UTF-16/)
     end
   end
 
-  describe "of odd values", :ours do
+  describe "of odd values", :extension do
     asked = %i[verify_peer fail_if_no_peer_cert]
     secret = %i[private_key private_key_pass cert]
     keys = UPSTREAM ? [] : described_class::TlsOptions::KEYS
@@ -335,7 +335,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
       expect(served).to eq("/CN=later")
     end
 
-    it "goes on with the one before while the new one is not whole, and says so once", :ours do
+    it "goes on with the one before while the new one is not whole, and says so once", :extension do
       said = warnings
       replace("first")
       serve_files
@@ -353,7 +353,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
       expect(said).to be_empty
     end
 
-    it "reads them again that could not be read for a while, and says so once", :ours do
+    it "reads them again that could not be read for a while, and says so once", :extension do
       said = warnings
       replace("first")
       serve_files
@@ -377,7 +377,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
     end
   end
 
-  it "keeps no more than some sets of options, and none for longer than the server", :ours do
+  it "keeps no more than some sets of options, and none for longer than the server", :extension do
     count = lambda do
       GC.start
       ObjectSpace.each_object(described_class::Certificate).count
@@ -397,7 +397,7 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
     expect(count.call - before).to be < 5
   end
 
-  it "reads one set of options once, whichever Hash it comes in", :ours do
+  it "reads one set of options once, whichever Hash it comes in", :extension do
     native = EM::WebSocket.const_get(:Native)::TlsConfig
     allow(native).to receive(:new).and_call_original
     serve { |ws| ws.start_tls(Certificate.tls_options.transform_values(&:dup)) }

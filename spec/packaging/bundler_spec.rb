@@ -5,7 +5,7 @@ require "open3"
 require_relative "../apps/program"
 
 # The gem of the old name, in the Gemfile that README.md shows.
-RSpec.describe "the gem em-websocket of this repository", :ours, timeout: 90 do
+RSpec.describe "the gem em-websocket of this repository", :extension, timeout: 90 do
   gemspec = File.join(Program::ROOT, "compat", "em-websocket.gemspec")
 
   ["~> 0.5", "~> 0.5.1", "~> 0.5.3", ">= 0.5.3", "< 0.6"].each do |requirement|

@@ -3,7 +3,7 @@
 require "open3"
 require_relative "../apps/program"
 
-RSpec.describe "require", :ours do
+RSpec.describe "require", :extension do
   # What a program of Ruby's prints, with warnings on and nothing of this process's environment.
   def run_ruby(*arguments)
     clean = { "RUBYOPT" => nil, "RUBYLIB" => nil, "BUNDLE_GEMFILE" => nil }

@@ -6,7 +6,7 @@ require "rbconfig"
 # In the server's process every allocation of Ruby's is a garbage collection, so that an object that
 # only native code knows does not live long. (Objects are not moved here: EventMachine itself does
 # not stand GC.compact.)
-RSpec.describe EventMachine::WebSocket, "under GC.stress", :ours, timeout: 120 do
+RSpec.describe EventMachine::WebSocket, "under GC.stress", :extension, timeout: 120 do
   kinds = %i[background raw tls attached]
 
   # A collection takes a millisecond or many, as the machine is busy, and a message dozens of them.

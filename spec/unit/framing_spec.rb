@@ -71,7 +71,7 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
       end
 
       it "hands over a message in three fragments",
-         (:mended if name == :Framing05) => true do
+         (:fixed if name == :Framing05) => true do
         frames << peer.encode_fragments(:text, %w[He ll o])
 
         expect(frames.messages).to eq([[:text, "", "Hello"]])
@@ -158,7 +158,7 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
           expect(frames.messages).to eq([[:text, "", "x" * 11]])
         end
 
-        it "holds for what the fragments of a message add up to", :ours do
+        it "holds for what the fragments of a message add up to", :extension do
           allow(described_class).to receive(:max_message_size).and_return(20)
 
           expect { frames << peer.encode_fragments(:text, ["x" * 10, "x" * 10, "x"]) }
@@ -184,7 +184,7 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
         end
       end
 
-      it "reads nothing after an error, and raises it again", :mended do
+      it "reads nothing after an error, and raises it again", :fixed do
         unknown = peer.encode(:text, "x", opcode: 15)
         2.times do
           expect { frames << (unknown + peer.encode(:text, "x")) }
@@ -193,7 +193,7 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
         expect(frames.messages).to be_empty
       end
 
-      it "reads nothing after a close", :mended do
+      it "reads nothing after a close", :fixed do
         frames << peer.encode(:close, "") << peer.encode(:text, "x")
 
         expect(frames.messages).to eq([[:close, "", ""]])
@@ -223,7 +223,7 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
         expect(frames.messages).to eq([[:text, "", "Hello"]])
       end
 
-      it "reads it from a String that calls itself UTF-8", :mended do
+      it "reads it from a String that calls itself UTF-8", :fixed do
         frames = framing_of(name)
         frames << sample << sample.byteslice(0, 1)
         sample.bytes.drop(1).each { |byte| frames << byte }
@@ -234,12 +234,12 @@ RSpec.describe EventMachine::WebSocket, "frames by hand" do
   end
 
   describe "Framing07" do
-    it "refuses reserved bits", :mended do
+    it "refuses reserved bits", :fixed do
       expect { framing_of(:Framing07) << "\xC1\x00".b }
         .to raise_error(described_class::WSProtocolError, "Reserved bits must be 0")
     end
 
-    it "refuses long control frames", :mended do
+    it "refuses long control frames", :fixed do
       expect { framing_of(:Framing07) << "\x89\x7E\x00\x7E".b }
         .to raise_error(described_class::WSProtocolError)
     end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-RSpec.describe "EventMachine::WebSocket::Patience", :ours do
+RSpec.describe "EventMachine::WebSocket::Patience", :extension do
   let(:patience) { EM::WebSocket::Patience }
 
   # Looks at a time of 0.4 s, by what the block says; until it is over.

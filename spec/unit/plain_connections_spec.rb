@@ -5,7 +5,7 @@ require "open3"
 # Connections of which the application has made nothing its own, where libraries give Object modules
 # after this one is loaded, as json does: looking at every hook of theirs would be most of the
 # garbage that a connection makes.
-RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :ours do
+RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :extension do
   def hooks_found(program)
     library = File.expand_path("../../lib", __dir__)
     out, status = Open3.capture2e(RbConfig.ruby, "-I", library, "-e", <<~RUBY)

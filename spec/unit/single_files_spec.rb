@@ -37,7 +37,7 @@ RSpec.describe EventMachine::WebSocket, "single files" do
     "handler" => "Handler13",
     "handshake" => "Handshake"
   }.each do |file, constant|
-    it "loads em-websocket/#{file} by itself", :mended do
+    it "loads em-websocket/#{file} by itself", :fixed do
       expect(requiring(file, "puts EventMachine::WebSocket::#{constant}"))
         .to eq("EventMachine::WebSocket::#{constant}\n")
     end
@@ -49,7 +49,7 @@ RSpec.describe EventMachine::WebSocket, "single files" do
     expect(output).to match(/\A\d+\.\d+\.\d+\S*\nnil\n\z/)
   end
 
-  it "loads em-websocket/websocket by itself, with what a server needs", :mended do
+  it "loads em-websocket/websocket by itself, with what a server needs", :fixed do
     output = requiring("websocket", <<~RUBY)
       EventMachine.run do
         puts EventMachine::WebSocket.run(host: "127.0.0.1", port: 0) {}.class
@@ -60,7 +60,7 @@ RSpec.describe EventMachine::WebSocket, "single files" do
     expect(output).to eq("Integer\n")
   end
 
-  it "loads em-websocket/connection by itself, with what EM.start_server needs", :mended do
+  it "loads em-websocket/connection by itself, with what EM.start_server needs", :fixed do
     output = requiring("connection", <<~RUBY)
       EventMachine.run do
         connection = EventMachine::WebSocket::Connection
@@ -77,7 +77,7 @@ RSpec.describe EventMachine::WebSocket, "single files" do
     connection debugger framing03 framing04 framing05 framing07 handler handshake masking04 version
     websocket
   ].each do |file|
-    it "gets the whole library from a later em-websocket, after em-websocket/#{file}", :mended do
+    it "gets the whole library from a later em-websocket, after em-websocket/#{file}", :fixed do
       output = requiring(file, <<~RUBY)
         require "em-websocket"
         require "em-websocket/#{file}"

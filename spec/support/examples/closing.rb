@@ -161,7 +161,7 @@ RSpec.shared_examples "a closing handshake" do |draft|
         .to eq([draft.close_body, "a", "b"])
     end
 
-    it "closes once, however often it is asked", :mended do
+    it "closes once, however often it is asked", :fixed do
       serve(close_timeout: 0.1)
       client = connect(draft)
       ws = open_connection
@@ -173,7 +173,7 @@ RSpec.shared_examples "a closing handshake" do |draft|
       expect(events).to be_empty
     end
 
-    it "hands nothing over that follows the client's close", :mended do
+    it "hands nothing over that follows the client's close", :fixed do
       serve
       client = connect(draft)
       late = client.encode(:text, "late") + client.encode(:ping, "")
@@ -197,7 +197,7 @@ RSpec.shared_examples "a closing handshake" do |draft|
       .to eq([draft.pingable?, draft.close_codes?])
   end
 
-  it "is over for good: closing again does nothing", :mended do
+  it "is over for good: closing again does nothing", :fixed do
     serve(close_timeout: 0.05)
     client = connect(draft)
     ws = open_connection

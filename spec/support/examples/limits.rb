@@ -77,7 +77,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
   end
 
   if draft.pingable?
-    it "fails on an announced length alone, before the bytes come", :mended do
+    it "fails on an announced length alone, before the bytes come", :fixed do
       serve
       client = connect(draft)
       open_connection
@@ -89,7 +89,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
       )
     end
 
-    it "fails on a length of 2^63", :mended do
+    it "fails on a length of 2^63", :fixed do
       serve
       client = connect(draft)
       open_connection
@@ -101,7 +101,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
       expect(next_event(:close).value).to eq(code: 1006, was_clean: false)
     end
 
-    it "counts the fragments of a message together", :mended do
+    it "counts the fragments of a message together", :fixed do
       serve do |ws|
         echo(ws)
         ws.max_message_size = 50
@@ -154,7 +154,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
       )
     end
 
-    it "skips a frame that gives its length, and reads on", :mended do
+    it "skips a frame that gives its length, and reads on", :fixed do
       serve
       client = connect(draft)
       client.write("\x80\x03abc\x00next\xFF")
@@ -196,7 +196,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
   end
 
   # Em-websocket hands it over up to draft 05, labelled UTF-8, so that searching it raises.
-  it "refuses text that is not UTF-8", mended: !draft.close_codes? do
+  it "refuses text that is not UTF-8", fixed: !draft.close_codes? do
     serve
     client = connect(draft)
     open_connection
@@ -206,7 +206,7 @@ RSpec.shared_examples "limits and broken rules" do |draft|
   end
 
   if draft.framing == :length
-    it "refuses text at its first bad byte, before the message ends", :mended do
+    it "refuses text at its first bad byte, before the message ends", :fixed do
       serve
       client = connect(draft)
       open_connection

@@ -3,7 +3,7 @@
 RSpec.shared_examples "messages" do |draft|
   sizes = [0, 1, 125, 126, 65_535, 65_536, 1_048_576]
   # Em-websocket keeps only the last two fragments there.
-  many_fragments = draft.masking == :leading ? { mended: true } : {}
+  many_fragments = draft.masking == :leading ? { fixed: true } : {}
 
   sizes.each do |size|
     it "echoes a text of #{size} bytes" do
@@ -142,7 +142,7 @@ RSpec.shared_examples "messages" do |draft|
         .to contain_exactly([:pong, "now"], [:text, "ab"])
     end
   else
-    it "has no binary messages", :mended do
+    it "has no binary messages", :fixed do
       serve { |ws| record(ws) }
       connect(draft)
       ws = open_connection

@@ -17,7 +17,7 @@ RSpec.shared_examples "an opening handshake" do |draft|
   end
 
   # Em-websocket trips over a third key that comes in pieces, if the pieces fall so.
-  it "is answered however the request is cut", mended: !draft.body.empty? do
+  it "is answered however the request is cut", fixed: !draft.body.empty? do
     serve
     client = dial(draft)
     client.write(client.request(target: target), cut: 1)
@@ -90,7 +90,7 @@ RSpec.shared_examples "an opening handshake" do |draft|
         )
     end
   else
-    it "may be followed by a message in the same segment", :mended do
+    it "may be followed by a message in the same segment", :fixed do
       serve
       client = connect(draft, with: dial(draft).encode(:text, "early"))
 
