@@ -3,17 +3,13 @@
 use std::sync::Arc;
 
 use em_websocket::server::{Broadcast, Sent};
-use magnus::{
-    function, prelude::*, typed_data::Obj, value::LazyId, Error, RArray, RModule, RObject, Ruby,
-    Value,
-};
+use magnus::{function, prelude::*, typed_data::Obj, Error, RArray, RModule, RObject, Ruby, Value};
 
 use crate::{
-    bytes,
-    handle::{self, Connection},
+    connection::{Connection, TRANSPORT},
+    convert::string,
+    raw,
 };
-
-static TRANSPORT: LazyId = LazyId::new("@em_websocket");
 
 /// Sends to those connections whose sockets are the background's, and answers how many of them are
 /// open, and the others.
@@ -24,9 +20,9 @@ fn broadcast(
     is_binary: bool,
 ) -> Result<(usize, RArray), Error> {
     let message = Arc::new(if is_binary {
-        bytes::with_bytes(handle::binary(data)?, Broadcast::binary)
+        raw::with_bytes(string::binary(data)?, Broadcast::binary)
     } else {
-        bytes::with_bytes(handle::text(ruby, data)?, Broadcast::text)
+        raw::with_bytes(string::text(ruby, data)?, Broadcast::text)
     });
     let others = ruby.ary_new();
     let mut count = 0;

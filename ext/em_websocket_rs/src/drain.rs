@@ -1,21 +1,19 @@
 //! The draining of a server's queue, on the reactor's thread.
 
-use std::{
-    cell::Cell,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use em_websocket::server::{slot, Delivery, Incoming, Kind, Opened, Plain, Record};
+use em_websocket::server::{Delivery, Incoming, Kind, Opened, Plain, Record};
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, Error, RObject, Ruby, Value};
 
 use crate::{
     answer::Answer,
-    block, bytes, error, event,
-    handle::{Connection, Corked},
-    handshake::Request,
-    overrides,
-    server::{Server, Slot, TRANSPORT},
+    connection::{Connection, TRANSPORT},
+    convert::{error, symbols},
+    flush::Corked,
+    overrides, raw,
+    request::Request,
+    server::Server,
+    stats::DrainTimer,
 };
 
 impl Server {
@@ -24,7 +22,7 @@ impl Server {
     ///
     /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
     pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
-        let _timed = Timed::begin(&this.drains);
+        let _timer = DrainTimer::begin(&this.drains);
         let Some(corked) = this.with(|core| Arc::clone(core.queue().corked())) else {
             return Ok(());
         };
@@ -66,48 +64,31 @@ impl Server {
             Delivery::Message(kind, span) => (kind, span),
             other => return self.control(ruby, owner, number, other),
         };
-        if self.slots.borrow().get(number).is_none() {
-            return Ok(());
-        }
-        let object: Option<RObject> = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
-        let Some(object) = object else { return Ok(()) };
+        let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
         let batch = self.batch.borrow();
         let result = if overrides::may_trigger(ruby, object) {
             let bytes = batch.bytes(span);
             let string = match kind {
-                Kind::Text => bytes::text(ruby, bytes, span.charset())?,
-                Kind::Binary | Kind::Ping | Kind::Pong => bytes::binary(ruby, bytes)?,
+                Kind::Text => raw::text(ruby, bytes, span.charset())?,
+                Kind::Binary | Kind::Ping | Kind::Pong => raw::binary(ruby, bytes)?,
             };
             drop(batch);
-            object.funcall::<_, _, Value>(event::trigger(kind), (string,)).map(drop)
+            object.funcall::<_, _, Value>(symbols::trigger(kind), (string,)).map(drop)
         } else {
-            block::call(ruby, object, kind, batch, span)
+            raw::call_block(ruby, object, symbols::ivar(kind), kind, batch, span)
         };
         rescue(ruby, owner, object, result)
     }
 
     fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
-        let slot = Slot { handle: incoming.handle().clone() };
-        let number = self.slots.borrow_mut().insert(slot);
-        let place = em_websocket::server::slot(number) as isize;
-        let objects = ruby.get_inner(self.objects);
-        objects.store(place, ruby.qnil())?;
+        let number = self.connections.insert(ruby, incoming.handle().clone())?;
         let connection = ruby.obj_wrap(Connection::new(incoming, number));
         let result = owner.funcall::<_, _, Value>(*ACCEPT, (connection,));
         if connection.take_pending().is_some() {
             // Nobody started it: it is closed here and now.
-            self.forget(ruby, number)?;
+            self.connections.remove(ruby, number)?;
         }
         result.map(drop)
-    }
-
-    /// Gives up a connection's place.
-    fn forget(&self, ruby: &Ruby, number: u64) -> Result<(), Error> {
-        // A callback may have released everything, or forked.
-        if self.slots.borrow_mut().remove(number).is_none() {
-            return Ok(());
-        }
-        ruby.get_inner(self.objects).store(slot(number) as isize, ruby.qnil())
     }
 
     /// Everything but messages.
@@ -118,10 +99,10 @@ impl Server {
         number: u64,
         delivery: Delivery,
     ) -> Result<(), Error> {
-        let Some(handle) = self.slots.borrow().get(number).map(|slot| slot.handle.clone()) else {
+        let Some(handle) = self.connections.with_handle(number, Clone::clone) else {
             return Ok(());
         };
-        let object: RObject = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
         let transport = || object.ivar_get::<_, Value>(*TRANSPORT);
         match delivery {
             Delivery::Secured => {
@@ -171,7 +152,7 @@ impl Server {
                 result.map(drop)
             }
             Delivery::Bytes(span) => {
-                let data = bytes::binary(ruby, self.batch.borrow().bytes(span))?;
+                let data = raw::binary(ruby, self.batch.borrow().bytes(span))?;
                 object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }
             Delivery::Drained => transport()?.funcall::<_, _, Value>(*DRAINED, (object,)).map(drop),
@@ -179,38 +160,11 @@ impl Server {
                 let is_changed = overrides::may_trigger(ruby, object);
                 let result = transport()?.funcall::<_, _, Value>(*UNBOUND, (object, is_changed));
                 handle.closed();
-                self.forget(ruby, number)?;
+                self.connections.remove(ruby, number)?;
                 result.map(drop)
             }
             Delivery::Accepted(_) | Delivery::Message(..) => Ok(()),
         }
-    }
-}
-
-/// The drains so far, and the longest of them.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Drains {
-    pub(crate) count: u64,
-    pub(crate) longest: Duration,
-}
-
-/// Measures one.
-struct Timed<'a> {
-    drains: &'a Cell<Drains>,
-    begin: Instant,
-}
-
-impl<'a> Timed<'a> {
-    #[allow(clippy::disallowed_methods, reason = "it is measured here, where it happens")]
-    fn begin(drains: &'a Cell<Drains>) -> Self {
-        Self { drains, begin: Instant::now() }
-    }
-}
-
-impl Drop for Timed<'_> {
-    fn drop(&mut self) {
-        let Drains { count, longest } = self.drains.get();
-        self.drains.set(Drains { count: count + 1, longest: longest.max(self.begin.elapsed()) });
     }
 }
 

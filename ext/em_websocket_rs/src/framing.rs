@@ -6,14 +6,16 @@ use std::cell::RefCell;
 use em_websocket::{
     error::ProtocolError,
     protocol::{
-        apply_mask,
         version::{self, Profile, DRAFT_76},
         Event, Limits, Opcode, PeerClose, Receiver, Sender,
     },
 };
 use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Value};
 
-use crate::{bytes, error, options};
+use crate::{
+    convert::{error, options},
+    raw,
+};
 
 fn frames(ruby: &Ruby, draft: i64) -> Result<&'static Profile, Error> {
     version::frames(draft).ok_or_else(|| {
@@ -43,7 +45,7 @@ impl Framing {
             message: options::limit(max_message_size)?,
             ..Limits::default()
         };
-        let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
+        let mut data = raw::with_bytes(data, <[u8]>::to_vec);
         let mut receiver = this.0.borrow_mut();
         receiver.set_limits(limits);
         // Ruby is not called while the receiver is borrowed: it may leave without giving it back.
@@ -83,7 +85,7 @@ impl Framing {
 }
 
 fn push(ruby: &Ruby, messages: RArray, opcode: Opcode, body: &[u8]) -> Result<(), Error> {
-    messages.push((ruby.to_symbol(name(opcode)), bytes::binary(ruby, body)?))
+    messages.push((ruby.to_symbol(name(opcode)), raw::binary(ruby, body)?))
 }
 
 fn push_error(ruby: &Ruby, messages: RArray, error: &ProtocolError) -> Result<(), Error> {
@@ -102,27 +104,16 @@ fn name(opcode: Opcode) -> &'static str {
     }
 }
 
-/// A copy of the bytes with the mask taken off, or put on: its first byte stands at `offset` of
-/// the masked run.
-fn masked(ruby: &Ruby, data: RString, key: RString, offset: usize) -> Result<RString, Error> {
-    let key = bytes::with_bytes(key, |key| key.first_chunk::<4>().copied())
-        .ok_or_else(|| Error::new(ruby.exception_arg_error(), "a masking key has four bytes"))?;
-    let mut data = bytes::with_bytes(data, <[u8]>::to_vec);
-    apply_mask(&mut data, key, offset);
-    bytes::binary(ruby, &data)
-}
-
 /// What ends a connection of the drafts 75 and 76.
 fn terminate(ruby: &Ruby) -> Result<RString, Error> {
     let mut bytes = Vec::new();
     Sender::new(&DRAFT_76).acknowledge(&PeerClose::new(None, &[]), &mut bytes);
-    let string = bytes::binary(ruby, &bytes)?;
+    let string = raw::binary(ruby, &bytes)?;
     string.freeze();
     Ok(string)
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    native.define_module_function("masked", function!(masked, 3))?;
     native.const_set("TERMINATE", terminate(ruby)?)?;
     let class = native.define_class("Framing", ruby.class_object())?;
     class.define_singleton_method("new", function!(Framing::new, 1))?;

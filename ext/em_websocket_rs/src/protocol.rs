@@ -5,7 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it is the protocol's clock")]
 
-use std::{cell::RefCell, net::SocketAddr, time::Instant};
+use std::{cell::RefCell, time::Instant};
 
 use em_websocket::{
     error::{ProtocolError, UsageError},
@@ -13,19 +13,17 @@ use em_websocket::{
         close::CloseCode, deflate::Deflater, version, Connection, Event, FrameParts, Limits,
         Opcode, PeerClose, Progress, Receiver,
     },
-    server::Transmission,
 };
 use magnus::{
-    function, method, prelude::*, value::LazyId, Error, Integer, RArray, RHash, RModule, RString,
-    Ruby, Symbol, TryConvert, Value,
+    function, method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RString, Ruby,
+    Symbol, Value,
 };
 
 use crate::{
-    bytes,
-    cork::{self, Cork},
-    error, event, handle,
-    handshake::Deflate,
-    options,
+    convert::{error, options, string, symbols},
+    deflate::Deflate,
+    raw,
+    write_batch::{self, WriteBatch},
 };
 
 /// More than EventMachine reads at a time is not kept.
@@ -45,7 +43,7 @@ pub(crate) struct Protocol {
     deflater: RefCell<Option<Deflater>>,
     /// What [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
-    cork: Cork,
+    batch: WriteBatch,
 }
 
 /// Event that nothing comes behind.
@@ -67,7 +65,7 @@ impl Protocol {
             deflater: RefCell::default(),
             connection: RefCell::new(connection),
             error: RefCell::default(),
-            cork: Cork::default(),
+            batch: WriteBatch::default(),
         })
     }
 
@@ -97,7 +95,7 @@ impl Protocol {
             require_masked: this.strict,
         };
         let mut input = SCRATCH.take();
-        bytes::with_bytes(data, |data| input.extend_from_slice(data));
+        raw::with_bytes(data, |data| input.extend_from_slice(data));
         let events = ruby.ary_new();
         let mut receiver = this.receiver.borrow_mut();
         receiver.set_limits(limits);
@@ -105,10 +103,10 @@ impl Protocol {
         let mut end = None;
         receiver.receive(&mut input, &mut |event: Event<'_>| {
             let (kind, string) = match event {
-                Event::Text(text, charset) => (&TEXT, bytes::text(ruby, &text, charset)),
-                Event::Binary(body) => (&BINARY, bytes::binary(ruby, &body)),
-                Event::Ping(body) => (&PING, bytes::binary(ruby, &body)),
-                Event::Pong(body) => (&PONG, bytes::binary(ruby, &body)),
+                Event::Text(text, charset) => (&TEXT, raw::text(ruby, &text, charset)),
+                Event::Binary(body) => (&BINARY, raw::binary(ruby, &body)),
+                Event::Ping(body) => (&PING, raw::binary(ruby, &body)),
+                Event::Pong(body) => (&PONG, raw::binary(ruby, &body)),
                 Event::Close(close) => {
                     return end = Some(End::Close(close.code, close.body.to_vec()))
                 }
@@ -138,7 +136,7 @@ impl Protocol {
         match end {
             End::Close(code, body) => {
                 let code = ruby.into_value(code.map(|code| code.0));
-                let body = bytes::binary(ruby, &body)?.as_value();
+                let body = raw::binary(ruby, &body)?.as_value();
                 Ok((&CLOSE, ruby.ary_new_from_values(&[code, body]).as_value()))
             }
             End::Error(error) => {
@@ -151,25 +149,25 @@ impl Protocol {
 
     /// What is sent from now on is gathered, for EventMachine's connection of this number.
     fn cork(&self, signature: i64) {
-        self.cork.begin(signature);
+        self.batch.begin(signature);
     }
 
     /// Hands over what has been gathered, and ends it.
     fn uncork(ruby: &Ruby, this: &Self) -> Result<(), Error> {
-        this.cork.end(ruby)
+        this.batch.end(ruby)
     }
 
     /// The frame of a text message, or nil where it has been gathered or nothing can be sent any
     /// more. So with those below.
     fn text(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<RString>, Error> {
-        let data = handle::text(ruby, data)?;
+        let data = string::text(ruby, data)?;
         let parts = |connection: &Connection, len| connection.text(len);
         this.message(ruby, data, Opcode::Text, parts).map(to_be_sent)
     }
 
     /// Where it has been gathered, its length.
     fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
-        let data = handle::binary(data)?;
+        let data = string::binary(data)?;
         this.message(ruby, data, Opcode::Binary, |connection, len| connection.binary(len))
     }
 
@@ -186,7 +184,8 @@ impl Protocol {
         this.frame(ruby, body, |connection, len| connection.answer(len)).map(to_be_sent)
     }
 
-    /// The frame of a message, or its length where it has been gathered; compressed where that was agreed to.
+    /// The frame of a message, or its length where it has been gathered; compressed where that was
+    /// agreed to.
     fn message(
         &self,
         ruby: &Ruby,
@@ -204,17 +203,17 @@ impl Protocol {
         let Some(_) = may_send else { return Ok(None) };
         let compress = |frames: &mut Vec<u8>| {
             if let Some(deflater) = &mut *self.deflater.borrow_mut() {
-                bytes::with_bytes(payload, |payload| {
+                raw::with_bytes(payload, |payload| {
                     deflater.message(profile, opcode, payload, frames);
                 });
             }
         };
         if gathers {
-            return Ok(self.cork.gather(ruby, compress));
+            return Ok(self.batch.gather(ruby, compress));
         }
         let mut frame = Vec::new();
         compress(&mut frame);
-        Ok(Some(bytes::binary(ruby, &frame)?.as_value()))
+        Ok(Some(raw::binary(ruby, &frame)?.as_value()))
     }
 
     fn frame(
@@ -227,17 +226,17 @@ impl Protocol {
             .map_err(|error| error::usage(ruby, &error))?;
         let Some(parts) = parts else { return Ok(None) };
         if self.gathers(ruby, payload)? {
-            return Ok(self.cork.gather(ruby, |frames| cork::put(frames, &parts, payload)));
+            return Ok(self.batch.gather(ruby, |frames| write_batch::put(frames, &parts, payload)));
         }
-        Ok(Some(bytes::frame(ruby, parts.head(), payload, parts.tail())?.as_value()))
+        Ok(Some(raw::frame(ruby, parts.head(), payload, parts.tail())?.as_value()))
     }
 
     /// Whether a payload is gathered. One that is not leaves behind those that were.
     fn gathers(&self, ruby: &Ruby, payload: RString) -> Result<bool, Error> {
-        if payload.len() >= cork::LARGE || self.cork.is_full() {
-            self.cork.flush(ruby)?;
+        if payload.len() >= write_batch::LARGE || self.batch.is_full() {
+            self.batch.flush(ruby)?;
         }
-        Ok(self.cork.is_on() && payload.len() < cork::LARGE)
+        Ok(self.batch.is_on() && payload.len() < write_batch::LARGE)
     }
 
     /// The application has not asked for the close that follows.
@@ -253,7 +252,7 @@ impl Protocol {
     /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
     fn close(ruby: &Ruby, this: &Self, code: Option<u16>, reason: Value) -> Result<RArray, Error> {
         let has_codes = this.has_close_codes();
-        let reason = handle::close_reason(ruby, code.filter(|_| has_codes), reason)?;
+        let reason = string::close_reason(ruby, code.filter(|_| has_codes), reason)?;
         let code = code.map(CloseCode);
         this.ending(ruby, |connection, out| connection.close(code, &reason, Instant::now(), out))
     }
@@ -265,7 +264,7 @@ impl Protocol {
         code: Option<u16>,
         body: RString,
     ) -> Result<RArray, Error> {
-        let body = bytes::with_bytes(body, <[u8]>::to_vec);
+        let body = raw::with_bytes(body, <[u8]>::to_vec);
         let close = PeerClose::new(code.map(CloseCode), &body);
         this.ending(ruby, |connection, out| connection.peer_closed(&close, out))
     }
@@ -290,7 +289,7 @@ impl Protocol {
             Progress::CloseAfterWriting => &CLOSE_AFTER_WRITING,
             Progress::Abort => &ABORT,
         };
-        let bytes = bytes::binary(ruby, &out)?.as_value();
+        let bytes = raw::binary(ruby, &out)?.as_value();
         Ok(ruby.ary_new_from_values(&[bytes, symbol(ruby, progress)]))
     }
 
@@ -309,7 +308,7 @@ impl Protocol {
     }
 
     fn state(ruby: &Ruby, this: &Self) -> Symbol {
-        event::state(ruby, this.connection.borrow().state())
+        symbols::state(ruby, this.connection.borrow().state())
     }
 
     fn is_pingable(&self) -> bool {
@@ -322,7 +321,7 @@ impl Protocol {
 
     fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
         let info = this.connection.borrow_mut().closed();
-        event::close_info(ruby, &info)
+        symbols::close_info(ruby, &info)
     }
 }
 
@@ -345,38 +344,7 @@ fn to_be_sent(frame: Option<Value>) -> Option<RString> {
     frame.and_then(RString::from_value)
 }
 
-/// True if an application may close with this code: an Integer, or a number that is compared as
-/// one.
-fn may_be_used(code: Value) -> bool {
-    let code = match Integer::from_value(code) {
-        Some(code) => code.to_i64().ok(),
-        None => f64::try_convert(code).ok().and_then(|code| {
-            // As in a Range, 3000.5 is among those of applications, and 4999.5 is not.
-            let is_code = code.fract() == 0.0 || (3000.0..4999.0).contains(&code);
-            is_code.then_some(code as i64)
-        }),
-    };
-    let code = code.and_then(|code| u16::try_from(code).ok());
-    code.is_some_and(|code| CloseCode(code).may_be_used())
-}
-
-/// `[acknowledged bytes, unacknowledged ones, seconds since the last acknowledgement]` of the TCP
-/// connection with these ends; nil where the system does not tell.
-fn transmission(
-    host: String,
-    port: u16,
-    peer_host: String,
-    peer_port: u16,
-) -> Option<(u64, u64, f64)> {
-    let local = SocketAddr::new(host.parse().ok()?, port);
-    let peer = SocketAddr::new(peer_host.parse().ok()?, peer_port);
-    let told = Transmission::between(local, peer)?;
-    Some((told.acked, told.unacked, told.since_ack.as_secs_f64()))
-}
-
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
-    native.define_module_function("transmission", function!(transmission, 4))?;
-    native.define_module_function("close_code?", function!(may_be_used, 1))?;
     let class = native.define_class("Protocol", ruby.class_object())?;
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
     class.define_method("compress", method!(Protocol::compress, 1))?;

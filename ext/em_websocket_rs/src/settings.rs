@@ -12,9 +12,12 @@ use em_websocket::{
 use magnus::{function, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, Ruby};
 
 use crate::{
-    answer::Subprotocols,
-    error,
-    options::{duration, flag, get, truthy, Compression, FOREVER},
+    compression::Compression,
+    convert::{
+        error,
+        options::{duration, flag, get, truthy, FOREVER},
+    },
+    subprotocols::Subprotocols,
 };
 
 /// How long a peer may leave a ping without an answer, unless the application says so.

@@ -1,9 +1,12 @@
-//! A server's numbers, as Ruby has them.
+//! A server's counters as a Hash, and those that are counted here: of drains.
+
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use em_websocket::server::Stats;
 use magnus::{Error, RHash, Ruby};
-
-use crate::drain::Drains;
 
 /// One Hash of all of them.
 pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, Error> {
@@ -34,4 +37,31 @@ pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, E
     hash.aset(ruby.to_symbol("longest_drain"), drains.longest.as_secs_f64())?;
     hash.aset(ruby.to_symbol("handshakes_failed"), failed)?;
     Ok(hash)
+}
+
+/// The drains so far, and the longest of them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Drains {
+    count: u64,
+    longest: Duration,
+}
+
+/// Measures one drain, from [`begin`](Self::begin) to its drop.
+pub(crate) struct DrainTimer<'a> {
+    drains: &'a Cell<Drains>,
+    begin: Instant,
+}
+
+impl<'a> DrainTimer<'a> {
+    #[allow(clippy::disallowed_methods, reason = "it is measured here, where it happens")]
+    pub(crate) fn begin(drains: &'a Cell<Drains>) -> Self {
+        Self { drains, begin: Instant::now() }
+    }
+}
+
+impl Drop for DrainTimer<'_> {
+    fn drop(&mut self) {
+        let Drains { count, longest } = self.drains.get();
+        self.drains.set(Drains { count: count + 1, longest: longest.max(self.begin.elapsed()) });
+    }
 }

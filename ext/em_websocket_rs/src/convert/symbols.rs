@@ -1,4 +1,4 @@
-//! What the protocol says, as Ruby says it.
+//! The protocol's states, kinds of messages and closes as Ruby's Symbols, names and Hashes.
 
 use em_websocket::{
     protocol::{close::CloseInfo, State},
@@ -10,7 +10,7 @@ use magnus::{
     Error, RHash, Ruby, Symbol,
 };
 
-use crate::bytes;
+use crate::raw;
 
 /// `{code:, reason:, was_clean:}`, without `:reason` where there was no closing handshake.
 pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> {
@@ -20,7 +20,7 @@ pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> 
     let hash = ruby.hash_new();
     hash.aset(*CODE, info.code.0)?;
     if let Some(reason) = &info.reason {
-        hash.aset(*REASON, bytes::text(ruby, reason.as_bytes(), None)?)?;
+        hash.aset(*REASON, raw::text(ruby, reason.as_bytes(), None)?)?;
     }
     hash.aset(*WAS_CLEAN, info.was_clean)?;
     Ok(hash)

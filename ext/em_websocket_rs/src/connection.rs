@@ -1,26 +1,27 @@
 //! `Native::Connection`: a background connection, as its Ruby object holds it.
 
-use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use em_websocket::{
     error::UsageError,
     protocol::{close::CloseCode, version, Limits, State},
-    server::{self, tls::TlsServer, Broadcast, Cork, Handle, Incoming, Sent},
+    server::{tls::TlsServer, Broadcast, Cork, Handle, Incoming, Sent},
 };
 use magnus::{
     method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RObject, RString, Ruby,
-    Symbol, TryConvert, Value,
+    Symbol, Value,
 };
 
 use crate::{
     answer::Answer,
-    bytes, error, event,
-    options::{self, TlsConfig},
-    server::signature,
+    convert::{
+        error, options,
+        string::{binary, close_reason, text},
+        symbols,
+    },
+    flush::{cork, flush_later},
+    raw, signature,
+    tls_config::TlsConfig,
 };
 
 /// `Native::Connection`.
@@ -40,64 +41,10 @@ pub(crate) struct Pending {
     verifies: bool,
 }
 
+/// Instance variable in which a connection's object holds its `Native::Connection`.
+pub(crate) static TRANSPORT: LazyId = LazyId::new("@em_websocket");
+
 static HANDLER: LazyId = LazyId::new("@handler");
-
-thread_local! {
-    /// Places where this thread's connections wait for a flush, while it drains queues: the last
-    /// one's.
-    static CORKED: RefCell<Vec<Arc<server::Corked>>> = const { RefCell::new(Vec::new()) };
-    static DRAINING: Cell<u32> = const { Cell::new(0) };
-    static FORKS: Cell<u32> = const { Cell::new(0) };
-}
-
-/// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
-/// A long drain is not waited for: then it leaves meanwhile.
-pub(crate) struct Corked {
-    corked: Arc<server::Corked>,
-    /// Number of times that its process had been forked off when it began.
-    forks: u32,
-}
-
-impl Corked {
-    pub(crate) fn begin(corked: Arc<server::Corked>) -> Self {
-        DRAINING.set(DRAINING.get() + 1);
-        CORKED.with_borrow_mut(|all| all.push(Arc::clone(&corked)));
-        corked.begin();
-        Self { corked, forks: FORKS.get() }
-    }
-
-    /// In a forked child: the thread is not the parent's, which goes on gathering.
-    pub(crate) fn forked() {
-        FORKS.set(FORKS.get() + 1);
-        DRAINING.set(0);
-        CORKED.take();
-    }
-
-    /// True if it has lived long, since this was asked last.
-    pub(crate) fn is_late(&self) -> bool {
-        self.corked.is_late()
-    }
-}
-
-impl Drop for Corked {
-    fn drop(&mut self) {
-        // A block has forked, and this is the child.
-        if self.forks != FORKS.get() {
-            return;
-        }
-        DRAINING.set(DRAINING.get() - 1);
-        CORKED.with_borrow_mut(Vec::pop);
-        self.corked.end();
-    }
-}
-
-fn cork() -> Cork {
-    if DRAINING.get() > 0 {
-        Cork::Yes
-    } else {
-        Cork::No
-    }
-}
 
 /// A time that EventMachine's clock does not count to: no limit there.
 const NEVER: Duration = Duration::from_secs(1 << 53);
@@ -194,7 +141,7 @@ impl Connection {
         data: RString,
         send: impl FnOnce(&Handle, &[u8], Cork) -> Result<Sent, UsageError>,
     ) -> Result<Sent, Error> {
-        let sent = bytes::with_bytes(data, |data| send(&self.handle, data, cork()))
+        let sent = raw::with_bytes(data, |data| send(&self.handle, data, cork()))
             .map_err(|error| error::usage(ruby, &error))?;
         self.remember(sent);
         Ok(sent)
@@ -210,10 +157,7 @@ impl Connection {
     /// What waits for a flush gets it at the end of the drain.
     fn remember(&self, sent: Sent) {
         if let Sent::Corked(_) = sent {
-            CORKED.with_borrow(|all| match all.last() {
-                Some(corked) => corked.add(self.handle.clone()),
-                None => self.handle.flush(),
-            });
+            flush_later(&self.handle);
         }
     }
 
@@ -248,7 +192,7 @@ impl Connection {
 
     /// Sends an answer that opens no WebSocket, and ends the connection.
     fn refuse(&self, response: RString) -> bool {
-        bytes::with_bytes(response, |response| self.handle.refuse_opening(response))
+        raw::with_bytes(response, |response| self.handle.refuse_opening(response))
     }
 
     fn ask(&self) {
@@ -289,7 +233,7 @@ impl Connection {
     }
 
     fn state(ruby: &Ruby, this: &Self) -> Symbol {
-        event::state(ruby, this.handle.state())
+        symbols::state(ruby, this.handle.state())
     }
 
     fn is_pingable(&self) -> bool {
@@ -362,53 +306,16 @@ impl Connection {
 
     /// Lets go of the connection: what `onclose` is told.
     fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
-        event::close_info(ruby, &this.handle.closed())
+        symbols::close_info(ruby, &this.handle.closed())
     }
 
     /// Number by which EventMachine's functions know it.
     fn signature(&self) -> u64 {
-        signature(self.number)
+        signature::of_connection(self.number)
     }
 
     fn is_closed(&self) -> bool {
         self.handle.state() == State::Closed
-    }
-}
-
-/// The reason that goes with a code; without one, as in drafts 75 to 05, nobody looks at it.
-pub(crate) fn close_reason(ruby: &Ruby, code: Option<u16>, reason: Value) -> Result<String, Error> {
-    code.map_or_else(|| Ok(String::new()), |_| bytes::reason(ruby, reason))
-}
-
-/// A String that may be sent as text.
-pub(crate) fn text(ruby: &Ruby, data: Value) -> Result<RString, Error> {
-    let Some(string) = RString::from_value(data) else {
-        // What is no String is none of these either: Ruby says so, by name.
-        data.funcall::<_, _, Value>("encoding", ())?;
-        data.funcall::<_, _, Value>("ascii_only?", ())?;
-        return RString::try_convert(data);
-    };
-    if bytes::is_text(ruby, string) {
-        return Ok(string);
-    }
-    let encoding: Value = string.funcall("encoding", ())?;
-    let is_valid: bool = string.funcall("valid_encoding?", ())?;
-    Err(error::web_socket(
-        ruby,
-        format!(
-            "Data sent to WebSocket must be valid UTF-8 but was {encoding} (valid: {is_valid})"
-        ),
-    ))
-}
-
-/// A String that may be sent as bytes.
-pub(crate) fn binary(data: Value) -> Result<RString, Error> {
-    match RString::from_value(data) {
-        Some(string) => Ok(string),
-        None => {
-            data.funcall::<_, _, Value>("bytesize", ())?;
-            RString::try_convert(data)
-        }
     }
 }
 

@@ -1,20 +1,23 @@
-//! Looking into Ruby strings, and making them: with `block.rs` the files here with `unsafe`.
+//! The extension's `unsafe` code: reading and making Ruby's Strings, and calling a message's block.
 
-use std::ffi::c_long;
+#![allow(unsafe_code, reason = "it is in this file only")]
 
-use em_websocket::protocol::Charset;
+use std::{cell::Ref, ffi::c_long};
+
+use em_websocket::{
+    protocol::Charset,
+    server::{Batch, Kind, Span},
+};
 use magnus::{
-    encoding::{Coderange, EncodingCapable},
-    kwargs,
-    prelude::*,
-    rb_sys::{protect, FromRawValue},
-    Error, RString, Ruby, Value,
+    rb_sys::{protect, AsRawId, AsRawValue, FromRawValue},
+    value::{IntoId, LazyId, OpaqueId},
+    Error, RObject, RString, Ruby, Value,
 };
 use rb_sys::{
-    rb_str_buf_new, rb_str_cat, rb_str_new, rb_utf8_encindex,
+    rb_funcallv, rb_ivar_get, rb_str_buf_new, rb_str_cat, rb_str_new, rb_utf8_encindex,
     ruby_coderange_type::{RUBY_ENC_CODERANGE_7BIT, RUBY_ENC_CODERANGE_VALID},
     ruby_encoding_consts::RUBY_ENCODING_SHIFT,
-    RBasic, VALUE,
+    Qfalse, Qnil, RBasic, VALUE,
 };
 
 /// Lends the bytes of a string to `look`, which must not call Ruby: every caller's closure is Rust
@@ -112,40 +115,42 @@ pub(crate) unsafe fn new_binary(bytes: &[u8]) -> VALUE {
     unsafe { rb_str_new(bytes.as_ptr().cast(), bytes.len() as c_long) }
 }
 
-/// The reason of a close, as an application gives it, in UTF-8 (RFC 6455 section 5.5.1). A String
-/// labelled ASCII-8BIT is taken by its bytes, one in another encoding is transcoded, and what has no
-/// place in UTF-8 becomes U+FFFD: a close is no place to fail, and the text may be a client's. What
-/// is no String is what em-websocket makes of it: a byte of an Integer, and a TypeError.
-pub(crate) fn reason(ruby: &Ruby, reason: Value) -> Result<String, Error> {
-    if reason.is_nil() {
-        return Ok(String::new());
-    }
-    let reason = match RString::from_value(reason) {
-        Some(string) => to_utf8(ruby, string)?,
-        None => ruby.str_buf_new(1).funcall("<<", (reason,))?,
-    };
-    Ok(with_bytes(reason, |bytes| String::from_utf8_lossy(bytes).into_owned()))
-}
+static CALL: LazyId = LazyId::new("call");
 
-/// Transcodes a string that is labelled as neither UTF-8 nor bytes, if Ruby can.
-fn to_utf8(ruby: &Ruby, string: RString) -> Result<RString, Error> {
-    let encoding = string.enc_get();
-    if encoding == ruby.utf8_encindex() || encoding == ruby.ascii8bit_encindex() {
-        return Ok(string);
-    }
-    let replace = ruby.to_symbol("replace");
-    let options = kwargs!(ruby, "invalid" => replace, "undef" => replace);
-    match string.funcall("encode", ("UTF-8", options)) {
-        Err(error) if error.is_kind_of(ruby.exception_encoding_error()) => Ok(string),
-        result => result,
-    }
-}
-
-/// Whether a string may be sent as text: valid UTF-8, or ASCII in whatever encoding.
-pub(crate) fn is_text(ruby: &Ruby, string: RString) -> bool {
-    match string.enc_coderange_scan() {
-        Coderange::SevenBit => true,
-        Coderange::Valid => string.enc_get() == ruby.utf8_encindex(),
-        _ => false,
-    }
+/// Calls the block in a connection's instance variable with a message, if there is one: a Proc, a
+/// Method, or whatever else can be called. The batch is dropped before.
+///
+/// It is what magnus does, but a message pays for one `rb_protect` instead of one for each step.
+pub(crate) fn call_block(
+    ruby: &Ruby,
+    object: RObject,
+    ivar: OpaqueId,
+    kind: Kind,
+    batch: Ref<'_, Batch>,
+    span: Span,
+) -> Result<(), Error> {
+    let call = LazyId::get_inner_with(&CALL, ruby).as_raw();
+    let ivar = ivar.into_id_with(ruby).as_raw();
+    let object = object.as_raw();
+    // Out here it is dropped too where Ruby has no memory for the String, and leaves the closure.
+    let mut batch = Some(batch);
+    protect(|| {
+        // SAFETY: the values are of Ruby objects, which the caller's frame and this one keep alive,
+        // and this thread holds the GVL, for it has a `Ruby`. What unwinds from here passes by no
+        // destructor, and `protect` catches it.
+        unsafe {
+            let block = rb_ivar_get(object, ivar);
+            let Some(bytes) = batch.as_ref().map(|batch| batch.bytes(span)) else { return block };
+            if block == Qnil as VALUE || block == Qfalse as VALUE {
+                return block;
+            }
+            let argument = match kind {
+                Kind::Text => new_text(bytes, span.charset()),
+                Kind::Binary | Kind::Ping | Kind::Pong => new_binary(bytes),
+            };
+            batch = None;
+            rb_funcallv(block, call, 1, &argument)
+        }
+    })
+    .map(drop)
 }

@@ -1,11 +1,11 @@
-//! What is sent while one read is told, gathered, so that EventMachine is called once for it.
+//! Frames that are sent while one read is delivered, gathered so that EventMachine is called once.
 
 use std::cell::RefCell;
 
 use em_websocket::protocol::FrameParts;
 use magnus::{prelude::*, value::Lazy, Error, RString, Ruby, Value};
 
-use crate::bytes;
+use crate::raw;
 
 /// Past this, what is gathered is handed over before anything is added to it.
 const MUCH: usize = 64 * 1024;
@@ -14,7 +14,7 @@ const MUCH: usize = 64 * 1024;
 pub(crate) const LARGE: usize = 16 * 1024;
 
 thread_local! {
-    /// The memory of the last cork.
+    /// Memory of the last batch.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::default();
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn find_send_data(ruby: &Ruby) {
 
 /// Where frames are gathered while there is one.
 #[derive(Default)]
-pub(crate) struct Cork(RefCell<Option<Gathered>>);
+pub(crate) struct WriteBatch(RefCell<Option<Gathered>>);
 
 struct Gathered {
     /// EventMachine's number of the connection.
@@ -44,7 +44,7 @@ struct Gathered {
     frames: Vec<u8>,
 }
 
-impl Cork {
+impl WriteBatch {
     pub(crate) fn begin(&self, signature: i64) {
         let frames = SCRATCH.take();
         *self.0.borrow_mut() = Some(Gathered { signature, frames });
@@ -69,8 +69,8 @@ impl Cork {
 
     /// Gathers the frame that `make` appends, and says how long it is.
     pub(crate) fn gather(&self, ruby: &Ruby, make: impl FnOnce(&mut Vec<u8>)) -> Option<Value> {
-        let mut cork = self.0.borrow_mut();
-        let Some(Gathered { frames, .. }) = &mut *cork else { return None };
+        let mut batch = self.0.borrow_mut();
+        let Some(Gathered { frames, .. }) = &mut *batch else { return None };
         let before = frames.len();
         make(frames);
         Some(ruby.into_value(frames.len() - before))
@@ -81,7 +81,7 @@ impl Cork {
     pub(crate) fn flush(&self, ruby: &Ruby) -> Result<(), Error> {
         let (signature, frames) = match &mut *self.0.borrow_mut() {
             Some(Gathered { signature, frames }) if !frames.is_empty() => {
-                let string = bytes::binary(ruby, frames)?;
+                let string = raw::binary(ruby, frames)?;
                 frames.clear();
                 (*signature, string)
             }
@@ -96,6 +96,6 @@ impl Cork {
 /// Appends a frame.
 pub(crate) fn put(frames: &mut Vec<u8>, parts: &FrameParts, payload: RString) {
     frames.extend_from_slice(parts.head());
-    bytes::with_bytes(payload, |payload| frames.extend_from_slice(payload));
+    raw::with_bytes(payload, |payload| frames.extend_from_slice(payload));
     frames.extend_from_slice(parts.tail());
 }

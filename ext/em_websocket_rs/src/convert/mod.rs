@@ -1,0 +1,7 @@
+//! Conversions between Ruby's values and the core's.
+
+pub(crate) mod error;
+pub(crate) mod fields;
+pub(crate) mod options;
+pub(crate) mod string;
+pub(crate) mod symbols;

@@ -1,0 +1,15 @@
+//! `Native.forked`: what a forked child must forget of its parent.
+
+use magnus::{function, Error, RModule};
+
+use crate::flush::Corked;
+
+/// In a forked child: what was there before is the parent's.
+fn forked() {
+    em_websocket::server::forked();
+    Corked::forked();
+}
+
+pub(crate) fn init(native: RModule) -> Result<(), Error> {
+    native.define_module_function("forked", function!(forked, 0))
+}

@@ -1,0 +1,56 @@
+//! `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
+
+use em_websocket::server::tls::{server_config, TlsOptions, TlsServer};
+use magnus::{function, method, prelude::*, Error, RHash, RModule, Ruby};
+
+use crate::convert::{
+    error,
+    options::{name, names, path, text, truthy},
+};
+
+/// `Native::TlsConfig`.
+#[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
+pub(crate) struct TlsConfig {
+    server: TlsServer,
+    asks_for_certificate: bool,
+}
+
+impl TlsConfig {
+    fn new(ruby: &Ruby, options: RHash) -> Result<Self, Error> {
+        let options = TlsOptions {
+            private_key_file: path(ruby, options, "private_key_file")?,
+            cert_chain_file: path(ruby, options, "cert_chain_file")?,
+            private_key: text(ruby, options, "private_key")?,
+            cert: text(ruby, options, "cert")?,
+            private_key_pass: text(ruby, options, "private_key_pass")?,
+            verify_peer: truthy(ruby, options, "verify_peer"),
+            fail_if_no_peer_cert: truthy(ruby, options, "fail_if_no_peer_cert"),
+            cipher_list: name(ruby, options, "cipher_list")?,
+            ecdh_curve: name(ruby, options, "ecdh_curve")?,
+            dhparam: path(ruby, options, "dhparam")?,
+            ssl_version: names(ruby, options, "ssl_version")?,
+        };
+        let server = server_config(&options).map_err(|error| error::tls(ruby, &error))?;
+        Ok(Self { server, asks_for_certificate: options.verify_peer })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.server.warnings.clone()
+    }
+
+    /// True if clients are asked for a certificate.
+    pub(crate) fn verify_peer(&self) -> bool {
+        self.asks_for_certificate
+    }
+
+    pub(crate) fn server(&self) -> &TlsServer {
+        &self.server
+    }
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let class = native.define_class("TlsConfig", ruby.class_object())?;
+    class.define_singleton_method("new", function!(TlsConfig::new, 1))?;
+    class.define_method("warnings", method!(TlsConfig::warnings, 0))?;
+    class.define_method("verify_peer?", method!(TlsConfig::verify_peer, 0))
+}
