@@ -3,21 +3,22 @@
 
 use std::cell::RefCell;
 
-use em_websocket::{
-    error::ProtocolError,
-    protocol::{
-        version::{self, Profile, DRAFT_76},
-        Event, Limits, Opcode, PeerClose, Receiver, Sender,
-    },
+use em_websocket::protocol::{
+    version::{self, Profile, DRAFT_76},
+    Limits, Opcode, PeerClose, Receiver, Sender,
 };
 use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby, Value};
 
 use crate::{
-    convert::{error, options},
+    convert::{
+        error,
+        frames::{self, End},
+        options, symbols,
+    },
     raw,
 };
 
-fn frames(ruby: &Ruby, draft: i64) -> Result<&'static Profile, Error> {
+fn profile(ruby: &Ruby, draft: i64) -> Result<&'static Profile, Error> {
     version::frames(draft).ok_or_else(|| {
         Error::new(ruby.exception_arg_error(), format!("no frames of draft {draft}"))
     })
@@ -29,7 +30,7 @@ pub(crate) struct Framing(RefCell<Receiver>);
 
 impl Framing {
     fn new(ruby: &Ruby, draft: i64) -> Result<Self, Error> {
-        Ok(Self(RefCell::new(Receiver::new(frames(ruby, draft)?, Limits::default()))))
+        Ok(Self(RefCell::new(Receiver::new(profile(ruby, draft)?, Limits::default()))))
     }
 
     /// What the bytes complete, in order: `[type, body]`, ASCII-8BIT; `[:error, exception]`.
@@ -45,27 +46,17 @@ impl Framing {
             message: options::limit(max_message_size)?,
             ..Limits::default()
         };
-        let mut data = raw::with_bytes(data, <[u8]>::to_vec);
-        let mut receiver = this.0.borrow_mut();
-        receiver.set_limits(limits);
-        // Ruby is not called while the receiver is borrowed: it may leave without giving it back.
-        let mut frames = Vec::new();
-        receiver.receive(&mut data, &mut |event: Event<'_>| {
-            frames.push(match event {
-                Event::Text(body, _) => Ok((Opcode::Text, body.to_vec())),
-                Event::Binary(body) => Ok((Opcode::Binary, body.to_vec())),
-                Event::Ping(body) => Ok((Opcode::Ping, body.to_vec())),
-                Event::Pong(body) => Ok((Opcode::Pong, body.to_vec())),
-                Event::Close(close) => Ok((Opcode::Close, close.body.to_vec())),
-                Event::Error(error) => Err(error),
-            });
-        });
-        drop(receiver);
         let messages = ruby.ary_new();
-        for frame in frames {
-            match frame {
-                Ok((opcode, body)) => push(ruby, messages, opcode, &body)?,
-                Err(error) => push_error(ruby, messages, &error)?,
+        let push = |opcode, body: &[u8]| {
+            let body = raw::binary(ruby, body)?;
+            messages.push((symbols::opcode(ruby, opcode), body))
+        };
+        match frames::receive(&this.0, data, limits, |opcode, body, _| push(opcode, body))? {
+            None => {}
+            Some(End::Close(_, body)) => push(Opcode::Close, &body)?,
+            Some(End::Error(error)) => {
+                let exception = error::protocol(ruby, &error)?;
+                messages.push((symbols::error(ruby), exception))?;
             }
         }
         Ok(messages)
@@ -73,34 +64,14 @@ impl Framing {
 
     /// `{type => number}`.
     fn frame_types(ruby: &Ruby, draft: i64) -> Result<RHash, Error> {
-        let opcodes = frames(ruby, draft)?.opcodes;
+        let opcodes = profile(ruby, draft)?.opcodes;
         let types = ruby.hash_new();
         for number in 0..0x10 {
             if let Some(opcode) = opcodes.decode(number) {
-                types.aset(ruby.to_symbol(name(opcode)), number)?;
+                types.aset(symbols::opcode(ruby, opcode), number)?;
             }
         }
         Ok(types)
-    }
-}
-
-fn push(ruby: &Ruby, messages: RArray, opcode: Opcode, body: &[u8]) -> Result<(), Error> {
-    messages.push((ruby.to_symbol(name(opcode)), raw::binary(ruby, body)?))
-}
-
-fn push_error(ruby: &Ruby, messages: RArray, error: &ProtocolError) -> Result<(), Error> {
-    messages.push((ruby.to_symbol("error"), error::protocol(ruby, error)?))
-}
-
-/// em-websocket's word for it.
-fn name(opcode: Opcode) -> &'static str {
-    match opcode {
-        Opcode::Continuation => "continuation",
-        Opcode::Text => "text",
-        Opcode::Binary => "binary",
-        Opcode::Close => "close",
-        Opcode::Ping => "ping",
-        Opcode::Pong => "pong",
     }
 }
 

@@ -10,8 +10,8 @@ use std::{cell::RefCell, time::Instant};
 use em_websocket::{
     error::{ProtocolError, UsageError},
     protocol::{
-        close::CloseCode, deflate::Deflater, version, Connection, Event, FrameParts, Limits,
-        Opcode, PeerClose, Progress, Receiver,
+        close::CloseCode, deflate::Deflater, version, Connection, FrameParts, Limits, Opcode,
+        PeerClose, Progress, Receiver,
     },
 };
 use magnus::{
@@ -20,19 +20,15 @@ use magnus::{
 };
 
 use crate::{
-    convert::{error, options, string, symbols},
+    convert::{
+        error,
+        frames::{self, End},
+        options, string, symbols,
+    },
     deflate::Deflate,
     raw,
     write_batch::{self, WriteBatch},
 };
-
-/// More than EventMachine reads at a time is not kept.
-const MUCH: usize = 64 * 1024;
-
-thread_local! {
-    /// Where bytes are unmasked, for their String stays as it is.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::default();
-}
 
 /// `Native::Protocol`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Protocol", free_immediately, size)]
@@ -44,12 +40,6 @@ pub(crate) struct Protocol {
     /// What [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
     batch: WriteBatch,
-}
-
-/// Event that nothing comes behind.
-enum End {
-    Close(Option<CloseCode>, Vec<u8>),
-    Error(ProtocolError),
 }
 
 impl Protocol {
@@ -94,57 +84,29 @@ impl Protocol {
             message: options::limit(max_message_size)?,
             require_masked: this.strict,
         };
-        let mut input = SCRATCH.take();
-        raw::with_bytes(data, |data| input.extend_from_slice(data));
         let events = ruby.ary_new();
-        let mut receiver = this.receiver.borrow_mut();
-        receiver.set_limits(limits);
-        let mut result = Ok(());
-        let mut end = None;
-        receiver.receive(&mut input, &mut |event: Event<'_>| {
-            let (kind, string) = match event {
-                Event::Text(text, charset) => (&TEXT, raw::text(ruby, &text, charset)),
-                Event::Binary(body) => (&BINARY, raw::binary(ruby, &body)),
-                Event::Ping(body) => (&PING, raw::binary(ruby, &body)),
-                Event::Pong(body) => (&PONG, raw::binary(ruby, &body)),
-                Event::Close(close) => {
-                    return end = Some(End::Close(close.code, close.body.to_vec()))
-                }
-                Event::Error(error) => return end = Some(End::Error(error)),
+        let end = frames::receive(&this.receiver, data, limits, |opcode, body, charset| {
+            let string = match opcode {
+                Opcode::Text => raw::text(ruby, body, charset)?,
+                _ => raw::binary(ruby, body)?,
             };
-            let pushed =
-                string.and_then(|string| events.cat(&[symbol(ruby, kind), string.as_value()]));
-            if let Err(error) = pushed {
-                result = Err(error);
-            }
-        });
-        drop(receiver);
-        if input.capacity() <= MUCH {
-            input.clear();
-            SCRATCH.set(input);
-        }
-        result?;
-        if let Some(end) = end {
-            let (kind, value) = this.end(ruby, end)?;
-            events.cat(&[symbol(ruby, kind), value])?;
-        }
-        Ok(events)
-    }
-
-    /// The last event: a close or an error.
-    fn end(&self, ruby: &Ruby, end: End) -> Result<(&'static LazyId, Value), Error> {
+            events.cat(&[symbols::opcode(ruby, opcode).as_value(), string.as_value()])
+        })?;
         match end {
-            End::Close(code, body) => {
+            None => {}
+            Some(End::Close(code, body)) => {
                 let code = ruby.into_value(code.map(|code| code.0));
                 let body = raw::binary(ruby, &body)?.as_value();
-                Ok((&CLOSE, ruby.ary_new_from_values(&[code, body]).as_value()))
+                let close = ruby.ary_new_from_values(&[code, body]).as_value();
+                events.cat(&[symbols::opcode(ruby, Opcode::Close).as_value(), close])?;
             }
-            End::Error(error) => {
-                let exception = error::protocol(ruby, &error)?;
-                *self.error.borrow_mut() = Some(error);
-                Ok((&ERROR, exception.as_value()))
+            Some(End::Error(error)) => {
+                let exception = error::protocol(ruby, &error)?.as_value();
+                *this.error.borrow_mut() = Some(error);
+                events.cat(&[symbols::error(ruby).as_value(), exception])?;
             }
         }
+        Ok(events)
     }
 
     /// What is sent from now on is gathered, for EventMachine's connection of this number.
@@ -325,12 +287,6 @@ impl Protocol {
     }
 }
 
-static TEXT: LazyId = LazyId::new("text");
-static BINARY: LazyId = LazyId::new("binary");
-static PING: LazyId = LazyId::new("ping");
-static PONG: LazyId = LazyId::new("pong");
-static CLOSE: LazyId = LazyId::new("close");
-static ERROR: LazyId = LazyId::new("error");
 static STAY: LazyId = LazyId::new("stay");
 static CLOSE_AFTER_WRITING: LazyId = LazyId::new("close_after_writing");
 static ABORT: LazyId = LazyId::new("abort");

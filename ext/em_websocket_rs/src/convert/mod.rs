@@ -2,6 +2,7 @@
 
 pub(crate) mod error;
 pub(crate) mod fields;
+pub(crate) mod frames;
 pub(crate) mod options;
 pub(crate) mod string;
 pub(crate) mod symbols;

@@ -1,7 +1,7 @@
 //! The protocol's states, kinds of messages and closes as Ruby's Symbols, names and Hashes.
 
 use em_websocket::{
-    protocol::{close::CloseInfo, State},
+    protocol::{close::CloseInfo, Opcode, State},
     server::Kind,
 };
 use magnus::{
@@ -57,4 +57,29 @@ pub(crate) fn trigger(kind: Kind) -> OpaqueId {
         LazyId::new("trigger_on_pong"),
     ];
     *TRIGGERS[kind as usize]
+}
+
+/// em-websocket's word for an opcode.
+pub(crate) fn opcode(ruby: &Ruby, opcode: Opcode) -> Symbol {
+    static CONTINUATION: LazyId = LazyId::new("continuation");
+    static TEXT: LazyId = LazyId::new("text");
+    static BINARY: LazyId = LazyId::new("binary");
+    static CLOSE: LazyId = LazyId::new("close");
+    static PING: LazyId = LazyId::new("ping");
+    static PONG: LazyId = LazyId::new("pong");
+    let name = match opcode {
+        Opcode::Continuation => &CONTINUATION,
+        Opcode::Text => &TEXT,
+        Opcode::Binary => &BINARY,
+        Opcode::Close => &CLOSE,
+        Opcode::Ping => &PING,
+        Opcode::Pong => &PONG,
+    };
+    (**name).into_symbol_with(ruby)
+}
+
+/// Kind of an event that is no frame: an error.
+pub(crate) fn error(ruby: &Ruby) -> Symbol {
+    static ERROR: LazyId = LazyId::new("error");
+    (*ERROR).into_symbol_with(ruby)
 }
