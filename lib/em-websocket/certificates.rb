@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "native"
-require_relative "tls_options"
+require_relative "options/tls_options"
 
 module EventMachine
   module WebSocket

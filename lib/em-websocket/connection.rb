@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "backpressure"
 require_relative "debugger"
 require_relative "handler"
 require_relative "handshake"
 require_relative "limits"
 require_relative "options"
-require_relative "outflow"
 require_relative "overrides"
 require_relative "transport"
-require_relative "transport/attached"
-require_relative "transport/background_methods"
-require_relative "transport/native_connection"
+require_relative "transport/attached_connection"
+require_relative "transport/background_connection"
+require_relative "transport/socket_methods"
 
 module EventMachine
   module WebSocket
@@ -22,8 +22,8 @@ module EventMachine
     # may be called from any thread; what one thread sends arrives in its order.
     class Connection < EventMachine::Connection
       include Debugger
-      include Outflow
-      include Transport::BackgroundMethods
+      include Backpressure
+      include Transport::SocketMethods
 
       # @param options [Hash] those of {WebSocket.run}; all of them are kept in `@options`
       # @raise [ArgumentError] if one of them cannot be what it is
@@ -123,7 +123,7 @@ module EventMachine
       # @raise [WebSocketError] if `onopen` has been called, and nobody was asked: the connection is
       #   ended
       def onrequest(&block)
-        Admission.ask_by(self, block)
+        HandshakePolicy.ask_by(self, block)
       end
 
       # @!endgroup
@@ -132,7 +132,7 @@ module EventMachine
       # @param handshake [Handshake]
       # @param response [Response]
       def trigger_on_request(handshake, response)
-        @em_websocket&.known_rare&.onrequest&.call(handshake, response)
+        @em_websocket&.cold_state&.onrequest&.call(handshake, response)
       end
 
       # @param message [String]
@@ -302,7 +302,7 @@ module EventMachine
       # @param size [Numeric, nil] bytes; Float::INFINITY: no limit; nil: the module's
       # @raise [ArgumentError] if it is no number
       def max_message_size=(size)
-        Transport.of(self).rare.max_message_size = Checks.limit(:max_message_size, size)
+        Transport.of(self).cold_state!.max_message_size = Checks.limit(:max_message_size, size)
         @em_websocket.native&.limit(max_frame_size, max_message_size)
       end
 

@@ -2,10 +2,10 @@
 
 require_relative "checks"
 require_relative "debugger"
-require_relative "liveness"
 require_relative "native"
 require_relative "reactor"
 require_relative "transport"
+require_relative "transport/attached_keepalive"
 
 module EventMachine
   module WebSocket
@@ -77,7 +77,7 @@ module EventMachine
                                          Transport.of(connection).strict?(connection))
         @events = []
         @transport = Transport.of(connection)
-        @liveness = Liveness.new(self, connection)
+        @keepalive = Keepalive.new(self, connection)
         @held = nil
         @may_cork = @corks = @corked = false
       end
@@ -101,7 +101,7 @@ module EventMachine
       def watch(options)
         # EventMachine cannot be asked about a connection that is gone.
         @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
-        @liveness.watch(options)
+        @keepalive.watch(options)
       end
 
       # The connection can be asked to gather what is sent while the messages of one read are told.
@@ -156,7 +156,7 @@ module EventMachine
           data = @held + data
           @held = nil
         end
-        @liveness.heard
+        @keepalive.heard
         frame = @connection.max_frame_size
         message = @transport.longest_message(@connection, frame)
         @events.concat(@protocol.receive(data, frame, message))
@@ -172,7 +172,7 @@ module EventMachine
         return @protocol.send_text(data, self) unless @events
 
         debug [:sending_frame, :text, data] if @debug
-        @liveness.used
+        @keepalive.used
         cork if @corks
         put(@protocol.text(data))
         nil
@@ -183,7 +183,7 @@ module EventMachine
         return @protocol.send_binary(data, self) unless @events
 
         debug [:sending_frame, :binary, data] if @debug
-        @liveness.used
+        @keepalive.used
         cork if @corks
         frame = @protocol.binary(data)
         frame.is_a?(Integer) ? frame : put(frame) || -1
@@ -220,7 +220,7 @@ module EventMachine
         finish(*@protocol.close(code, body))
         return if was_closing || state != :closing
 
-        @liveness.await_close(@connection.close_timeout, -> { left_unanswered })
+        @keepalive.await_close(@connection.close_timeout, -> { left_unanswered })
       end
 
       # The application has not asked for the close that follows: what it sends meanwhile goes
@@ -242,7 +242,7 @@ module EventMachine
       #
       # @return [Hash] what `onclose` is told
       def closed
-        @liveness.cancel
+        @keepalive.cancel
         @protocol.closed
       end
 
@@ -273,7 +273,7 @@ module EventMachine
         when :text, :binary then tell_message(kind, payload)
         when :ping then tell_ping(payload)
         when :pong
-          @connection.trigger_on_pong(payload) unless @liveness.answered?(payload)
+          @connection.trigger_on_pong(payload) unless @keepalive.answered?(payload)
         when :close
           debug [:close_frame_received, *payload]
           tell_close(payload)
@@ -282,7 +282,7 @@ module EventMachine
       end
 
       def tell_message(kind, payload)
-        @liveness.used
+        @keepalive.used
         if kind == :text
           @connection.trigger_on_message(payload)
         else

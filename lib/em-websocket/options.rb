@@ -2,12 +2,12 @@
 
 require_relative "certificates"
 require_relative "checks"
-require_relative "compression"
-require_relative "origins"
-require_relative "settings"
-require_relative "subprotocols"
-require_relative "tls_options"
-require_relative "versions"
+require_relative "options/compression"
+require_relative "options/origins"
+require_relative "options/settings"
+require_relative "options/subprotocols"
+require_relative "options/tls_options"
+require_relative "options/versions"
 
 module EventMachine
   module WebSocket

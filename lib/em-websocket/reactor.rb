@@ -5,11 +5,10 @@ require_relative "servers"
 
 module EventMachine
   module WebSocket
-    # Where the background meets the reactor: EventMachine watches the descriptor that the
-    # background sets when something has happened, and ends it when the reactor ends.
+    # EventMachine's reactor: which one runs, and blocks to be run on its thread.
     #
     # @api private
-    class Reactor < EventMachine::Connection
+    module Reactor
       @later = Thread::Queue.new
 
       class << self
@@ -101,8 +100,8 @@ module EventMachine
         end
       end
 
-      # EventMachine's `run`, which tells the background that the reactor has ended: a server that
-      # another thread started meanwhile is watched by nobody.
+      # EventMachine's `run`, which tells the servers that the reactor has ended: one that another
+      # thread started meanwhile is watched by nobody.
       module Watch
         # Runs the reactor, and returns when nothing of it is left.
         def run(*)
@@ -113,22 +112,6 @@ module EventMachine
       end
 
       EventMachine.singleton_class.prepend(Watch)
-
-      # @param background [Background]
-      def initialize(background)
-        super
-        @background = background
-      end
-
-      # Something has happened.
-      def notify_readable
-        @background.drain
-      end
-
-      # The reactor ends, or the server has been stopped and its last connection is gone.
-      def unbind
-        @background.ended
-      end
     end
   end
 end

@@ -13,17 +13,17 @@ module EventMachine
       @servers = {}
 
       class << self
-        # @param server [Background]
+        # @param server [BackgroundServer]
         def add(server)
           @servers[server.signature] = server
         end
 
-        # @return [Background, nil]
+        # @return [BackgroundServer, nil]
         def [](signature)
           @servers[signature]
         end
 
-        # @return [Array<Background>]
+        # @return [Array<BackgroundServer>]
         def all
           @servers.values
         end

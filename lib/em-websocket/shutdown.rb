@@ -12,7 +12,7 @@ module EventMachine
       # RFC 6455 section 7.4.1: "going away".
       GOING_AWAY = 1001
 
-      # @param servers [Array<Background>]
+      # @param servers [Array<BackgroundServer>]
       # @param timeout [Numeric] seconds
       # @param done [Proc, nil]
       def initialize(servers, timeout, done)

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 require "eventmachine"
-require_relative "attached"
 require_relative "errors"
 require_relative "forks"
 require_relative "servers"
+require_relative "transport/attached_server"
 
 module EventMachine
   module WebSocket
@@ -61,7 +61,7 @@ module EventMachine
         connection = Servers.connection(signature) if signature < PAST_ALL
         return gone unless connection
 
-        Transport::BackgroundMethods.instance_method(name).bind_call(connection, *arguments)
+        Transport::SocketMethods.instance_method(name).bind_call(connection, *arguments)
       end
 
       # @return [Integer] how many bytes; -1 where the connection is not there
@@ -105,13 +105,13 @@ module EventMachine
       # A server on EventMachine's own sockets, whose connections are of {Connection}: its options
       # are checked when it starts, not when the first client comes.
       def start_server(*arguments, &block)
-        Attached.check(arguments)
+        AttachedServer.check(arguments)
         super
       end
 
       # (see #start_server)
       def attach_server(*arguments, &block)
-        Attached.check(arguments)
+        AttachedServer.check(arguments)
         super
       end
 
@@ -193,7 +193,8 @@ module EventMachine
       # said who gets in: nobody does.
       def event_callback(signature, opcode, argument)
         Transport.gone(@conns[signature]) if opcode == ConnectionUnbound
-        return super unless opcode == ConnectionAccepted && Attached.ours?(@acceptors[signature])
+        is_ours = opcode == ConnectionAccepted && AttachedServer.ours?(@acceptors[signature])
+        return super unless is_ours
 
         begin
           accepted = super

@@ -6,7 +6,8 @@ module EventMachine
   module WebSocket
     # The way the bytes of a {Connection} come. A connection keeps all that is this library's, and
     # not em-websocket's, in one instance variable: `@em_websocket` holds its transport, a
-    # {Native::Connection} in the background, an {Attached} where the bytes pass through Ruby.
+    # {Native::Connection} in the background, an {AttachedConnection} where the bytes pass through
+    # Ruby.
     #
     # All other names are the application's, of instance variables and of methods: nothing here
     # calls a method of a connection that is neither em-websocket's nor EventMachine's nor
@@ -22,9 +23,9 @@ module EventMachine
 
       class << self
         # @param connection [Connection]
-        # @return [Native::Connection, Attached]
+        # @return [Native::Connection, AttachedConnection]
         def of(connection)
-          get(connection, :@em_websocket) || set(connection, :@em_websocket, Attached.new)
+          get(connection, :@em_websocket) || set(connection, :@em_websocket, AttachedConnection.new)
         end
 
         # @param connection [Connection]

@@ -5,7 +5,7 @@ require_relative "limits"
 require_relative "options"
 require_relative "shutdown"
 require_relative "signatures"
-require_relative "transport/background"
+require_relative "transport/background_server"
 
 module EventMachine
   # See em-websocket.rb.
@@ -105,7 +105,7 @@ module EventMachine
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if no TLS server can be made of
       #   the `:tls_options`, or another option cannot be what it is
       def run(options, &block)
-        Background.start(options, block).signature
+        BackgroundServer.start(options, block).signature
       end
 
       # Sends one message to many clients: it is encoded once, and compressed once, for all of them,

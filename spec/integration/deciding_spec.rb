@@ -164,7 +164,8 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
         next if transport == :background
 
         limits = []
-        allow(EM::WebSocket::Patience).to receive(:new).and_wrap_original do |made, *given, &block|
+        timeouts = EM::WebSocket::PolledTimeout
+        allow(timeouts).to receive(:new).and_wrap_original do |made, *given, &block|
           limits << given.first
           made.call(*given, &block)
         end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-require_relative "checks"
-require_relative "native"
+require_relative "../checks"
+require_relative "../native"
 
 module EventMachine
   module WebSocket

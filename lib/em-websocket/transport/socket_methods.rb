@@ -8,7 +8,7 @@ module EventMachine
       #
       # A signature of ours must never reach EventMachine: it does not know it, and some of its
       # functions then end the process.
-      module BackgroundMethods
+      module SocketMethods
         # EventMachine's default. The opening handshakes have a limit of their own here.
         PENDING_CONNECT_TIMEOUT = 20.0
 
@@ -143,13 +143,13 @@ module EventMachine
           native = @em_websocket&.native
           return super unless native
 
-          native.known_rare&.pending_connect_timeout || PENDING_CONNECT_TIMEOUT
+          native.cold_state&.pending_connect_timeout || PENDING_CONNECT_TIMEOUT
         end
 
         # @param seconds [Numeric]
         def pending_connect_timeout=(seconds)
           native = @em_websocket&.native
-          native ? native.rare.pending_connect_timeout = seconds.to_f : super
+          native ? native.cold_state!.pending_connect_timeout = seconds.to_f : super
         end
         alias set_pending_connect_timeout pending_connect_timeout=
 

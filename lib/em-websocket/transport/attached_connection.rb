@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-require_relative "../admission"
 require_relative "../debugger"
 require_relative "../handshake"
+require_relative "../handshake_policy"
 require_relative "../options"
 require_relative "../overrides"
-require_relative "../patience"
 require_relative "../transport"
-require_relative "rare"
+require_relative "cold_state"
+require_relative "polled_timeout"
 
 module EventMachine
   module WebSocket
@@ -16,8 +16,8 @@ module EventMachine
       # or raw, in the background.
       #
       # Methods are called with the {Connection} that it is of.
-      class Attached
-        include Both
+      class AttachedConnection
+        include Base
 
         # The default of `:handshake_timeout` for a raw connection, in seconds; on EventMachine's
         # own sockets there is none, as in em-websocket.
@@ -47,11 +47,11 @@ module EventMachine
         attr_writer :paused
 
         # @param native [Native::Connection, nil]
-        # @param rare [Rare, nil] what the application has said before
+        # @param cold_state [ColdState, nil] what the application has said before
         # @param options [Options, nil]
-        def initialize(native = nil, rare = nil, options = nil)
+        def initialize(native = nil, cold_state = nil, options = nil)
           @native = native
-          @rare = rare
+          @cold_state = cold_state
           @corked = nil
           configure(options) if options
         end
@@ -81,7 +81,7 @@ module EventMachine
           seconds = HANDSHAKE_TIMEOUT if seconds.nil? && @native
           return unless seconds&.positive? && EventMachine.reactor_running?
 
-          @opening_timer = Patience.new(seconds, -> { time_out(connection) }) do
+          @opening_timer = PolledTimeout.new(seconds, -> { time_out(connection) }) do
             paused = !@deferred && Transport.socket?(connection) && connection.paused?
             paused ? :suspended : :nothing
           end
@@ -147,7 +147,7 @@ module EventMachine
           @native.drained(connection)
         end
 
-        # For {Admission}: opens the WebSocket, if that can still be.
+        # For {HandshakePolicy}: opens the WebSocket, if that can still be.
         def open_admitted(connection, handshake, answer)
           return if ended?
 
@@ -160,7 +160,7 @@ module EventMachine
           Transport.application_error(connection, e)
         end
 
-        # For {Admission}.
+        # For {HandshakePolicy}.
         def refuse_admitted(connection, response)
           return if ended?
 
@@ -168,7 +168,7 @@ module EventMachine
           connection.close_connection_after_writing
         end
 
-        # For {Admission}: the application puts off its decision.
+        # For {HandshakePolicy}: the application puts off its decision.
         def defer
           @deferred = true
         end
@@ -213,7 +213,7 @@ module EventMachine
 
         # Something was sent: looks after what waits, where the application wants to know.
         def watch_outflow(connection)
-          return unless @rare&.ondrain && !@outflow
+          return unless @cold_state&.ondrain && !@outflow
           return if connection.get_outbound_data_size <= high_water
 
           @outflow = EventMachine::PeriodicTimer.new(LOOK) do
@@ -273,10 +273,10 @@ module EventMachine
           return if ended?
 
           options = @options || Options::NONE
-          asks = Admission.asks?(options, @rare, Overrides.of(connection))
+          asks = HandshakePolicy.asks?(options, @cold_state, Overrides.of(connection))
           return handshake.accept(answer) unless asks
 
-          Admission.new(connection, handshake, answer, self, options).decide
+          HandshakePolicy.new(connection, handshake, answer, self, options).decide
         end
 
         def accepted(connection, handshake, response, handler_class)
@@ -316,12 +316,12 @@ module EventMachine
         # EventMachine goes on).
         def corks?(connection)
           @native.nil? && Transport.get(connection, :@outbound_limit)&.zero? &&
-            @rare&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&
+            @cold_state&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&
             EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(connection)
         end
 
         def high_water
-          @rare&.high_water || Outflow::HIGH_WATER
+          @cold_state&.high_water || Backpressure::HIGH_WATER
         end
 
         def tell_drained(connection)

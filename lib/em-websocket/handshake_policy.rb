@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "debugger"
-require_relative "origins"
+require_relative "options/origins"
 require_relative "overrides"
 require_relative "reactor"
 require_relative "response"
@@ -16,7 +16,7 @@ module EventMachine
     # `open_admitted` and `refuse_admitted`.
     #
     # @api private
-    class Admission
+    class HandshakePolicy
       class << self
         # See {Connection#onrequest}.
         #
@@ -26,9 +26,9 @@ module EventMachine
         # @raise [WebSocketError]
         def ask_by(connection, block)
           transport = Transport.of(connection)
-          rare = transport.rare
-          comes_late = block && rare.onrequest.nil? && open?(connection)
-          rare.onrequest = block
+          state = transport.cold_state!
+          comes_late = block && state.onrequest.nil? && open?(connection)
+          state.onrequest = block
           transport.native&.ask if block
           return block unless comes_late
 
@@ -37,11 +37,11 @@ module EventMachine
         end
 
         # @param options [Options] of a connection
-        # @param rare [Transport::Rare, nil]
+        # @param state [Transport::ColdState, nil]
         # @param own [Array<Symbol>] what {Overrides} has found of it
         # @return [Boolean] whether an opening handshake has to be shown to the application first
-        def asks?(options, rare, own)
-          options.asks? || rare&.onrequest || own.intersect?(Overrides::REQUEST)
+        def asks?(options, state, own)
+          options.asks? || state&.onrequest || own.intersect?(Overrides::REQUEST)
         end
 
         # Compares bytes, whatever either side is labelled. A Regexp that cannot be held against
@@ -71,7 +71,7 @@ module EventMachine
       # @param connection [Connection]
       # @param handshake [Handshake]
       # @param answer [Native::Answer, SentAnswer]
-      # @param transport [Native::Connection, Transport::Attached]
+      # @param transport [Native::Connection, Transport::AttachedConnection]
       # @param options [Options]
       def initialize(connection, handshake, answer, transport, options)
         @connection = connection
@@ -88,7 +88,7 @@ module EventMachine
       # Asks the options and the application. What is decided is done, now or later. Whatever leaves
       # from here, an exception of any kind, a throw or the end of the thread, refuses the client.
       def decide
-        @transport.rare.admission = self
+        @transport.cold_state!.admission = self
         @deciding = true
         error = ask
         if error
@@ -136,7 +136,7 @@ module EventMachine
       def objection
         options = @options
         origin = @handshake.origin
-        if options[:origins]&.none? { |one| Admission.allows?(one, origin) }
+        if options[:origins]&.none? { |one| HandshakePolicy.allows?(one, origin) }
           @response.refuse(403, "Origin not allowed")
           return HandshakeError.new("Origin #{origin.inspect} not allowed")
         end
@@ -154,7 +154,7 @@ module EventMachine
       def conclude
         return unless @response.conclude
 
-        @transport.rare.admission = nil
+        @transport.cold_state!.admission = nil
         refusal = @response.refusal
         is_sent = @answer.is_a?(SentAnswer)
         if refusal

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "checks"
+require_relative "../checks"
 
 module EventMachine
   module WebSocket

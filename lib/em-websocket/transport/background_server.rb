@@ -5,6 +5,7 @@ require_relative "../connection"
 require_relative "../forks"
 require_relative "../reactor"
 require_relative "../servers"
+require_relative "queue_watcher"
 
 module EventMachine
   module WebSocket
@@ -12,18 +13,18 @@ module EventMachine
     # the reactor's thread is told.
     #
     # @api private
-    class Background
+    class BackgroundServer
       # EventMachine's words.
       NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
 
       class << self
-        # @return [Background, nil] the one whose connection is being accepted, on the reactor's
-        #   thread
+        # @return [BackgroundServer, nil] the one whose connection is being accepted, on the
+        #   reactor's thread
         attr_accessor :accepting
 
         # @param options [Hash] those of {WebSocket.run}
         # @param block [Proc]
-        # @return [Background]
+        # @return [BackgroundServer]
         def start(options, block)
           reactor = Reactor.current
           raise NO_REACTOR unless EventMachine.reactor_running?
@@ -65,7 +66,7 @@ module EventMachine
         return if @ended
         return ended unless EventMachine.reactor_running? && @reactor.equal?(Reactor.current)
 
-        @watch = EventMachine.watch(@native.fd, Reactor, self)
+        @watch = EventMachine.watch(@native.fd, QueueWatcher, self)
         @watch.notify_readable = true
         # A descriptor that is detached before EventMachine's next round is kept by it for ever.
         Reactor.next_tick do
@@ -87,14 +88,14 @@ module EventMachine
 
         connection = Connection.allocate
         @native.adopt(native, connection)
-        Background.accepting = self
+        BackgroundServer.accepting = self
         connection.__send__(:initialize, @options.source)
         connection.post_init
         @block.call(connection)
         # Nobody is let in if any of this has raised: the native side closes what is not started.
         native.begin_reading(connection, self)
       ensure
-        Background.accepting = nil
+        BackgroundServer.accepting = nil
       end
 
       # For the native side: a block of the application's has raised.

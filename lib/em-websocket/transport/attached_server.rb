@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-require_relative "options"
+require_relative "../options"
 
 module EventMachine
   module WebSocket
     # The options of servers on EventMachine's own sockets.
     #
     # @api private
-    module Attached
+    module AttachedServer
       # @param arguments [Array] of EM.start_server or EM.attach_server
       # @raise [ArgumentError] if an option cannot be what it is
       def self.check(arguments)

@@ -3,12 +3,12 @@
 module EventMachine
   module WebSocket
     module Transport
-      # The state that few connections have.
-      class Rare
+      # State that few connections have, made when it is first set.
+      class ColdState
         # @return [Proc, nil] the block of {Connection#onrequest}
         attr_accessor :onrequest
 
-        # @return [Admission, nil] the decision that is being made
+        # @return [HandshakePolicy, nil] the decision that is being made
         attr_accessor :admission
 
         # @return [Proc, nil] the block of {Connection#ondrain}
@@ -23,32 +23,30 @@ module EventMachine
         # @return [Options, nil] where they are not the server's
         attr_accessor :options
 
-        # @return [Float, nil] see {BackgroundMethods#pending_connect_timeout=}
+        # @return [Float, nil] see {SocketMethods#pending_connect_timeout=}
         attr_accessor :pending_connect_timeout
       end
 
       # The methods that both transports have.
-      module Both
-        # @return [Rare] made when it is first asked for
-        def rare
-          @rare ||= Rare.new
-        end
+      module Base
+        # @return [ColdState, nil] nil where nothing has been set of it
+        attr_reader :cold_state
 
-        # @return [Rare, nil] where it has been made
-        def known_rare
-          @rare
+        # @return [ColdState] made when it is first asked for
+        def cold_state!
+          @cold_state ||= ColdState.new
         end
 
         # @param frame [Integer] the longest frame
         # @return [Numeric] the longest message, as {Connection#max_message_size}
         def longest_message(connection, frame)
-          @rare&.max_message_size || configured_message(connection) ||
+          @cold_state&.max_message_size || configured_message(connection) ||
             [WebSocket.max_message_size, frame].max
         end
 
         # The application does not decide any more: the client is gone, or its time is up.
         def withdraw
-          @rare&.admission&.withdraw
+          @cold_state&.admission&.withdraw
         end
       end
     end

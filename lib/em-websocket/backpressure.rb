@@ -6,7 +6,7 @@ require_relative "transport"
 module EventMachine
   module WebSocket
     # What waits to be written to the client of a {Connection}.
-    module Outflow
+    module Backpressure
       # The default of {#outbound_high_water}, in bytes.
       HIGH_WATER = 64 * 1024
 
@@ -39,15 +39,15 @@ module EventMachine
       # @return [Numeric] past how many waiting bytes {#ondrain} will tell that they are down to
       #   half of it
       def outbound_high_water
-        @em_websocket&.known_rare&.high_water || HIGH_WATER
+        @em_websocket&.cold_state&.high_water || HIGH_WATER
       end
 
       # @param bytes [Numeric, nil] nil: the default
       # @raise [ArgumentError] if it is no number
       def outbound_high_water=(bytes)
         transport = Transport.of(self)
-        transport.rare.high_water = Checks.limit(:outbound_high_water, bytes)
-        transport.native&.high_water = [outbound_high_water, 1].max if transport.rare.ondrain
+        transport.cold_state!.high_water = Checks.limit(:outbound_high_water, bytes)
+        transport.native&.high_water = [outbound_high_water, 1].max if transport.cold_state!.ondrain
       end
 
       # Called when what waits to be written was more than {#outbound_high_water} and is down to
@@ -61,15 +61,14 @@ module EventMachine
       def ondrain(&block)
         transport = Transport.of(self)
         transport.uncork
-        rare = transport.rare
-        rare.ondrain = block
+        transport.cold_state!.ondrain = block
         transport.native&.high_water = block ? [outbound_high_water, 1].max : 0
         block
       end
 
       # Calls the block of {#ondrain}.
       def trigger_on_drain
-        @em_websocket&.known_rare&.ondrain&.call
+        @em_websocket&.cold_state&.ondrain&.call
       end
     end
   end

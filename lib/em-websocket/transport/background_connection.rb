@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
 require "socket"
-require_relative "../admission"
 require_relative "../debugger"
 require_relative "../handler"
 require_relative "../handshake"
+require_relative "../handshake_policy"
 require_relative "../overrides"
 require_relative "../transport"
-require_relative "rare"
+require_relative "cold_state"
 
 module EventMachine
   module WebSocket
@@ -16,9 +16,9 @@ module EventMachine
       # the native core. What is defined here is called with the {WebSocket::Connection} that it is
       # of.
       #
-      # Only what is {Transport::Rare} is in instance variables.
+      # Only what is {Transport::ColdState} is in instance variables.
       class Connection
-        include Transport::Both
+        include Transport::Base
 
         # @return [Native::Connection] what knows the socket
         def native
@@ -48,15 +48,15 @@ module EventMachine
         # @param source [#[]] what {Connection} is given
         # @return [Options] as they are checked
         def configure(source)
-          server = Background.accepting&.options
+          server = BackgroundServer.accepting&.options
           checked = Options.of(source, server)
-          rare.options = checked unless checked.equal?(server)
+          cold_state!.options = checked unless checked.equal?(server)
           checked
         end
 
         # @return [Options]
         def options(connection)
-          known = @rare&.options || (Background.accepting&.options unless started?)
+          known = @cold_state&.options || (BackgroundServer.accepting&.options unless started?)
           return known if known
 
           source = Native.variable(connection, :@options)
@@ -76,16 +76,16 @@ module EventMachine
 
         # The accept block has returned: reading begins.
         #
-        # @param server [Background]
+        # @param server [BackgroundServer]
         def begin_reading(connection, server)
-          options = @rare&.options || server.options
+          options = @cold_state&.options || server.options
           frame = connection.max_frame_size
           limit(frame, longest_message(connection, frame))
           self.close_timeout = connection.close_timeout
           own = Overrides.of(connection)
           traits = traits(connection, own, options)
           if traits.include?(:raw)
-            attached = Transport::Attached.new(self, known_rare, options)
+            attached = Transport::AttachedConnection.new(self, cold_state, options)
             Transport.set(connection, :@em_websocket, attached)
             # The bytes' meaning is the application's, so the native side sets no limit.
             attached.begin_opening(connection)
@@ -112,16 +112,16 @@ module EventMachine
         # @param answer [Native::Answer, nil] what is to be sent, if the application has nothing
         #   against it; nil: it has been sent, for there was nobody to ask
         # @param changed [Boolean] whether the connection may have methods of the application's
-        # @param server [Background]
+        # @param server [BackgroundServer]
         def requested(connection, request, answer, changed, server)
           handshake = WebSocket::Handshake.answered(request, answer)
-          unless answer || @rare&.onrequest || (changed && asks?(connection))
+          unless answer || @cold_state&.onrequest || (changed && asks?(connection))
             return open_admitted(connection, handshake, nil)
           end
 
-          options = @rare&.options || server.options
+          options = @cold_state&.options || server.options
           answer ||= SentAnswer.new(handshake.protocol)
-          Admission.new(connection, handshake, answer, self, options).decide
+          HandshakePolicy.new(connection, handshake, answer, self, options).decide
         end
 
         # The opening handshake was refused, or a rule was broken.
@@ -145,7 +145,7 @@ module EventMachine
         #
         # @param changed [Boolean] whether the connection may have methods of the application's
         def unbound(connection, changed)
-          withdraw if @rare
+          withdraw if @cold_state
           return connection.unbind unless changed
 
           # As EventMachine does: whoever has a parameter for the reason gets one.
@@ -153,7 +153,7 @@ module EventMachine
           no_reason ? connection.unbind : connection.unbind(nil)
         end
 
-        # For {Admission}: opens the WebSocket, if that can still be.
+        # For {HandshakePolicy}: opens the WebSocket, if that can still be.
         #
         # @param handshake [WebSocket::Handshake]
         # @param answer [Native::Answer, nil] nil where it has been sent
@@ -171,14 +171,14 @@ module EventMachine
           end
         end
 
-        # For {Admission}.
+        # For {HandshakePolicy}.
         #
         # @param response [String] empty where an answer has been sent already
         def refuse_admitted(_connection, response)
           refuse(response)
         end
 
-        # For {Admission}: the application puts off its decision.
+        # For {HandshakePolicy}: the application puts off its decision.
         def defer
           self.deferred = true
         end
@@ -208,7 +208,7 @@ module EventMachine
         def traits(connection, own, options)
           traits = []
           traits << :raw if Native.variable(connection, :@debug) || own.intersect?(Overrides::RAW)
-          traits << :asks if Admission.asks?(options, @rare, own)
+          traits << :asks if HandshakePolicy.asks?(options, @cold_state, own)
           traits << :strict if options[:strict]
           traits << :announce_tls if tls? && (verifies? || own.intersect?(Overrides::TLS))
           traits << :plain_http if own.intersect?(Overrides::PLAIN_HTTP)

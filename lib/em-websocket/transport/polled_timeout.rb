@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "eventmachine"
-require_relative "checks"
+require_relative "../checks"
 
 module EventMachine
   module WebSocket
@@ -10,7 +10,7 @@ module EventMachine
     # read in it.
     #
     # @api private
-    class Patience
+    class PolledTimeout
       # A limited time is looked at so often before it is over.
       LOOKS = 8
 

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-require_relative "outbound"
-require_relative "patience"
-require_relative "reactor"
-require_relative "transport"
+require_relative "../reactor"
+require_relative "../transport"
+require_relative "polled_timeout"
+require_relative "send_progress"
 
 module EventMachine
   module WebSocket
@@ -15,7 +15,7 @@ module EventMachine
     # answer has left.
     #
     # @api private
-    class Liveness
+    class Keepalive
       # The body of a ping that the application has not sent, and does not choose for its own by
       # chance; its pong is not told.
       PING = "keepalive #{Random.urandom(8).unpack1("H*")}".freeze
@@ -54,8 +54,8 @@ module EventMachine
       def limit_idleness(timeout)
         over = -> { @handler.close_unasked(1001, "Idle for #{timeout} s") }
         known = [@messages, @reads]
-        outbound = Outbound.new(@connection)
-        @timers[:idle] = Patience.new(timeout, over) do
+        outbound = SendProgress.new(@connection)
+        @timers[:idle] = PolledTimeout.new(timeout, over) do
           messages, reads = known
           known = [@messages, @reads]
           if messages != @messages
@@ -75,8 +75,8 @@ module EventMachine
       # @param over [Proc]
       def await_close(timeout, over)
         read_on
-        outbound = Outbound.new(@connection)
-        @timers[:close] = Patience.new(timeout, over) do |step|
+        outbound = SendProgress.new(@connection)
+        @timers[:close] = PolledTimeout.new(timeout, over) do |step|
           is_late = !Transport.socket?(@connection) || outbound.late?(step)
           # It may have been paused since.
           read_on || !is_late ? :progress : :nothing
@@ -114,10 +114,10 @@ module EventMachine
         return if @timers.key?(:pong)
 
         known = @reads
-        outbound = Outbound.new(@connection)
+        outbound = SendProgress.new(@connection)
         over = -> { @connection.close_connection }
         # A pong that is on its way when the time is up still counts.
-        @timers[:pong] = Patience.new(timeout * 1.25, over) do |step|
+        @timers[:pong] = PolledTimeout.new(timeout * 1.25, over) do |step|
           if known == @reads
             paused? || !outbound.late?(step) ? :progress : :nothing
           else

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
-require_relative "native"
+require_relative "../native"
 
 module EventMachine
   module WebSocket
@@ -9,7 +9,7 @@ module EventMachine
     # written yet, and what the client's system has not acknowledged, where ours tells that (Linux).
     #
     # @api private
-    class Outbound
+    class SendProgress
       # The number of bytes on their way from which they are a message, and no ping.
       MESSAGE = 1024
       private_constant :MESSAGE

@@ -1,14 +1,14 @@
 # frozen_string_literal: true
 
-RSpec.describe "EventMachine::WebSocket::Patience", :extension do
-  let(:patience) { EM::WebSocket::Patience }
+RSpec.describe "EventMachine::WebSocket::PolledTimeout", :extension do
+  let(:timeouts) { EM::WebSocket::PolledTimeout }
 
   # Looks at a time of 0.4 s, by what the block says; until it is over.
   def over_after(&look)
     run_reactor do
       begun = EM.current_time
       looks = 0
-      patience.new(0.4, -> { note(:over, [looks, EM.current_time - begun]) }) do
+      timeouts.new(0.4, -> { note(:over, [looks, EM.current_time - begun]) }) do
         look.call(looks += 1)
       end
     end
@@ -35,7 +35,7 @@ RSpec.describe "EventMachine::WebSocket::Patience", :extension do
       watched = EM.watch(reader) { |io| io.notify_readable = true }
       watched.define_singleton_method(:notify_readable) { hear.call }
       looks = 0
-      patience.new(0.4, -> { note(:over) }) do
+      timeouts.new(0.4, -> { note(:over) }) do
         looks += 1
         EM.next_tick { writer.write("here") && sleep(0.4) } if looks == 7
         heard ? :progress : :nothing
