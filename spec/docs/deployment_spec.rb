@@ -5,7 +5,7 @@ require_relative "../apps/program"
 require_relative "../../rakelib/page"
 
 # What docs/deployment.md shows of nginx and systemd, run by them.
-RSpec.describe "docs/deployment.md", :ours, timeout: 90 do
+RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
   page = Page.new("docs/deployment.md")
   shown = ->(language) { page.blocks.find { |block| block.language == language }.code }
   # Servers are in sbin, which a user's PATH need not have.

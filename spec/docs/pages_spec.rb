@@ -5,7 +5,7 @@ require "uri"
 require_relative "../../rakelib/page"
 
 # README, docs and the other pages: what they point to is there, and their code is code.
-RSpec.describe "the pages", :ours do
+RSpec.describe "the pages", :extension do
   pages = Page.all
   anchors = pages.to_h { |page| [page.path, page.anchors] }
 

@@ -7,7 +7,7 @@ require_relative "../../rakelib/page"
 
 # Every program that README and docs show, run as a program of its own. Only its port is changed,
 # and where it waits for long, for how long.
-RSpec.describe "the programs of the pages", :ours, timeout: 60 do
+RSpec.describe "the programs of the pages", :extension, timeout: 60 do
   ruby = Page.all.flat_map do |page|
     page.blocks.select { |block| block.language == "ruby" }
         .map { |block| ["#{page.path}: #{block.heading}", block.code] }

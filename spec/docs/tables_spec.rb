@@ -3,7 +3,7 @@
 require_relative "../../rakelib/page"
 
 # The tables of docs beside the code that they are about.
-RSpec.describe "the tables", :ours do
+RSpec.describe "the tables", :extension do
   options = EM::WebSocket.const_get(:Options) unless UPSTREAM
   page = Page.new("docs/options.md")
   sections = ["Listening", "Who may connect", "Limits", "Timeouts", "Tuning options"]

@@ -5,7 +5,7 @@ require_relative "../../rakelib/page"
 require_relative "../support/signature_file"
 
 # sig/ beside the library as it runs: every method, what it takes, and no other.
-RSpec.describe "sig/em-websocket.rbs", :ours do
+RSpec.describe "sig/em-websocket.rbs", :extension do
   unless SignatureFile.available?
     it("is compared with the library") { skip "there is no rbs" }
     next

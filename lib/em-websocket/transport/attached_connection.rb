@@ -16,6 +16,8 @@ module EventMachine
       # or raw, in the background.
       #
       # Methods are called with the {Connection} that it is of.
+      #
+      # @api private
       class AttachedConnection
         include Base
 
