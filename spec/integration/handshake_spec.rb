@@ -292,4 +292,33 @@ RSpec.describe EventMachine::WebSocket, "opening handshake" do
       expect([handshake.path, handshake.query]).to eq(["/kept", { "a" => "1" }])
     end
   end
+
+  # Blocks for `onopen`, and whether they see the handshake.
+  blocks = {
+    "no block" => [nil, false],
+    "a block without parameters" => [proc {}, false],
+    "a block with a parameter" => [proc { |handshake| handshake.path }, true],
+    "a block with any number of parameters" => [proc { |*all| all.first.path }, true],
+    "a block with a numbered parameter" => [proc { _1.path }, true],
+    "a lambda" => [->(handshake) { handshake.path }, true],
+    "the proc of a Symbol" => [:path.to_proc, true]
+  }
+  blocks.each do |name, (block, sees_it)|
+    it "makes a Handshake #{sees_it ? "" : "of no client "}for #{name}", :extension do
+      GC.start
+      GC.disable
+      serve do |ws|
+        record(ws, :message, :error)
+        ws.onopen(&block)
+      end
+      made = -> { ObjectSpace.each_object(EM::WebSocket::Handshake).count }
+      before = made.call
+      connect.text("open")
+
+      expect(next_event.name).to eq(:message)
+      expect(made.call - before).to eq(sees_it ? 1 : 0)
+    ensure
+      GC.enable
+    end
+  end
 end

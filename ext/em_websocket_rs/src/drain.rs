@@ -112,15 +112,17 @@ impl Server {
             }
             Delivery::Open(opened) => {
                 let Opened { request, subprotocol, answer, .. } = *opened;
-                let request = ruby.obj_wrap(Request::new(request, subprotocol));
+                let version = request.protocol_version();
+                self.request.set(Some(Request::new(request, subprotocol)));
                 let answer = answer.map(|answer| ruby.obj_wrap(Answer::new(*answer)));
                 let is_changed = overrides::may_trigger(ruby, object);
                 let transport = transport()?;
                 if answer.is_some() {
                     handle.asked();
                 }
-                let asked = (object, request, answer, is_changed, owner);
+                let asked = (object, version, answer, is_changed, owner);
                 let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
+                self.request.take();
                 if !is_changed && overrides::may_trigger(ruby, object) {
                     transport.funcall::<_, _, Value>(*CHANGED, (object,))?;
                 }

@@ -18,6 +18,7 @@ use crate::{
     connection_table::ConnectionTable,
     convert::error,
     raw,
+    request::Request,
     settings::Settings,
     signature,
     stats::{self, Drains},
@@ -31,6 +32,9 @@ pub(crate) struct Server {
     core: RefCell<Option<Core>>,
     local: SocketAddr,
     pub(crate) batch: RefCell<Batch>,
+    /// Request of the connection that is being opened, until somebody asks for it: an application
+    /// that does not look at it pays for no object.
+    pub(crate) request: Cell<Option<Request>>,
     pub(crate) connections: ConnectionTable,
     pub(crate) drain_batch: usize,
     pub(crate) drains: Cell<Drains>,
@@ -53,6 +57,7 @@ impl Server {
             local: core.local_addr(),
             core: RefCell::new(Some(core)),
             batch: RefCell::default(),
+            request: Cell::default(),
             connections: ConnectionTable::new(ruby),
             drain_batch: settings.drain_batch,
             drains: Cell::default(),
@@ -71,6 +76,10 @@ impl Server {
 
     fn local(&self) -> (String, u16) {
         (self.local.ip().to_string(), self.local.port())
+    }
+
+    fn take_request(&self) -> Option<Request> {
+        self.request.take()
     }
 
     fn signature(&self) -> u64 {
@@ -220,6 +229,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_singleton_method("bind", function!(Server::bind, 3))?;
     class.define_method("signature", method!(Server::signature, 0))?;
+    class.define_method("take_request", method!(Server::take_request, 0))?;
     class.define_method("may_end?", method!(Server::may_end, 0))?;
     class.define_method("send_data", method!(Server::send_data, 2))?;
     class.define_method("find", method!(Server::find, 1))?;

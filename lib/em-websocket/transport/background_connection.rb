@@ -108,17 +108,18 @@ module EventMachine
 
         # The opening handshake is accepted.
         #
-        # @param request [Native::Request]
+        # @param version [Integer] of the protocol
         # @param answer [Native::Answer, nil] what is to be sent, if the application has nothing
         #   against it; nil: it has been sent, for there was nobody to ask
         # @param changed [Boolean] whether the connection may have methods of the application's
         # @param server [BackgroundServer]
-        def requested(connection, request, answer, changed, server)
-          handshake = WebSocket::Handshake.answered(request, answer)
+        def requested(connection, version, answer, changed, server)
           unless answer || @cold_state&.onrequest || (changed && asks?(connection))
-            return open_admitted(connection, handshake, nil)
+            handshake = handshake(server, nil) if shows_handshake?(connection, changed)
+            return open_admitted(connection, handshake, nil, version)
           end
 
+          handshake = handshake(server, answer)
           options = @cold_state&.options || server.options
           answer ||= SentAnswer.new(handshake.protocol)
           HandshakePolicy.new(connection, handshake, answer, self, options).decide
@@ -155,10 +156,10 @@ module EventMachine
 
         # For {HandshakePolicy}: opens the WebSocket, if that can still be.
         #
-        # @param handshake [WebSocket::Handshake]
+        # @param handshake [WebSocket::Handshake, nil] nil where nobody can see it
         # @param answer [Native::Answer, nil] nil where it has been sent
-        def open_admitted(connection, handshake, answer)
-          version = handshake.protocol_version
+        # @param version [Integer] of the protocol
+        def open_admitted(connection, handshake, answer, version = handshake.protocol_version)
           handler = Handler.in_background(connection, self, version)
           return unless admit(connection, handler, version, answer)
 
@@ -184,6 +185,16 @@ module EventMachine
         end
 
         private
+
+        def handshake(server, answer)
+          WebSocket::Handshake.answered(server.take_request, answer)
+        end
+
+        # True if `onopen` has a parameter for the handshake. Many have none, or there is none.
+        def shows_handshake?(connection, changed)
+          block = Native.variable(connection, :@onopen)
+          changed || (block && !(block.is_a?(Proc) && block.arity.zero?))
+        end
 
         def configured_message(connection)
           options(connection)[:max_message_size]

@@ -116,6 +116,11 @@ module EventMachine
         @native.start(native, connection, settings, traits)
       end
 
+      # @return [Native::Request, nil] of the connection that is being opened, once
+      def take_request
+        @native.take_request
+      end
+
       # @return [String] the address that is listened on, packed
       def sockname
         host, port = @address
