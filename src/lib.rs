@@ -6,7 +6,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod error;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
+
+pub use protocol::error;

@@ -20,7 +20,7 @@ use std::{
 };
 
 use em_websocket::server::{
-    Batch, ConnectionOptions, Cork, Delivery, Handle, Kind as Type, Sent, Server, ServerOptions,
+    Batch, ConnectionOptions, Delivery, Flush, Handle, MessageKind, Sent, Server, ServerOptions,
 };
 use support::{Kind, RFC_6455};
 
@@ -111,15 +111,15 @@ fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
             match (record.delivery, &handle) {
                 (Delivery::Accepted(incoming), _) => {
                     handle = Some(incoming.handle().clone());
-                    incoming.start(0, &ConnectionOptions::default());
+                    server.start(*incoming, 0, &ConnectionOptions::default());
                 }
                 (Delivery::Open(opened), Some(handle)) => {
                     handle.open(opened.profile);
                     handle.opened();
                 }
-                (Delivery::Message(Type::Text, span), Some(handle)) => {
-                    let sent = handle.send_text(batch.bytes(span), Cork::Yes).unwrap();
-                    corked |= matches!(sent, Sent::Corked(_));
+                (Delivery::Message(MessageKind::Text, span), Some(handle)) => {
+                    let sent = handle.send_text(batch.bytes(span), Flush::Later).unwrap();
+                    corked |= matches!(sent, Sent::Unflushed(_));
                     seen += 1;
                     if seen == messages / 2 {
                         warm();

@@ -10,7 +10,7 @@ use std::fs;
 
 use em_websocket::{
     error::ProtocolError,
-    protocol::{deflate::Agreed, Event, Limits, Receiver},
+    protocol::{deflate::Params, Event, Limits, Receiver},
 };
 use flate2::{Compress, Compression, FlushCompress};
 use support::{machine::Seen, Frame, Kind, RFC_6455};
@@ -62,7 +62,7 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
     for fragment in [usize::MAX, 5_000, 100] {
         for piece in [usize::MAX, 10_000] {
             let mut receiver =
-                Receiver::new(RFC_6455.profile(), limits).with_deflate(&Agreed::default());
+                Receiver::new(RFC_6455.profile(), limits).with_deflate(&Params::default());
             let mut seen = Vec::new();
             for mut frame in frames(&payload, fragment) {
                 let piece = piece.min(frame.len());

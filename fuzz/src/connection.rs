@@ -18,8 +18,8 @@ use em_websocket::{
     protocol::{
         close::{CloseCode, CloseInfo},
         version::CloseReply,
-        Budget, Connection, Event, FrameParts, Limits, Meter, PeerClose, Progress, Receiver, Sink,
-        State,
+        Budget, CloseAction, Connection, Event, FrameParts, Limits, Meter, PeerClose, ReadyState,
+        Receiver, Sink,
     },
 };
 
@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
 
 /// What has happened, as far as it decides what may come.
 struct Model {
-    state: State,
+    state: ReadyState,
     opened: bool,
     /// A close frame of ours is out.
     close_sent: bool,
@@ -110,7 +110,7 @@ impl Talk {
             receiver: Receiver::new(draft.profile(), Limits::default()),
             peer: Receiver::new(draft.profile(), Limits::default()),
             model: Model {
-                state: State::Handshake,
+                state: ReadyState::Handshake,
                 opened: false,
                 close_sent: false,
                 peer_closed: false,
@@ -185,8 +185,8 @@ impl Talk {
 
     fn open(&mut self) {
         self.connection.open(self.draft.profile());
-        if self.model.state == State::Handshake {
-            self.model.state = State::Connected;
+        if self.model.state == ReadyState::Handshake {
+            self.model.state = ReadyState::Connected;
             self.model.opened = true;
         }
     }
@@ -202,8 +202,8 @@ impl Talk {
         let is_data = matches!(kind, Kind::Text | Kind::Binary);
         let version = self.draft.profile().version;
         let refused = match (self.model.state, kind) {
-            (State::Handshake, _) => Some(before_open),
-            (State::Closed, _) => None,
+            (ReadyState::Handshake, _) => Some(before_open),
+            (ReadyState::Closed, _) => None,
             _ if self.model.peer_closed => None,
             _ if is_data && self.is_silenced() => None,
             (_, Kind::Binary) if self.draft.sentinel => Some(UsageError::NoBinary(version)),
@@ -226,12 +226,13 @@ impl Talk {
 
     /// Whether there is anybody to send to.
     fn may_send(&self) -> bool {
-        matches!(self.model.state, State::Connected | State::Closing) && !self.model.peer_closed
+        matches!(self.model.state, ReadyState::Connected | ReadyState::Closing)
+            && !self.model.peer_closed
     }
 
     /// True while messages go nowhere, without an error: the application cannot know of the close.
     fn is_silenced(&self) -> bool {
-        self.model.unasked && self.model.state == State::Closing
+        self.model.unasked && self.model.state == ReadyState::Closing
     }
 
     /// A frame has been sent.
@@ -279,17 +280,18 @@ impl Talk {
         let progress = self.connection.close(code.map(CloseCode), reason, self.now, &mut out);
         let body = self.close_body(code, reason);
         let expected = match self.model.state {
-            State::Handshake => Progress::Abort,
-            State::Connected if self.draft.close == Close::Nothing => Progress::CloseAfterWriting,
-            _ => Progress::Stay,
+            ReadyState::Handshake => CloseAction::Abort,
+            ReadyState::Connected if self.draft.close == Close::Nothing => CloseAction::AfterFlush,
+            _ => CloseAction::None,
         };
         assert_eq!(progress, expected);
-        self.model.unasked &= self.model.state == State::Connected;
-        let begins = self.model.state == State::Connected && self.draft.close != Close::Nothing;
+        self.model.unasked &= self.model.state == ReadyState::Connected;
+        let begins =
+            self.model.state == ReadyState::Connected && self.draft.close != Close::Nothing;
         let sends = begins && !self.model.close_sent;
         self.closed_with(&out, body.as_deref().filter(|_| sends));
         if begins {
-            self.model.state = State::Closing;
+            self.model.state = ReadyState::Closing;
             // A peer that has closed has nothing to answer.
             let deadline = self.now.checked_add(self.close_timeout);
             self.model.deadline = deadline.filter(|_| !self.model.peer_closed);
@@ -352,7 +354,7 @@ impl Talk {
 
     fn answer(&mut self, ping: &[u8]) {
         let pong = self.connection.answer(ping.len());
-        if self.model.state == State::Handshake {
+        if self.model.state == ReadyState::Handshake {
             assert_eq!(pong, Err(UsageError::PongBeforeOpen));
             return;
         }
@@ -366,8 +368,8 @@ impl Talk {
     fn peer_closed(&mut self, close: &PeerClose<'_>) {
         let mut out = Vec::new();
         let progress = self.connection.peer_closed(close, &mut out);
-        assert_eq!(progress, Progress::CloseAfterWriting);
-        if !matches!(self.model.state, State::Connected | State::Closing) {
+        assert_eq!(progress, CloseAction::AfterFlush);
+        if !matches!(self.model.state, ReadyState::Connected | ReadyState::Closing) {
             assert!(out.is_empty());
             return;
         }
@@ -382,7 +384,7 @@ impl Talk {
         self.model.peer_closed = true;
         self.model.deadline = None;
         if self.draft.sentinel {
-            self.model.state = State::Closing;
+            self.model.state = ReadyState::Closing;
         } else {
             self.model.info = Some(close.to_info());
         }
@@ -392,17 +394,18 @@ impl Talk {
         let mut out = Vec::new();
         let progress = self.connection.fail(error, &mut out);
         let expected = match error {
-            ProtocolError::CloseTimeout(_) => Progress::Abort,
-            _ => Progress::CloseAfterWriting,
+            ProtocolError::CloseTimeout(_) => CloseAction::Abort,
+            _ => CloseAction::AfterFlush,
         };
         assert_eq!(progress, expected);
-        self.model.unasked |= self.model.state == State::Connected;
-        let begins = self.model.state == State::Connected && self.draft.close != Close::Nothing;
+        self.model.unasked |= self.model.state == ReadyState::Connected;
+        let begins =
+            self.model.state == ReadyState::Connected && self.draft.close != Close::Nothing;
         let sends = begins && !self.model.close_sent;
         let body = self.close_body(Some(error.close_code().0), &error.to_string());
         self.closed_with(&out, body.as_deref().filter(|_| sends));
         if begins {
-            self.model.state = State::Closing;
+            self.model.state = ReadyState::Closing;
         }
         self.model.deadline = None;
     }
@@ -424,7 +427,7 @@ impl Talk {
     fn closed(&mut self) {
         let info = self.connection.closed();
         assert_eq!(info, self.model.info.take().unwrap_or(CloseInfo::abnormal()));
-        self.model.state = State::Closed;
+        self.model.state = ReadyState::Closed;
         self.model.deadline = None;
     }
 
@@ -443,7 +446,7 @@ impl Talk {
     /// What must hold at any time.
     fn check(&self) {
         self.check_held();
-        assert_eq!(self.connection.state(), self.model.state);
+        assert_eq!(self.connection.ready_state(), self.model.state);
         assert_eq!(self.connection.poll_timeout(), self.model.deadline);
         assert_eq!(self.connection.close_timeout(), self.close_timeout);
         let profile = self.connection.profile();

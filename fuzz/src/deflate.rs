@@ -3,7 +3,7 @@
 
 use em_websocket::protocol::{
     apply_mask,
-    deflate::{negotiate, Agreed, Config, Deflater},
+    deflate::{negotiate, Config, Deflater, Params},
     version::RFC_6455 as PROFILE,
     Event, Limits, Opcode, Receiver,
 };
@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) {
 /// Compressed frames of any content.
 fn inflates(input: &mut Input<'_>) {
     let client_no_context_takeover = input.byte() & 1 != 0;
-    let agreed = Agreed { client_no_context_takeover, ..Agreed::default() };
+    let agreed = Params { client_no_context_takeover, ..Params::default() };
     let message = input.choose(&[64 << 20, 100_000, 3_000, 100, 1, 0, usize::MAX]);
     let limits = Limits { message, ..Limits::default() };
     let cuts = Cuts::read(input);
@@ -136,10 +136,10 @@ fn comes_back(input: &mut Input<'_>) {
         sent.push(if is_text { Seen::Text(message) } else { Seen::Binary(message) });
     }
 
-    let swapped = Agreed {
+    let swapped = Params {
         client_no_context_takeover: agreed.server_no_context_takeover,
         client_max_window_bits: agreed.server_max_window_bits,
-        ..Agreed::default()
+        ..Params::default()
     };
     for cuts in cuts.and_single(bytes.len()) {
         for way in [Way::Receive, Way::Direct] {
@@ -170,10 +170,10 @@ fn config(input: &mut Input<'_>) -> Config {
     }
 }
 
-fn parameters(input: &mut Input<'_>) -> Agreed {
+fn parameters(input: &mut Input<'_>) -> Params {
     let flags = input.byte();
     let bits = input.byte();
-    Agreed {
+    Params {
         server_no_context_takeover: flags & 1 != 0,
         client_no_context_takeover: flags & 2 != 0,
         server_max_window_bits: (flags & 4 != 0).then_some(8 + bits % 8),

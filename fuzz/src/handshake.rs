@@ -7,8 +7,8 @@
 use em_websocket::{
     error::HandshakeError,
     protocol::{
-        deflate::{Agreed, Config},
-        handshake::{Accepted, Handshake, Limits, Progress, Refused, Request},
+        deflate::{Config, Params},
+        handshake::{Accepted, Handshake, Progress, Rejected, Request, RequestLimits},
         version::{self, Opening, Profile},
     },
 };
@@ -40,7 +40,7 @@ struct Options {
     secure: bool,
     strict: bool,
     compression: Option<Config>,
-    limits: Limits,
+    limits: RequestLimits,
 }
 
 impl Options {
@@ -54,7 +54,7 @@ impl Options {
             secure: flags & 1 != 0,
             strict: flags & 2 != 0,
             compression,
-            limits: Limits { header_bytes, headers },
+            limits: RequestLimits { header_bytes, headers },
         }
     }
 
@@ -79,7 +79,7 @@ enum Outcome {
     Accepted(Answer),
     Healthcheck,
     FlashPolicy,
-    Refused { error: HandshakeError, response: Option<Vec<u8>>, headers: Option<Headers> },
+    Rejected { error: HandshakeError, response: Option<Vec<u8>>, headers: Option<Headers> },
 }
 
 /// What a request says, each part as it is asked for.
@@ -89,7 +89,7 @@ type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 struct Answer {
     profile: &'static Profile,
     response: Vec<u8>,
-    deflate: Option<Agreed>,
+    deflate: Option<Params>,
     /// All that was behind the request.
     rest: Vec<u8>,
     path: String,
@@ -110,13 +110,13 @@ fn outcome(options: &Options, bytes: &[u8], cuts: &Cuts) -> Outcome {
             Progress::Incomplete => {}
             Progress::Accepted(accepted) => {
                 assert!(piece.ends_with(&accepted.rest));
-                let Accepted { request, profile, answer, deflate, mut rest } = *accepted;
+                let Accepted { request, profile, response, deflate, mut rest } = *accepted;
                 check_request(&request, options);
                 assert_eq!(request.protocol_version().and_then(version::profile), Some(profile));
                 pieces.for_each(|piece| rest.extend_from_slice(piece));
                 return Outcome::Accepted(Answer {
                     profile,
-                    response: answer.to_bytes(),
+                    response: response.to_bytes(),
                     deflate,
                     rest,
                     path: request.path().to_owned(),
@@ -126,8 +126,8 @@ fn outcome(options: &Options, bytes: &[u8], cuts: &Cuts) -> Outcome {
             }
             Progress::Healthcheck => return Outcome::Healthcheck,
             Progress::FlashPolicy => return Outcome::FlashPolicy,
-            Progress::Refused(refused) => {
-                let Refused { error, response, request } = *refused;
+            Progress::Rejected(refused) => {
+                let Rejected { error, response, request } = *refused;
                 if let Some(request) = &request {
                     check_request(request, options);
                 }
@@ -140,7 +140,7 @@ fn outcome(options: &Options, bytes: &[u8], cuts: &Cuts) -> Outcome {
                     error => error,
                 };
                 let headers = request.as_ref().map(headers);
-                return Outcome::Refused { error, response, headers };
+                return Outcome::Rejected { error, response, headers };
             }
         }
     }
@@ -178,7 +178,7 @@ impl Outcome {
     fn check(&self, options: &Options, bytes: &[u8]) {
         match self {
             Self::Accepted(answer) => answer.check(options, bytes),
-            Self::Refused { error, response, .. } => {
+            Self::Rejected { error, response, .. } => {
                 let text = error.to_string();
                 assert!(!text.contains(|c: char| c.is_ascii_control()), "{text}");
                 assert_ne!(*error, HandshakeError::TimedOut);
@@ -279,7 +279,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// Drafts 75 to 03 judge what follows the request by its coming in the same call.
 fn may_differ(whole: &Outcome, cut: &Outcome) -> bool {
-    let Outcome::Refused { error, headers, .. } = whole else {
+    let Outcome::Rejected { error, headers, .. } = whole else {
         return false;
     };
     let opening = match error {
@@ -294,7 +294,7 @@ fn may_differ(whole: &Outcome, cut: &Outcome) -> bool {
                 && Some(&answer.headers) == headers.as_ref()
         }
         // The keys are looked at when it is settled that nothing follows them.
-        Outcome::Refused { headers: these, .. } => {
+        Outcome::Rejected { headers: these, .. } => {
             opening == Opening::Challenge && these == headers
         }
         _ => false,

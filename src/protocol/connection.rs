@@ -14,9 +14,9 @@ use super::{
 };
 use crate::error::{ProtocolError, UsageError};
 
-/// What `state` answers.
+/// Phase that a connection is in, as `state` answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum State {
+pub enum ReadyState {
     /// The opening handshake is not done, or `onopen` has not been called.
     Handshake,
     /// Messages may be sent.
@@ -27,13 +27,13 @@ pub enum State {
     Closed,
 }
 
-/// What is left to do with the TCP connection; the later ones outdo the earlier.
+/// Action that is left to do with the TCP connection; the later ones outdo the earlier.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Progress {
+pub enum CloseAction {
     /// Nothing: it stays.
-    Stay,
+    None,
     /// End it once everything is written.
-    CloseAfterWriting,
+    AfterFlush,
     /// End it now.
     Abort,
 }
@@ -44,7 +44,7 @@ pub enum Progress {
 #[repr(C)]
 pub struct Connection {
     sender: Option<Sender>,
-    state: State,
+    state: ReadyState,
     /// The peer's close has come: nothing that is sent now would be read.
     peer_closed: bool,
     /// It is closed, or about to be, and the application has not asked for that.
@@ -68,7 +68,7 @@ impl Connection {
     /// `close_timeout`.
     pub fn new(close_timeout: Duration) -> Self {
         Self {
-            state: State::Handshake,
+            state: ReadyState::Handshake,
             sender: None,
             close_timeout: nanoseconds(close_timeout),
             end: None,
@@ -79,14 +79,14 @@ impl Connection {
 
     /// The opening handshake is answered, and the application is about to be told.
     pub fn open(&mut self, profile: &'static Profile) {
-        if self.state == State::Handshake {
-            self.state = State::Connected;
+        if self.state == ReadyState::Handshake {
+            self.state = ReadyState::Connected;
             self.sender = Some(Sender::new(profile));
         }
     }
 
     /// Where the connection stands.
-    pub fn state(&self) -> State {
+    pub fn ready_state(&self) -> ReadyState {
         self.state
     }
 
@@ -162,7 +162,7 @@ impl Connection {
     /// The close that follows is not the application's: it cannot know of it, so what it sends from
     /// then on is no mistake, and goes nowhere.
     pub fn unasked(&mut self) {
-        self.unasked |= self.state == State::Connected;
+        self.unasked |= self.state == ReadyState::Connected;
     }
 
     /// Our close. Before the opening handshake is done the TCP connection is aborted; where the
@@ -173,57 +173,59 @@ impl Connection {
         reason: &str,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Progress {
+    ) -> CloseAction {
         let timeout = self.close_timeout();
         match (self.state, &mut self.sender) {
-            (State::Connected, Some(sender)) => match sender.close(code, reason, out) {
+            (ReadyState::Connected, Some(sender)) => match sender.close(code, reason, out) {
                 AfterClose::AwaitPeer => {
-                    self.state = State::Closing;
+                    self.state = ReadyState::Closing;
                     // A peer that has closed already has nothing to answer.
                     if !self.peer_closed {
                         self.end.get_or_insert_default().deadline = now.checked_add(timeout);
                     }
-                    Progress::Stay
+                    CloseAction::None
                 }
-                AfterClose::CloseTcp => Progress::CloseAfterWriting,
+                AfterClose::CloseTcp => CloseAction::AfterFlush,
             },
-            (State::Handshake, _) => Progress::Abort,
+            (ReadyState::Handshake, _) => CloseAction::Abort,
             _ => {
                 // Now it is the application's, too.
                 self.unasked = false;
-                Progress::Stay
+                CloseAction::None
             }
         }
     }
 
     /// The peer's close has come: answers it, unless it answers ours.
-    pub fn peer_closed(&mut self, close: &PeerClose<'_>, out: &mut Vec<u8>) -> Progress {
-        if let (State::Connected | State::Closing, Some(sender)) = (self.state, &mut self.sender) {
+    pub fn peer_closed(&mut self, close: &PeerClose<'_>, out: &mut Vec<u8>) -> CloseAction {
+        if let (ReadyState::Connected | ReadyState::Closing, Some(sender)) =
+            (self.state, &mut self.sender)
+        {
             sender.acknowledge(close, out);
             stop_waiting(&mut self.end);
             self.peer_closed = true;
             if sender.profile().close_reply == CloseReply::Terminate {
-                self.state = State::Closing;
+                self.state = ReadyState::Closing;
             } else {
                 self.end.get_or_insert_default().info = Some(close.to_info());
             }
         }
-        Progress::CloseAfterWriting
+        CloseAction::AfterFlush
     }
 
     /// Fails the connection (RFC 6455 section 7.1.7). A peer that left our close unanswered is not
     /// waited for.
-    pub fn fail(&mut self, error: &ProtocolError, out: &mut Vec<u8>) -> Progress {
+    pub fn fail(&mut self, error: &ProtocolError, out: &mut Vec<u8>) -> CloseAction {
         self.unasked();
-        if let (State::Connected, Some(sender)) = (self.state, &mut self.sender) {
+        if let (ReadyState::Connected, Some(sender)) = (self.state, &mut self.sender) {
             if sender.fail(error, out) == AfterClose::AwaitPeer {
-                self.state = State::Closing;
+                self.state = ReadyState::Closing;
             }
         }
         stop_waiting(&mut self.end);
         match error {
-            ProtocolError::CloseTimeout(_) => Progress::Abort,
-            _ => Progress::CloseAfterWriting,
+            ProtocolError::CloseTimeout(_) => CloseAction::Abort,
+            _ => CloseAction::AfterFlush,
         }
     }
 
@@ -249,19 +251,19 @@ impl Connection {
 
     /// The TCP connection is gone: what `onclose` tells.
     pub fn closed(&mut self) -> CloseInfo {
-        self.state = State::Closed;
+        self.state = ReadyState::Closed;
         self.end.take().and_then(|end| end.info).unwrap_or(CloseInfo::abnormal())
     }
 
     fn sending_message(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {
-        let is_unasked = self.unasked && self.state == State::Closing;
+        let is_unasked = self.unasked && self.state == ReadyState::Closing;
         Ok(self.sending(before_open)?.filter(|_| !is_unasked))
     }
 
     fn sending(&self, before_open: UsageError) -> Result<Option<&Sender>, UsageError> {
         match (self.state, &self.sender) {
-            (State::Handshake, _) => Err(before_open),
-            (State::Connected | State::Closing, Some(sender)) if !self.peer_closed => {
+            (ReadyState::Handshake, _) => Err(before_open),
+            (ReadyState::Connected | ReadyState::Closing, Some(sender)) if !self.peer_closed => {
                 Ok(Some(sender))
             }
             _ => Ok(None),

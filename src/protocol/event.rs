@@ -1,19 +1,19 @@
-//! What the machine reports.
+//! Events: what a receiver reports.
 
 use std::sync::Arc;
 
 use super::{
     close::{CloseCode, CloseInfo},
     held::Meter,
-    utf8,
+    utf8::CodeRange,
 };
 use crate::error::ProtocolError;
 
 /// What came from the peer after the opening handshake.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A text message, complete; its charset is known where the profile has it checked.
-    Text(Payload<'a>, Option<Charset>),
+    /// A text message, complete; its code range is known where the profile has it checked.
+    Text(Payload<'a>, Option<CodeRange>),
     /// A binary message, complete.
     Binary(Payload<'a>),
     /// A ping; its pong is the caller's to send.
@@ -24,22 +24,6 @@ pub enum Event<'a> {
     Close(PeerClose<'a>),
     /// The peer broke a rule. Nothing comes after it.
     Error(ProtocolError),
-}
-
-/// What a text that was checked is made of.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Charset {
-    /// ASCII alone.
-    Ascii,
-    /// UTF-8, and more than ASCII.
-    Utf8,
-}
-
-impl Charset {
-    /// Charset of these bytes; `None` where they are not UTF-8.
-    pub fn of(bytes: &[u8]) -> Option<Self> {
-        utf8::check(bytes, None).ok()
-    }
 }
 
 /// The bytes of a message.

@@ -35,7 +35,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// Whether the frame is a message by itself, not a fragment of one.
-    pub(crate) fn stands_alone(&self) -> bool {
+    pub(crate) fn is_unfragmented(&self) -> bool {
         self.is_final && self.opcode != Opcode::Continuation
     }
 }

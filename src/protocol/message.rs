@@ -1,18 +1,18 @@
 //! A message whose bytes come in pieces: fragments, or one frame cut by the network.
 
 use super::{
-    event::{Charset, Sink},
+    event::Sink,
     frame::Header,
     held::Held,
     opcode::Opcode,
-    utf8::Utf8Stream,
+    utf8::{CodeRange, Utf8Stream},
     version::Profile,
 };
 use crate::error::ProtocolError;
 
 /// How much is set aside on the word of a header alone; past it, the buffer grows with the bytes
 /// that really come.
-const TRUSTED: usize = 64 * 1024;
+const MAX_PREALLOCATION: usize = 64 * 1024;
 
 /// So much room may stay behind an inflated message.
 const SPARE: usize = 4 * 1024;
@@ -31,8 +31,8 @@ pub(crate) struct Message {
     /// Set where the text is checked.
     utf8: Option<Utf8Stream>,
     is_ascii: bool,
-    /// How much of `bytes` has been judged.
-    judged: usize,
+    /// How much of `bytes` has been validated.
+    validated: usize,
     /// The memory of it all.
     held: Held,
 }
@@ -49,7 +49,7 @@ impl Message {
             bytes: Vec::new(),
             utf8,
             is_ascii: true,
-            judged: 0,
+            validated: 0,
             held: Held::new(sink.meter()),
         };
         message.count();
@@ -70,7 +70,8 @@ impl Message {
     pub(crate) fn reserve(&mut self, expected: usize) {
         if self.bytes.capacity() == self.bytes.len() {
             let len = self.bytes.len();
-            let more = if len < MUCH { TRUSTED.max(len) } else { (MUCH / 2).max(len / 16) };
+            let more =
+                if len < MUCH { MAX_PREALLOCATION.max(len) } else { (MUCH / 2).max(len / 16) };
             self.bytes.reserve_exact(expected.min(more));
             self.count();
         }
@@ -97,9 +98,9 @@ impl Message {
 
     /// Judges the bytes that were appended (and unmasked) since the last call. Whether they are
     /// ASCII may be known.
-    pub(crate) fn judge(&mut self, is_ascii: Option<bool>) -> Result<(), ProtocolError> {
+    pub(crate) fn validate_utf8(&mut self, is_ascii: Option<bool>) -> Result<(), ProtocolError> {
         if let Some(utf8) = &mut self.utf8 {
-            let new = &self.bytes[self.judged..];
+            let new = &self.bytes[self.validated..];
             if is_ascii.unwrap_or_else(|| new.is_ascii()) {
                 utf8.feed_ascii(new)?;
             } else {
@@ -107,15 +108,15 @@ impl Message {
                 utf8.feed(new)?;
             }
         }
-        self.judged = self.bytes.len();
+        self.validated = self.bytes.len();
         Ok(())
     }
 
     /// The message is over.
-    pub(crate) fn finish(self) -> Result<(Vec<u8>, Option<Charset>), ProtocolError> {
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Option<CodeRange>), ProtocolError> {
         let Some(utf8) = self.utf8 else { return Ok((self.bytes, None)) };
         utf8.finish()?;
-        let charset = if self.is_ascii { Charset::Ascii } else { Charset::Utf8 };
-        Ok((self.bytes, Some(charset)))
+        let code_range = if self.is_ascii { CodeRange::Ascii } else { CodeRange::Utf8 };
+        Ok((self.bytes, Some(code_range)))
     }
 }

@@ -1,17 +1,21 @@
 //! The WebSocket protocol, sans-IO, in every version from hixie-75 to RFC 6455.
 //!
 //! Nothing here knows a socket, a thread or a clock: bytes and a `now` come in, events and bytes
-//! go out. [`handshake`] is the opening; [`Receiver`] and [`Sender`] are the two halves after it;
-//! [`Connection`] is both together, for a caller who holds the bytes in one place; [`deflate`]
-//! compresses. What the versions do differently stands in [`version`], nowhere else.
+//! go out. [`handshake`] is the opening; after it a [`Receiver`] takes what
+//! the peer sends, and a [`Connection`] says what may be sent, through a [`Sender`]; [`deflate`]
+//! compresses. What the versions do differently stands in [`version`], nowhere else, and what can go
+//! wrong in [`error`].
 
 pub mod close;
+mod close_code;
 mod connection;
 pub mod deflate;
+pub mod error;
 mod event;
 mod frame;
 pub mod handshake;
 mod held;
+mod limits;
 mod mask;
 mod message;
 mod opcode;
@@ -21,11 +25,13 @@ mod sentinel;
 mod utf8;
 pub mod version;
 
-pub use connection::{Connection, Progress, State};
-pub use event::{Charset, Event, Payload, PeerClose, Sink};
+pub use connection::{CloseAction, Connection, ReadyState};
+pub use event::{Event, Payload, PeerClose, Sink};
 pub use frame::FrameParts;
 pub use held::{Held, Meter};
+pub use limits::Limits;
 pub use mask::apply_mask;
 pub use opcode::Opcode;
-pub use receive::{Budget, Limits, Receiver};
+pub use receive::{Budget, Receiver};
 pub use send::{AfterClose, Sender};
+pub use utf8::CodeRange;

@@ -2,28 +2,17 @@
 
 use super::{
     close::{self, CloseCode},
-    deflate::{Agreed, Inflater},
-    event::{Charset, Event, Payload, PeerClose, Sink},
+    deflate::{Inflater, Params},
+    event::{Event, Payload, PeerClose, Sink},
     frame::{self, Header, Rules, MAX_HEADER},
+    limits::Limits,
     message::Message,
     opcode::Opcode,
     sentinel::Sentinel,
-    utf8,
+    utf8::{self, CodeRange},
     version::{Framing, Profile, SizeLimit},
 };
 use crate::error::ProtocolError;
-
-/// What a peer may not exceed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// The longest frame, in bytes, as the draft counts it ([`SizeLimit`]); 10 MiB by default.
-    pub frame: usize,
-    /// The longest message, all fragments together, in bytes; 64 MiB by default.
-    pub message: usize,
-    /// Whether unmasked frames are refused where the draft masks (RFC 6455 section 5.1); off by
-    /// default.
-    pub require_masked: bool,
-}
 
 /// Limits on what is done at a time, so that others have their turn and no more is held than there
 /// is room for.
@@ -46,12 +35,6 @@ const UNMASKED: usize = 8 * 1024;
 
 /// Below this many bytes still to come, a payload's own buffer is not worth a read of its own.
 const DIRECT_MIN: usize = 8 * 1024;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { frame: 10 * 1024 * 1024, message: 64 * 1024 * 1024, require_masked: false }
-    }
-}
 
 /// The receiving half of a connection whose opening handshake is done.
 #[derive(Debug)]
@@ -88,7 +71,7 @@ impl Receiver {
     }
 
     /// Takes compressed messages, too, as the opening handshake agreed.
-    pub fn with_deflate(mut self, agreed: &Agreed) -> Self {
+    pub fn with_deflate(mut self, agreed: &Params) -> Self {
         self.inflater = self.profile.extensions.then(|| Box::new(Inflater::new(agreed)));
         self
     }
@@ -173,7 +156,7 @@ impl Receiver {
             Reading::Payload { header, left, .. } if header.is_final && !header.compressed => {
                 match &self.fragments {
                     // A ping, or such, between its fragments.
-                    Some(_) if header.stands_alone() => most,
+                    Some(_) if header.is_unfragmented() => most,
                     Some(message) if message.compressed => most,
                     _ => *left,
                 }
@@ -192,7 +175,7 @@ impl Receiver {
         if *left < DIRECT_MIN {
             return None;
         }
-        let message = target(header, own, &mut self.fragments, self.profile, &NOBODY);
+        let message = target_message(header, own, &mut self.fragments, self.profile, &NOBODY);
         if message.compressed {
             return None;
         }
@@ -203,7 +186,7 @@ impl Receiver {
 
     /// `len` bytes have been appended to [`buffer`](Self::buffer).
     pub fn received(&mut self, len: usize, sink: &mut impl Sink) {
-        if let Err(error) = self.appended(len, sink) {
+        if let Err(error) = self.payload_appended(len, sink) {
             self.finish();
             sink.event(Event::Error(error));
         }
@@ -254,11 +237,11 @@ impl Receiver {
                         return Ok(0);
                     };
                     budget.frames -= 1;
-                    self.begin(&header, payload_len)?;
+                    self.start_frame(&header, payload_len)?;
                     &mut input[usize::from(header.len) - stashed..]
                 }
                 Reading::Payload { .. } => {
-                    match self.payload(input, &mut budget.inflated, sink)? {
+                    match self.receive_payload(input, &mut budget.inflated, sink)? {
                         Rest::Behind(rest) => rest,
                         Rest::Left(left) => return Ok(left),
                     }
@@ -268,7 +251,7 @@ impl Receiver {
     }
 
     /// A header is read: judges it before a byte of its payload is looked at.
-    fn begin(&mut self, header: &Header, payload_len: u64) -> Result<(), ProtocolError> {
+    fn start_frame(&mut self, header: &Header, payload_len: u64) -> Result<(), ProtocolError> {
         let len = u128::from(payload_len);
         let counted = match self.profile.size_limit {
             SizeLimit::Frame => len + u128::from(header.len),
@@ -285,7 +268,7 @@ impl Receiver {
             _ => {}
         }
         let left = usize::try_from(payload_len).unwrap_or(usize::MAX);
-        let begun = self.fragments.as_ref().filter(|_| !header.stands_alone());
+        let begun = self.fragments.as_ref().filter(|_| !header.is_unfragmented());
         let compressed = begun.map_or(header.compressed, |message| message.compressed);
         let together = begun.map_or(0, |message| message.bytes.len()).saturating_add(left);
         // Of a compressed message only that counts what it inflates to.
@@ -297,7 +280,7 @@ impl Receiver {
     }
 
     /// Takes payload bytes, and inflates them to so many.
-    fn payload<'a>(
+    fn receive_payload<'a>(
         &mut self,
         input: &'a mut [u8],
         budget: &mut usize,
@@ -306,35 +289,35 @@ impl Receiver {
         let Reading::Payload { header, left, own } = &mut self.reading else {
             return Ok(Rest::Left(0));
         };
-        let is_whole = header.stands_alone() && own.is_none() && input.len() >= *left;
+        let is_whole = header.is_unfragmented() && own.is_none() && input.len() >= *left;
         if is_whole && !header.compressed {
             let (payload, rest) = input.split_at_mut(*left);
             let ascii = header.mask.as_mut().map(|mask| mask.apply(payload));
             let opcode = header.opcode;
-            let charset = if opcode == Opcode::Text && self.profile.checks_text {
+            let code_range = if opcode == Opcode::Text && self.profile.checks_text {
                 Some(utf8::check(payload, ascii)?)
             } else {
                 None
             };
             self.reading = Reading::HEADER;
-            self.complete(opcode, Payload::Borrowed(payload), charset, sink)?;
+            self.finish_frame(opcode, Payload::Borrowed(payload), code_range, sink)?;
             return Ok(Rest::Behind(rest));
         }
         if input.is_empty() && *left > 0 {
             if *left >= DIRECT_MIN {
                 // Bytes that are to come go straight into its buffer, which must count.
-                target(header, own, &mut self.fragments, self.profile, sink);
+                target_message(header, own, &mut self.fragments, self.profile, sink);
             }
             return Ok(Rest::Left(0));
         }
-        let message = target(header, own, &mut self.fragments, self.profile, sink);
+        let message = target_message(header, own, &mut self.fragments, self.profile, sink);
         if message.compressed {
             return self.inflate(input, budget, sink);
         }
         let (piece, rest) = input.split_at_mut(input.len().min(*left));
         message.reserve(*left);
         message.bytes.extend_from_slice(piece);
-        self.appended(piece.len(), sink)?;
+        self.payload_appended(piece.len(), sink)?;
         Ok(Rest::Behind(rest))
     }
 
@@ -351,7 +334,7 @@ impl Receiver {
         if *budget == 0 && *left > 0 {
             return Ok(Rest::Left(input.len()));
         }
-        let message = target(header, own, &mut self.fragments, self.profile, sink);
+        let message = target_message(header, own, &mut self.fragments, self.profile, sink);
         let len = input.len().min(*left).min(UNMASKED);
         let piece = &mut input[..len];
         let masked = header.mask;
@@ -368,24 +351,24 @@ impl Receiver {
             header.mask = Some(mask);
             mask.apply(&mut piece[taken..]);
         }
-        self.taken(taken, sink)?;
+        self.payload_consumed(taken, sink)?;
         Ok(Rest::Behind(&mut input[taken..]))
     }
 
     /// `len` bytes of the payload stand at the end of their message's buffer, still masked.
-    fn appended(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
+    fn payload_appended(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
         let Reading::Payload { header, own, .. } = &mut self.reading else {
             return Ok(());
         };
-        let message = target(header, own, &mut self.fragments, self.profile, sink);
+        let message = target_message(header, own, &mut self.fragments, self.profile, sink);
         let start = message.bytes.len() - len;
         let ascii = header.mask.as_mut().map(|mask| mask.apply(&mut message.bytes[start..]));
-        message.judge(ascii)?;
-        self.taken(len, sink)
+        message.validate_utf8(ascii)?;
+        self.payload_consumed(len, sink)
     }
 
     /// `len` more bytes of the payload are in their message.
-    fn taken(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
+    fn payload_consumed(&mut self, len: usize, sink: &mut impl Sink) -> Result<(), ProtocolError> {
         let Reading::Payload { header, left, own } = &mut self.reading else {
             return Ok(());
         };
@@ -393,7 +376,7 @@ impl Receiver {
         if *left > 0 {
             return Ok(());
         }
-        let message = match (header.stands_alone(), header.is_final) {
+        let message = match (header.is_unfragmented(), header.is_final) {
             (true, _) => own.take(),
             (false, true) => self.fragments.take(),
             (false, false) => None,
@@ -405,22 +388,22 @@ impl Receiver {
                     inflater.finish(&mut message)?;
                 }
                 let opcode = message.opcode;
-                let (bytes, charset) = message.finish()?;
-                self.complete(opcode, Payload::Owned(bytes), charset, sink)
+                let (bytes, code_range) = message.finish()?;
+                self.finish_frame(opcode, Payload::Owned(bytes), code_range, sink)
             }
             None => Ok(()),
         }
     }
 
-    fn complete(
+    fn finish_frame(
         &mut self,
         opcode: Opcode,
         payload: Payload<'_>,
-        charset: Option<Charset>,
+        code_range: Option<CodeRange>,
         sink: &mut impl Sink,
     ) -> Result<(), ProtocolError> {
         match opcode {
-            Opcode::Text => sink.event(Event::Text(payload, charset)),
+            Opcode::Text => sink.event(Event::Text(payload, code_range)),
             Opcode::Binary => sink.event(Event::Binary(payload)),
             Opcode::Ping => sink.event(Event::Ping(payload)),
             Opcode::Pong => sink.event(Event::Pong(payload)),
@@ -450,14 +433,14 @@ impl Receiver {
 }
 
 /// The message a payload belongs to: its frame's own, or the one its fragments make up.
-fn target<'a>(
+fn target_message<'a>(
     header: &Header,
     own: &'a mut Option<Box<Message>>,
     fragments: &'a mut Option<Box<Message>>,
     profile: &Profile,
     sink: &impl Sink,
 ) -> &'a mut Message {
-    let message = if header.stands_alone() { own } else { fragments };
+    let message = if header.is_unfragmented() { own } else { fragments };
     message.get_or_insert_with(|| Message::new(header, profile, sink))
 }
 

@@ -4,7 +4,7 @@
 use super::{
     event::{Event, Payload, PeerClose, Sink},
     held::Held,
-    receive::Limits,
+    limits::Limits,
     utf8,
 };
 use crate::error::ProtocolError;
@@ -66,8 +66,8 @@ impl Sentinel {
                     Some(end) => {
                         check_length(end, 2, limits)?;
                         let text = &rest[..end];
-                        let charset = utf8::check(text, None)?;
-                        sink.event(Event::Text(Payload::Borrowed(text), Some(charset)));
+                        let code_range = utf8::check(text, None)?;
+                        sink.event(Event::Text(Payload::Borrowed(text), Some(code_range)));
                         &rest[end + 1..]
                     }
                     None => {
@@ -89,8 +89,8 @@ impl Sentinel {
                         Some(end) => {
                             let text = std::mem::take(text);
                             *self = Self::Type;
-                            let charset = utf8::check(&text, None)?;
-                            sink.event(Event::Text(Payload::Owned(text), Some(charset)));
+                            let code_range = utf8::check(&text, None)?;
+                            sink.event(Event::Text(Payload::Owned(text), Some(code_range)));
                             &input[end + 1..]
                         }
                         None => &[],

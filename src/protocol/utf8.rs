@@ -1,16 +1,31 @@
 //! UTF-8, judged as the bytes arrive (RFC 6455 section 8.1): a text that cannot become valid any
 //! more is refused at its first bad byte, however it was cut.
 
-use super::event::Charset;
 use crate::error::ProtocolError;
 
+/// Code range of a text that was checked, as Ruby has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CodeRange {
+    /// ASCII alone.
+    Ascii,
+    /// UTF-8, and more than ASCII.
+    Utf8,
+}
+
+impl CodeRange {
+    /// Code range of these bytes; `None` where they are not UTF-8.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        check(bytes, None).ok()
+    }
+}
+
 /// Judges these bytes, whole. Whether they are ASCII may be known.
-pub(crate) fn check(bytes: &[u8], is_ascii: Option<bool>) -> Result<Charset, ProtocolError> {
+pub(crate) fn check(bytes: &[u8], is_ascii: Option<bool>) -> Result<CodeRange, ProtocolError> {
     if is_ascii.unwrap_or_else(|| bytes.is_ascii()) {
-        return Ok(Charset::Ascii);
+        return Ok(CodeRange::Ascii);
     }
     match simdutf8::basic::from_utf8(bytes) {
-        Ok(_) => Ok(Charset::Utf8),
+        Ok(_) => Ok(CodeRange::Utf8),
         Err(_) => Err(ProtocolError::InvalidUtf8),
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::link::Shared;
-use crate::protocol::{Held, Meter};
+use super::connection::Shared;
 
 /// Bytes that a record takes in the queue, beside those it speaks of, and that one read takes for
 /// all of its records.
@@ -19,7 +18,7 @@ pub struct Charge {
 
 impl Charge {
     pub(crate) fn new(connection: &Arc<Shared>, bytes: usize, messages: usize) -> Self {
-        connection.backlog.add(bytes, messages);
+        connection.budget.add(bytes, messages);
         connection.queued(bytes, messages);
         Self { connection: Arc::clone(connection), bytes, messages }
     }
@@ -30,7 +29,7 @@ impl Charge {
         self.bytes -= bytes;
         self.messages -= messages;
         self.connection.delivered(bytes, messages);
-        self.connection.backlog.remove(bytes, messages);
+        self.connection.budget.remove(bytes, messages);
     }
 }
 
@@ -38,25 +37,6 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.release(self.bytes, self.messages);
     }
-}
-
-/// Messages that are not complete count for the server alone: a message may be larger than what may
-/// wait of one connection.
-impl Meter for Shared {
-    fn add(&self, bytes: usize) {
-        self.backlog.hold(bytes);
-    }
-
-    fn remove(&self, bytes: usize) {
-        self.backlog.let_go(bytes);
-    }
-}
-
-/// Memory of a connection's that is counted with its messages that are not complete.
-pub(crate) fn held(connection: &Arc<Shared>, bytes: usize) -> Held {
-    let mut held = Held::new(Some(Arc::clone(connection) as Arc<dyn Meter>));
-    held.set(bytes);
-    held
 }
 
 /// Deliveries are told of in portions of so many bytes.

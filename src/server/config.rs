@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rustls::ServerConfig;
 
-use super::liveness::Keepalive;
+use super::keepalive::Keepalive;
 use crate::protocol::{deflate, handshake, version, Limits};
 
 /// What one connection is told to be, once the application has seen it accepted.
@@ -22,24 +22,24 @@ pub struct ConnectionOptions {
     pub subprotocols: handshake::Subprotocols,
     /// Whether the application is asked before an opening handshake is accepted
     /// ([`Opened::answer`](super::Opened::answer)); off by default.
-    pub asks: bool,
+    pub asks_application: bool,
     /// Agrees to permessage-deflate where the client offers it; off by default.
     pub compression: Option<deflate::Config>,
     /// Holds opening handshakes to RFC 6455, whatever their version, and answers plain HTTP requests
     /// with 426 ([`Handshake::strict`](handshake::Handshake::strict)); off by default.
     pub strict: bool,
     /// True if the application itself answers the requests that are answered although they are no
-    /// opening handshakes ([`Delivery::Plain`](super::Delivery::Plain)); off by default.
-    pub tells_plain_http: bool,
+    /// opening handshakes ([`Delivery::NonWebSocket`](super::Delivery::NonWebSocket)); off by default.
+    pub reports_plain_http: bool,
     /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
     pub versions: Option<version::Versions>,
     /// Whether the application is told when TLS is established, and nothing is read until it has
-    /// agreed ([`Delivery::Secured`](super::Delivery::Secured)); off by default.
-    pub announces_tls: bool,
+    /// agreed ([`Delivery::TlsEstablished`](super::Delivery::TlsEstablished)); off by default.
+    pub awaits_tls_verify: bool,
     /// What the peer may not exceed.
     pub limits: Limits,
     /// What an opening handshake may not exceed.
-    pub handshake: handshake::Limits,
+    pub handshake: handshake::RequestLimits,
     /// How long the opening handshakes (TLS and WebSocket) may take together; 30 s by default.
     pub handshake_timeout: Duration,
     /// How long our close may stay without answer; 60 s by default.
@@ -64,14 +64,14 @@ impl Default for ConnectionOptions {
             secure: false,
             raw: false,
             subprotocols: handshake::Subprotocols::default(),
-            asks: false,
+            asks_application: false,
             compression: None,
             strict: false,
-            tells_plain_http: false,
+            reports_plain_http: false,
             versions: None,
-            announces_tls: false,
+            awaits_tls_verify: false,
             limits: Limits::default(),
-            handshake: handshake::Limits::default(),
+            handshake: handshake::RequestLimits::default(),
             handshake_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(60),
             outbound_limit: None,
@@ -151,7 +151,7 @@ pub struct ServerOptions {
     /// How many connections there may be; no limit by default.
     pub max_connections: Option<usize>,
     /// What one too many is sent before it is closed; nothing by default.
-    pub turn_away_with: Option<Bytes>,
+    pub rejection: Option<Bytes>,
     /// How many threads serve its sockets; servers with the same number share them. 1 by default.
     pub threads: NonZeroUsize,
     /// Whether small writes leave at once, without Nagle's algorithm; true by default.
@@ -164,7 +164,7 @@ impl Default for ServerOptions {
             queue: QueueLimits::default(),
             read_size: ReadSize::default(),
             max_connections: None,
-            turn_away_with: None,
+            rejection: None,
             threads: NonZeroUsize::MIN,
             tcp_nodelay: true,
         }

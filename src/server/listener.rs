@@ -1,4 +1,4 @@
-//! Listening and accepting.
+//! Server: it listens, accepts, starts connections, and stops.
 
 use std::{
     future::poll_fn,
@@ -22,26 +22,30 @@ use tokio::{
 };
 
 use super::{
-    backlog::Backlog,
+    batch::Batch,
+    buffers::ReadBuffers,
     config::{ConnectionOptions, ServerOptions},
-    corked::Clock,
+    delivery::Delivery,
     driver::{self, Ends},
-    events::{Batch, Delivery, EventQueue},
+    event_queue::EventQueue,
+    event_sender::EventSender,
     handle::Handle,
-    locks::{Guarded, Place},
+    inbound::InboundBudget,
+    incoming::Incoming,
+    locks::{Guarded, LockRank},
+    pending_flushes::Ticker,
     process::ProcessMutex,
+    registry::Registry,
     runtime as threads,
-    sender::EventSender,
     stats::{count, Stats, Traffic},
-    tally::{self, Tally},
 };
 
 /// How long accepting rests where the system has no file descriptor or memory left.
-const EXHAUSTED: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// How long a stop waits for drivers. They are told to abort, so it is a matter of microseconds;
 /// the limit only keeps a defect from hanging the process.
-const STOP: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no server could be started.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +65,7 @@ pub enum BindError {
 
 /// Why a stop did not wait any longer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{connections} connections are not closed {STOP:?} after they were aborted")]
+#[error("{connections} connections are not closed {STOP_TIMEOUT:?} after they were aborted")]
 pub struct StillOpen {
     /// Number of connections that are not closed.
     pub connections: usize,
@@ -73,12 +77,12 @@ pub struct StillOpen {
 #[derive(Debug)]
 pub struct Server {
     queue: Arc<EventQueue>,
-    backlog: Arc<Backlog>,
-    tally: Arc<Tally>,
+    budget: Arc<InboundBudget>,
+    registry: Arc<Registry>,
     runtime: runtime::Handle,
     local: SocketAddr,
     listening: ProcessMutex<Option<Listening>>,
-    _clock: Clock,
+    _ticker: Ticker,
 }
 
 #[derive(Debug)]
@@ -94,11 +98,11 @@ struct Listening {
 type Listener = Option<TcpListener>;
 
 impl Guarded for Option<Listening> {
-    const PLACE: Place = Place::Accepting;
+    const RANK: LockRank = LockRank::Accepting;
 }
 
 impl Guarded for Listener {
-    const PLACE: Place = Place::Listener;
+    const RANK: LockRank = LockRank::Listener;
 }
 
 impl Server {
@@ -115,7 +119,7 @@ impl Server {
             let _ = set_tcp_nodelay(&listener, options.tcp_nodelay);
         }
         let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
-        let (runtime, compressing) =
+        let (runtime, compression) =
             threads::handle(options.threads).map_err(BindError::Threads)?;
         let listener = {
             let _inside = runtime.enter();
@@ -126,27 +130,42 @@ impl Server {
         let accept = Accept {
             socket: Arc::clone(&socket),
             queue: Arc::clone(&queue),
-            tally: Arc::default(),
+            registry: Arc::new(Registry::new(ReadBuffers::new(options.read_size), compression)),
             runtime: runtime.clone(),
-            backlog: Arc::new(Backlog::new(options.queue, options.read_size, compressing)),
+            budget: Arc::new(InboundBudget::new(options.queue)),
             max_connections: options.max_connections,
             tcp_nodelay: options.tcp_nodelay,
-            turn_away: options
-                .turn_away_with
-                .map(|answer| TurnAway { answer, doors: Arc::new(Semaphore::new(DOORS)) }),
+            reject: options.rejection.map(|response| Reject {
+                response,
+                permits: Arc::new(Semaphore::new(MAX_REJECTIONS)),
+            }),
         };
-        let tally = Arc::clone(&accept.tally);
-        let backlog = Arc::clone(&accept.backlog);
+        let registry = Arc::clone(&accept.registry);
+        let budget = Arc::clone(&accept.budget);
         let task = runtime.spawn(accept.run());
         Ok(Self {
-            _clock: Clock::of(queue.corked(), &runtime),
+            _ticker: Ticker::of(queue.pending_flushes(), &runtime),
             queue,
-            backlog,
-            tally,
+            budget,
+            registry,
             runtime,
             local,
             listening: ProcessMutex::new(Some(Listening { fd, task, socket })),
         })
+    }
+
+    /// Begins to read a connection; in a forked child, nothing. From now on the queue tells of it as
+    /// `connection`, up to [`Delivery::Closed`]: a number of a
+    /// [`Slab`](super::Slab), or another that is not given twice.
+    pub fn start(&self, mut incoming: Incoming, connection: u64, options: &ConnectionOptions) {
+        let Some((stream, permit)) = incoming.take_socket() else { return };
+        let handle = incoming.handle();
+        handle.configure(options);
+        let ends = Ends {
+            handle: permit.register(handle),
+            events: EventSender::new(Arc::clone(&self.queue), connection),
+        };
+        self.runtime.spawn(driver::drive(stream, ends, options));
     }
 
     /// The queue that tells what happens.
@@ -161,8 +180,8 @@ impl Server {
 
     /// What the server has seen and done so far.
     pub fn stats(&self) -> Stats {
-        let mut stats = self.tally.stats();
-        let (messages, bytes) = self.backlog.held();
+        let mut stats = self.registry.stats();
+        let (messages, bytes) = self.budget.usage();
         stats.waiting = Traffic { messages: messages as u64, bytes: bytes as u64 };
         stats
     }
@@ -189,8 +208,8 @@ impl Server {
         if self.queue.append(Batch::drop_accepted).is_none() {
             return Ok(());
         }
-        self.tally.abort_all();
-        match self.tally.wait_for_none(STOP) {
+        self.registry.abort_all();
+        match self.registry.wait_for_none(STOP_TIMEOUT) {
             0 => Ok(()),
             connections => Err(StillOpen { connections }),
         }
@@ -204,7 +223,7 @@ impl Server {
     /// the child does not keep the parent's port and connections open.
     pub fn abandon(self) -> Vec<RawFd> {
         let mut fds = self.queue.inherited_fds();
-        fds.extend(self.tally.inherited_fds());
+        fds.extend(self.registry.inherited_fds());
         if let Some(listening) = self.listening.inherited() {
             fds.extend(listening.as_ref().map(|listening| listening.fd));
         }
@@ -231,30 +250,30 @@ fn listen(host: &str, port: u16) -> io::Result<StdListener> {
     Ok(listener)
 }
 
-/// How those are told who find no place.
+/// Rejection of connections past the limit.
 #[derive(Debug)]
-struct TurnAway {
-    answer: Bytes,
-    doors: Arc<Semaphore>,
+struct Reject {
+    response: Bytes,
+    permits: Arc<Semaphore>,
 }
 
-/// So many are told at a time that there is no place; the rest find out.
-const DOORS: usize = 64;
+/// At most this many rejections are sent at a time; further connections are closed unanswered.
+const MAX_REJECTIONS: usize = 64;
 
-/// How long that may take, and how much of what they say meanwhile is listened to: closing while
-/// they speak would reset the connection before they have read the answer.
-const TURNING_AWAY: Duration = Duration::from_secs(2);
-const LISTENED_TO: usize = 64 * 1024;
+/// Limits on one rejection: its time, and the bytes that are read of what the client sends meanwhile,
+/// for closing while it sends would reset the connection before it has read the response.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
+const REJECT_READ_LIMIT: usize = 64 * 1024;
 
-async fn tell(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
-    stream.write_all(answer).await?;
+async fn send_rejection(mut stream: TcpStream, response: &[u8]) -> io::Result<()> {
+    stream.write_all(response).await?;
     stream.shutdown().await?;
-    let mut heard = 0;
+    let mut received = 0;
     let mut bytes = [0; 1024];
-    while heard < LISTENED_TO {
+    while received < REJECT_READ_LIMIT {
         match stream.read(&mut bytes).await? {
             0 => break,
-            len => heard += len,
+            len => received += len,
         }
     }
     Ok(())
@@ -265,19 +284,19 @@ async fn tell(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
 struct Accept {
     socket: Arc<ProcessMutex<Listener>>,
     queue: Arc<EventQueue>,
-    tally: Arc<Tally>,
+    registry: Arc<Registry>,
     runtime: runtime::Handle,
-    backlog: Arc<Backlog>,
+    budget: Arc<InboundBudget>,
     max_connections: Option<usize>,
     tcp_nodelay: bool,
-    turn_away: Option<TurnAway>,
+    reject: Option<Reject>,
 }
 
 impl Accept {
     async fn run(self) {
         loop {
             if poll_fn(|cx| self.poll_accept(cx)).await.is_err() {
-                sleep(EXHAUSTED).await;
+                sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
@@ -287,22 +306,22 @@ impl Accept {
         // A closed socket means that the task is about to be ended.
         let Some(socket) = self.socket.lock() else { return Poll::Pending };
         let Some(listener) = &*socket else { return Poll::Pending };
-        let mut announcing = Announcing { queue: &self.queue, wakes: false, told: 0 };
+        let mut batch = AcceptBatch { queue: &self.queue, must_wake: false, accepted: 0 };
         loop {
             match ready!(listener.poll_accept(cx)) {
-                Ok((stream, peer)) => self.announce(stream, peer, &mut announcing),
+                Ok((stream, peer)) => self.announce(stream, peer, &mut batch),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    fn announce(&self, stream: TcpStream, peer: SocketAddr, announcing: &mut Announcing<'_>) {
-        let Some(place) = self.tally.place(self.max_connections) else {
-            count(&self.tally.counters.turned_away);
-            return self.turn_away(stream);
+    fn announce(&self, stream: TcpStream, peer: SocketAddr, batch: &mut AcceptBatch<'_>) {
+        let Some(permit) = self.registry.permit(self.max_connections) else {
+            count(&self.registry.counters.rejected);
+            return self.reject(stream);
         };
-        count(&self.tally.counters.accepted);
+        count(&self.registry.counters.accepted);
         // Without its address the connection is gone already.
         let Ok(local) = stream.local_addr() else {
             return;
@@ -310,57 +329,53 @@ impl Accept {
         if !INHERITS_NODELAY {
             let _ = stream.set_nodelay(self.tcp_nodelay);
         }
-        let incoming = Box::new(Incoming {
-            handle: Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.backlog)),
-            entered: Some((stream, place)),
-            queue: Arc::clone(&self.queue),
-            tally: Arc::clone(&self.tally),
-            runtime: self.runtime.clone(),
-        });
-        announcing.tell(incoming);
+        let handle = Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.budget));
+        batch.push(Box::new(Incoming::new(stream, handle, permit)));
     }
 
-    /// Tells one too many so, if only few are being told already.
-    fn turn_away(&self, stream: TcpStream) {
-        let Some(TurnAway { answer, doors }) = &self.turn_away else { return };
-        let Ok(door) = Arc::clone(doors).try_acquire_owned() else { return };
-        let answer = answer.clone();
+    /// Rejects one past the limit, if only few are being rejected already.
+    fn reject(&self, stream: TcpStream) {
+        let Some(Reject { response, permits }) = &self.reject else { return };
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
+        let response = response.clone();
         self.runtime.spawn(async move {
-            let _ = timeout(TURNING_AWAY, tell(stream, &answer)).await;
-            drop(door);
+            let _ = timeout(REJECT_TIMEOUT, send_rejection(stream, &response)).await;
+            drop(permit);
         });
     }
 }
 
-/// Tells of many at the cost of one wake-up.
-struct Announcing<'a> {
+/// Queues accepted connections, and wakes the queue's owner once for up to
+/// [`MAX_ACCEPTS_PER_WAKE`] of them.
+struct AcceptBatch<'a> {
     queue: &'a EventQueue,
-    /// Whether the queue's owner is still to be woken.
-    wakes: bool,
-    told: usize,
+    /// True while the queue's owner is still to be woken.
+    must_wake: bool,
+    accepted: usize,
 }
 
-/// So many at most: the first of them would wait for the last.
-const AT_ONCE: usize = 16;
+/// Number of connections that are accepted for one wake-up at most: the first of them waits for the
+/// last.
+const MAX_ACCEPTS_PER_WAKE: usize = 16;
 
-impl Announcing<'_> {
-    fn tell(&mut self, incoming: Box<Incoming>) {
+impl AcceptBatch<'_> {
+    fn push(&mut self, incoming: Box<Incoming>) {
         let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(incoming));
-        self.wakes |= self.queue.append_quietly(push).is_some_and(|((), edge)| edge);
-        self.told += 1;
-        if self.told % AT_ONCE == 0 {
+        self.must_wake |= self.queue.append_quietly(push).is_some_and(|((), edge)| edge);
+        self.accepted += 1;
+        if self.accepted % MAX_ACCEPTS_PER_WAKE == 0 {
             self.wake();
         }
     }
 
     fn wake(&mut self) {
-        if mem::take(&mut self.wakes) {
+        if mem::take(&mut self.must_wake) {
             self.queue.wake();
         }
     }
 }
 
-impl Drop for Announcing<'_> {
+impl Drop for AcceptBatch<'_> {
     fn drop(&mut self) {
         self.wake();
     }
@@ -379,51 +394,6 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
-/// A connection that was accepted; nothing of it has been read. Dropping it closes it.
-#[derive(Debug)]
-pub struct Incoming {
-    /// Until it is started.
-    entered: Option<(TcpStream, tally::Place)>,
-    handle: Handle,
-    queue: Arc<EventQueue>,
-    tally: Arc<Tally>,
-    runtime: runtime::Handle,
-}
-
-impl Incoming {
-    /// Acts on the connection.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Begins to read; in a forked child, nothing. From now on the queue tells of it as
-    /// `connection`, up to [`Delivery::Closed`]: a number of [`Slots`](super::Slots), or another that
-    /// is not given twice.
-    pub fn start(mut self, connection: u64, options: &ConnectionOptions) {
-        if self.handle.is_foreign() {
-            return;
-        }
-        let Some((stream, place)) = self.entered.take() else { return };
-        self.handle.configure(options);
-        let ends = Ends {
-            handle: self.tally.count(&self.handle, place),
-            events: EventSender::new(Arc::clone(&self.queue), connection),
-        };
-        self.runtime.spawn(driver::drive(stream, ends, options));
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        let Some((stream, _place)) = self.entered.take() else { return };
-        if self.handle.is_foreign() {
-            mem::forget(stream);
-        } else {
-            self.handle.gone();
-        }
-    }
-}
-
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
@@ -439,11 +409,11 @@ mod tests {
                 std::thread::yield_now();
                 server.queue().take(&mut batch);
             }
-            let Some(Delivery::Accepted(incoming)) = batch.pop().map(|record| record.delivery)
+            let Some(Delivery::Accepted(mut incoming)) = batch.pop().map(|record| record.delivery)
             else {
                 panic!("nothing was accepted");
             };
-            let (stream, _) = incoming.entered.as_ref().unwrap();
+            let (stream, _permit) = incoming.take_socket().unwrap();
             assert_eq!(stream.nodelay().unwrap(), tcp_nodelay);
             drop(incoming);
             server.stop().unwrap();

@@ -1,5 +1,5 @@
 //! The order that locks are taken in. Two threads that take the same two locks in opposite orders
-//! may each wait for the other for ever; so there is one order, [`Place`], and in builds with debug
+//! may each wait for the other for ever; so there is one order, [`LockRank`], and in builds with debug
 //! assertions, as tests are, a thread that takes a lock against it panics, at the first time and
 //! whether or not another thread was there to meet it.
 
@@ -12,25 +12,25 @@ use super::sync::{Mutex, MutexGuard};
 // The models try what would come of it, so they need no order.
 #[cfg_attr(all(test, feature = "loom"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Place {
+pub(crate) enum LockRank {
     /// A server's task that accepts.
     Accepting,
     /// A server's listening socket: the connections that it brings are queued under its lock.
     Listener,
     /// The event queue: pongs are sent under its lock, so that nothing overtakes them.
     Queue,
-    /// The connections that are alive: aborted and added up under its lock.
-    Alive,
-    /// A connection's link.
-    Link,
+    /// The registry of connections: aborted and added up under its lock.
+    Registry,
+    /// A connection's state.
+    State,
     /// The frames of a broadcast: made while it is sent.
     Frames,
     /// The compressed frames of a broadcast.
     Compressed,
-    /// The connections that rest.
-    Parked,
-    /// The connections that wait for the end of a drain.
-    Corked,
+    /// The connections that wait for their server's budget.
+    Budget,
+    /// The connections that wait for a flush.
+    PendingFlushes,
     /// A counter.
     Counter,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Place {
 /// Data that a lock guards, which says where the lock stands.
 #[cfg_attr(all(test, feature = "loom"), allow(dead_code))]
 pub(crate) trait Guarded {
-    const PLACE: Place;
+    const RANK: LockRank;
 }
 
 /// Locks, also where another thread panicked meanwhile: what is guarded here is whole between any
@@ -46,7 +46,7 @@ pub(crate) trait Guarded {
 #[cfg(not(all(test, feature = "loom")))]
 pub(crate) fn lock<T: Guarded>(mutex: &Mutex<T>) -> Guard<'_, T> {
     #[cfg(debug_assertions)]
-    let held = held::Held::new(T::PLACE);
+    let held = held::Held::new(T::RANK);
     let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
     #[cfg(debug_assertions)]
     return held::Guard::new(guard, held);
@@ -78,19 +78,19 @@ mod held {
         ops::{Deref, DerefMut},
     };
 
-    use super::{MutexGuard, Place};
+    use super::{LockRank, MutexGuard};
 
     thread_local! {
-        static HELD: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+        static HELD: RefCell<Vec<LockRank>> = const { RefCell::new(Vec::new()) };
     }
 
     /// A lock that this thread holds, or is about to.
     #[derive(Debug)]
-    pub(super) struct Held(Place);
+    pub(super) struct Held(LockRank);
 
     impl Held {
         #[track_caller]
-        pub(super) fn new(place: Place) -> Self {
+        pub(super) fn new(place: LockRank) -> Self {
             let above = HELD.with_borrow(|held| held.iter().copied().max());
             assert!(above.is_none_or(|above| above < place), "{place:?} is locked under {above:?}");
             HELD.with_borrow_mut(|held| held.push(place));
@@ -142,11 +142,11 @@ mod tests {
     struct Lower;
 
     impl Guarded for Upper {
-        const PLACE: Place = Place::Queue;
+        const RANK: LockRank = LockRank::Queue;
     }
 
     impl Guarded for Lower {
-        const PLACE: Place = Place::Link;
+        const RANK: LockRank = LockRank::State;
     }
 
     #[test]

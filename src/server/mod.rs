@@ -1,58 +1,65 @@
 //! The server: sockets, threads and clocks around [`protocol`](crate::protocol), with tokio.
 //!
 //! A [`Server`] listens; each connection it accepts is announced on the [`EventQueue`] and read
-//! only after the queue's owner has called [`Incoming::start`]. From then on a driver task moves
+//! only after the queue's owner has called [`Server::start`]. From then on a driver task moves
 //! the bytes, and everything that happens comes out of the queue, in order, ending with
 //! [`Delivery::Closed`]. The queue's owner is one thread, woken through a file descriptor; what is
 //! sent through a [`Handle`] may come from any thread.
+//!
+//! Its files are layers: each imports those below it only, from the listener down to what a thread
+//! or a socket is made of (`rakelib/layers.rb` has the list, `rake lint:layers` holds it).
 
 #![allow(clippy::disallowed_methods, reason = "clocks are the server's")]
 
 mod addresses;
-mod backlog;
-mod broadcast;
+mod batch;
+mod buffers;
 mod charge;
-mod compressing;
+mod compression_threads;
 mod config;
-mod corked;
-mod deferred;
+mod connection;
+mod delivery;
 mod driver;
-mod events;
+mod event_queue;
+mod event_sender;
 mod handle;
-mod hold;
-mod landing;
-mod link;
+mod inbound;
+mod incoming;
+mod keepalive;
 mod listener;
-mod liveness;
 mod locks;
 #[cfg(feature = "loom")]
 #[cfg(test)]
 mod models;
-mod opening;
 mod outbound;
+mod pause;
+mod pending_flushes;
 mod process;
+mod reader;
+mod registry;
 mod runtime;
-mod sender;
-mod slots;
+mod slab;
+mod socket;
 mod stats;
-mod stream;
 mod sync;
-mod tally;
+mod tcp;
 pub mod tls;
 mod transmission;
 mod wakeup;
 
-pub use broadcast::Broadcast;
+pub use batch::Batch;
 pub use charge::Charge;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
-pub use corked::Corked;
-pub use events::{Batch, Delivery, EventQueue, Kind, Opened, Plain, Record, Span};
-pub use handle::{Cork, Handle, Sent};
-pub use listener::{BindError, Incoming, Server, StillOpen};
-pub use liveness::Keepalive;
-pub use outbound::Outbound;
+pub use delivery::{Delivery, MessageKind, NonWebSocket, Opened, Record, Span};
+pub use event_queue::EventQueue;
+pub use handle::{Flush, Handle, Sent};
+pub use incoming::Incoming;
+pub use keepalive::Keepalive;
+pub use listener::{BindError, Server, StillOpen};
+pub use outbound::{broadcast::Broadcast, buffer::OutboundBuffer};
+pub use pending_flushes::PendingFlushes;
 pub use runtime::forked;
-pub use slots::{slot, Slots};
+pub use slab::{slot, Slab};
 pub use stats::{Stats, Traffic};
 pub use transmission::Transmission;
 pub use wakeup::Wakeup;

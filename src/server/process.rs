@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use super::{
     locks::{lock, Guard, Guarded},
-    runtime::generation,
+    runtime::fork_generation,
     sync::{Mutex, MutexGuard},
 };
 
@@ -13,24 +13,24 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct ProcessMutex<T> {
     /// Which process of a line of forks that is.
-    generation: u32,
+    fork_generation: u32,
     guarded: Mutex<T>,
 }
 
 impl<T: Guarded> ProcessMutex<T> {
     pub(crate) fn new(guarded: T) -> Self {
-        Self { generation: generation(), guarded: Mutex::new(guarded) }
+        Self { fork_generation: fork_generation(), guarded: Mutex::new(guarded) }
     }
 
     /// Waits for the lock; `None` in a forked child, without waiting.
     pub(crate) fn lock(&self) -> Option<Guard<'_, T>> {
-        (!self.is_foreign()).then(|| lock(&self.guarded))
+        (!self.is_inherited()).then(|| lock(&self.guarded))
     }
 
     /// As [`lock`](Self::lock), for a condition that is waited for, with no other lock held.
     pub(crate) fn lock_to_wait(&self) -> Option<MutexGuard<'_, T>> {
         let lock = || self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
-        (!self.is_foreign()).then(lock)
+        (!self.is_inherited()).then(lock)
     }
 
     /// In a forked child: what the parent left, if no thread held it at the fork.
@@ -39,8 +39,8 @@ impl<T: Guarded> ProcessMutex<T> {
     }
 
     /// True if the lock is the parent's, and this process a forked child.
-    pub(crate) fn is_foreign(&self) -> bool {
-        self.generation != generation()
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.fork_generation != fork_generation()
     }
 }
 
@@ -63,32 +63,34 @@ mod tests {
     use super::*;
     use crate::{
         error::ProtocolError,
-        protocol::{close::CloseInfo, version::RFC_6455, Limits, Progress, State},
+        protocol::{close::CloseInfo, version::RFC_6455, CloseAction, Limits, ReadyState},
         server::{
-            backlog::Backlog, broadcast::Broadcast, compressing::Compressing, config::QueueLimits,
-            handle::Cork, stats::Stats, tally::Tally, Batch, ConnectionOptions, EventQueue, Handle,
-            ReadSize, Sent,
+            config::QueueLimits, inbound::InboundBudget, outbound::broadcast::Broadcast,
+            registry::Registry, stats::Stats, Batch, ConnectionOptions, EventQueue, Flush, Handle,
+            Sent,
         },
     };
 
     fn foreign<T: Guarded>(guarded: T) -> ProcessMutex<T> {
-        ProcessMutex { generation: generation().wrapping_sub(1), guarded: Mutex::new(guarded) }
+        ProcessMutex {
+            fork_generation: fork_generation().wrapping_sub(1),
+            guarded: Mutex::new(guarded),
+        }
     }
 
-    /// A handle of the parent's, whose link a thread of the parent's holds at the fork.
+    /// A handle of the parent's, whose state a thread of the parent's holds at the fork.
     fn inherited() -> Handle {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let mut backlog =
-            Backlog::new(QueueLimits::default(), ReadSize::default(), Compressing::default());
-        backlog.generation = generation().wrapping_sub(1);
-        let handle = Handle::new(0, address, address, Arc::new(backlog));
+        let mut budget = InboundBudget::new(QueueLimits::default());
+        budget.fork_generation = fork_generation().wrapping_sub(1);
+        let handle = Handle::new(0, address, address, Arc::new(budget));
         let held = handle.clone();
         let (locked, is_locked) = mpsc::channel();
         thread::spawn(move || {
-            let link = held.0.driver_link();
+            let state = held.0.driver_lock();
             locked.send(()).unwrap();
             // For ever, as in the child.
-            std::mem::forget(link);
+            std::mem::forget(state);
         });
         is_locked.recv().unwrap();
         handle
@@ -114,7 +116,7 @@ mod tests {
         ("configure", |it| it.configure(&ConnectionOptions::default())),
         ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
         ("local_addr", |it| assert_eq!(it.local_addr().port(), 80)),
-        ("state", |it| assert_eq!(it.state(), State::Closed)),
+        ("state", |it| assert_eq!(it.ready_state(), ReadyState::Closed)),
         ("profile", |it| assert!(it.profile().is_none())),
         ("limits", |it| assert_eq!(it.limits(), Limits::default())),
         ("set_limits", |it| it.set_limits(Limits::default())),
@@ -126,14 +128,14 @@ mod tests {
         ("outbound_len", |it| assert_eq!(it.outbound_len(), 0)),
         ("set_high_water", |it| it.set_high_water(1)),
         ("add_to", |it| it.add_to(&mut Stats::default(), &mut Default::default())),
-        ("send_text", |it| assert_eq!(it.send_text(b"x", Cork::No), Ok(Sent::Nothing))),
-        ("send_binary", |it| assert_eq!(it.send_binary(b"x", Cork::No), Ok(Sent::Nothing))),
-        ("ping", |it| assert_eq!(it.ping(b"x", Cork::No), Ok(Sent::Nothing))),
-        ("pong", |it| assert_eq!(it.pong(b"x", Cork::Yes), Ok(Sent::Nothing))),
-        ("send_raw", |it| assert_eq!(it.send_raw(b"x", Cork::No), Sent::Nothing)),
+        ("send_text", |it| assert_eq!(it.send_text(b"x", Flush::Now), Ok(Sent::Nothing))),
+        ("send_binary", |it| assert_eq!(it.send_binary(b"x", Flush::Now), Ok(Sent::Nothing))),
+        ("ping", |it| assert_eq!(it.ping(b"x", Flush::Now), Ok(Sent::Nothing))),
+        ("pong", |it| assert_eq!(it.pong(b"x", Flush::Later), Ok(Sent::Nothing))),
+        ("send_raw", |it| assert_eq!(it.send_raw(b"x", Flush::Now), Sent::Nothing)),
         ("send_shared", |it| {
             let message = Arc::new(Broadcast::text(b"x"));
-            assert_eq!(it.send_shared(&message, Cork::No), Sent::Nothing);
+            assert_eq!(it.send_shared(&message, Flush::Now), Sent::Nothing);
         }),
         ("flush", |it| it.flush()),
         ("close", |it| it.close(None, "")),
@@ -148,11 +150,11 @@ mod tests {
             it.open(&RFC_6455);
             it.opened();
         }),
-        ("refuse", |it| it.refuse(None)),
+        ("reject", |it| it.reject(None)),
         ("peer_closed", |it| it.peer_closed(None, b"")),
         ("fail", |it| {
             let progress = it.fail(&ProtocolError::Internal(String::new()));
-            assert_eq!(progress, Progress::Abort);
+            assert_eq!(progress, CloseAction::Abort);
             it.finish(progress);
         }),
         ("closed", |it| {
@@ -171,21 +173,21 @@ mod tests {
 
     #[test]
     fn a_childs_queue_and_tally_of_the_parents_do_nothing_and_take_no_lock() {
-        let (mut queue, mut tally) = (EventQueue::new().unwrap(), Tally::default());
+        let (mut queue, mut registry) = (EventQueue::new().unwrap(), Registry::default());
         queue.batch = foreign(Batch::default());
-        tally.alive = foreign(Default::default());
+        registry.live = foreign(Default::default());
         std::mem::forget(queue.batch.guarded.lock());
-        std::mem::forget(tally.alive.guarded.lock());
+        std::mem::forget(registry.live.guarded.lock());
         in_time(move || {
             queue.take(&mut Batch::default());
             queue.wake();
             assert!(queue.is_empty());
             assert_eq!(queue.append(|_| panic!("it is the parent's")), None::<()>);
             assert_eq!(queue.inherited_fds().len(), 1);
-            tally.stats();
-            tally.abort_all();
-            assert_eq!(tally.wait_for_none(Duration::ZERO), 0);
-            assert!(tally.inherited_fds().is_empty());
+            registry.stats();
+            registry.abort_all();
+            assert_eq!(registry.wait_for_none(Duration::ZERO), 0);
+            assert!(registry.inherited_fds().is_empty());
         });
     }
 }

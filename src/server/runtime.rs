@@ -13,31 +13,31 @@ use std::{
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use super::compressing::{self, Compressing};
+use super::compression_threads::{CompressionThreads, THREADS};
 
 /// Counts the forks between the first process and this one.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Tells the core that this process is the child of a fork.
 ///
 /// The threads, the sockets and what they wait on are the parent's: handles that were made before
 /// do nothing from now on, and servers are to be [abandoned](super::Server::abandon).
 pub fn forked() {
-    GENERATION.fetch_add(1, Relaxed);
+    FORK_GENERATION.fetch_add(1, Relaxed);
 }
 
-pub(crate) fn generation() -> u32 {
-    GENERATION.load(Relaxed)
+pub(crate) fn fork_generation() -> u32 {
+    FORK_GENERATION.load(Relaxed)
 }
 
 /// Number of threads that stand in for those that inflate something large.
-const STAND_INS: usize = 4;
+const MAX_BLOCKING_THREADS: usize = 4;
 
 static RUNTIMES: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 struct Running {
     runtime: Runtime,
-    compressing: Compressing,
+    compression: CompressionThreads,
     threads: NonZeroUsize,
     pid: u32,
 }
@@ -47,23 +47,23 @@ struct Running {
 ///
 /// After a fork the child gets a runtime of its own: the parent's has no threads here, and
 /// dropping it would wait for them, so it is leaked.
-pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<(Handle, Compressing)> {
+pub(crate) fn handle(threads: NonZeroUsize) -> io::Result<(Handle, CompressionThreads)> {
     let mut running = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
     let pid = process::id();
     if running.iter().any(|one| one.pid != pid) {
         mem::forget(mem::take(&mut *running));
     }
     if let Some(one) = running.iter().find(|one| one.threads == threads) {
-        return Ok((one.runtime.handle().clone(), one.compressing.clone()));
+        return Ok((one.runtime.handle().clone(), one.compression.clone()));
     }
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads.get())
-        .max_blocking_threads(STAND_INS + compressing::THREADS)
+        .max_blocking_threads(MAX_BLOCKING_THREADS + THREADS)
         .thread_name("em-websocket")
         .enable_all()
         .build()?;
     let handle = runtime.handle().clone();
-    let compressing = Compressing::default();
-    running.push(Running { runtime, compressing: compressing.clone(), threads, pid });
-    Ok((handle, compressing))
+    let compression = CompressionThreads::default();
+    running.push(Running { runtime, compression: compression.clone(), threads, pid });
+    Ok((handle, compression))
 }

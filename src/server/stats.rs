@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::AddAssign};
 
 use super::{
-    locks::{Guarded, Place},
+    locks::{Guarded, LockRank},
     process::ProcessMutex,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -32,7 +32,7 @@ pub struct Stats {
     /// Connections that were accepted so far.
     pub accepted: u64,
     /// Connections that were turned away because there were too many.
-    pub turned_away: u64,
+    pub rejected: u64,
     /// Opening handshakes that failed, by [`HandshakeError::name`](crate::error::HandshakeError::name),
     /// `tls`, `tls_timed_out` and `application`, which is who refused.
     pub failed: BTreeMap<&'static str, u64>,
@@ -40,10 +40,10 @@ pub struct Stats {
     pub received: Traffic,
     /// What was sent, or left to be sent.
     pub sent: Traffic,
-    /// Messages that were received and have not been delivered yet: the memory that they hold,
+    /// Messages that were received and have not been delivered yet: the memory that they pause,
     /// those that are not complete included.
     pub waiting: Traffic,
-    /// Bytes that wait to be written: the memory that they hold, those of a broadcast once.
+    /// Bytes that wait to be written: the memory that they pause, those of a broadcast once.
     pub outbound: u64,
     /// Connections that were aborted because more than their outbound limit waited for them.
     pub overrun: u64,
@@ -60,7 +60,7 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
-    pub(crate) turned_away: AtomicU64,
+    pub(crate) rejected: AtomicU64,
     pub(crate) overrun: AtomicU64,
     pub(crate) stalled: AtomicU64,
     pub(crate) unanswered: AtomicU64,
@@ -73,11 +73,11 @@ type Failed = BTreeMap<&'static str, u64>;
 type Gone = (Traffic, Traffic);
 
 impl Guarded for Failed {
-    const PLACE: Place = Place::Counter;
+    const RANK: LockRank = LockRank::Counter;
 }
 
 impl Guarded for Gone {
-    const PLACE: Place = Place::Counter;
+    const RANK: LockRank = LockRank::Counter;
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -103,7 +103,7 @@ impl Counters {
         let (received, sent) = self.gone.lock().map(|gone| *gone).unwrap_or_default();
         Stats {
             accepted: self.accepted.load(Relaxed),
-            turned_away: self.turned_away.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
             overrun: self.overrun.load(Relaxed),
             stalled: self.stalled.load(Relaxed),
             unanswered: self.unanswered.load(Relaxed),

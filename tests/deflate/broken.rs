@@ -2,7 +2,7 @@
 
 use em_websocket::{
     error::ProtocolError,
-    protocol::{close::CloseCode, deflate::Agreed, Limits},
+    protocol::{close::CloseCode, deflate::Params, Limits},
 };
 
 use super::{compressed, hear, hear_cut, receiver, receiver_with, support, text, Peer};
@@ -77,7 +77,7 @@ fn what_is_behind_the_limit_is_not_judged() {
         message[bad] = 0xff;
         let frame = text(&Peer::new(true).message(&message));
         for cuts in [&[frame.len()][..], &[1], &[8, 3]] {
-            let mut receiver = receiver_with(RFC_6455, &Agreed::default(), limits);
+            let mut receiver = receiver_with(RFC_6455, &Params::default(), limits);
             let seen = hear_cut(&mut receiver, &frame, cuts);
             assert_eq!(seen, std::slice::from_ref(expected), "{bad} {cuts:?}");
         }

@@ -1,7 +1,7 @@
 //! Whatever is said, in whatever fragments, and however the network cuts it, is heard.
 
 use em_websocket::protocol::{
-    deflate::{negotiate, Agreed, Config, Deflater},
+    deflate::{negotiate, Config, Deflater, Params},
     version::RFC_6455 as PROFILE,
     Limits, Opcode,
 };
@@ -129,7 +129,7 @@ fn config() -> impl Strategy<Value = Config> {
     )
 }
 
-fn agree(offer: &str, config: &Config) -> Agreed {
+fn agree(offer: &str, config: &Config) -> Params {
     negotiate([offer.as_bytes()], config).expect("a valid offer")
 }
 
@@ -197,7 +197,7 @@ proptest! {
         let bytes = payloads.iter().map(|payload| text(payload)).collect::<Vec<_>>().concat();
         let limits = Limits { message: limit, ..Limits::default() };
         let hear = |cuts: &[usize]| {
-            hear_cut(&mut receiver_with(RFC_6455, &Agreed::default(), limits), &bytes, cuts)
+            hear_cut(&mut receiver_with(RFC_6455, &Params::default(), limits), &bytes, cuts)
         };
         let whole = hear(&[bytes.len()]);
         prop_assert!(hear(&cuts) == whole, "{cuts:?}");
@@ -213,7 +213,7 @@ proptest! {
     ) {
         let bytes = compressed(Kind::Binary, true, &noise);
         let hear = |cuts: &[usize]| {
-            hear_cut(&mut receiver_with(RFC_6455, &Agreed::default(), Limits::default()), &bytes, cuts)
+            hear_cut(&mut receiver_with(RFC_6455, &Params::default(), Limits::default()), &bytes, cuts)
         };
         let whole = hear(&[bytes.len()]);
         prop_assert_eq!(hear(&cuts), whole.clone());

@@ -14,7 +14,7 @@ mod strict;
 #[path = "../support/mod.rs"]
 mod support;
 
-use em_websocket::protocol::{deflate::Agreed, Budget, Event, Limits, Receiver, Sink};
+use em_websocket::protocol::{deflate::Params, Budget, Event, Limits, Receiver, Sink};
 use flate2::{Compress, Compression, FlushCompress};
 use support::{machine::Seen, Draft, Frame, Kind, RFC_6455};
 
@@ -55,10 +55,10 @@ impl Peer {
 
 /// A connection that agreed to compression, and takes over the client's context.
 fn receiver() -> Receiver {
-    receiver_with(RFC_6455, &Agreed::default(), Limits::default())
+    receiver_with(RFC_6455, &Params::default(), Limits::default())
 }
 
-fn receiver_with(draft: Draft, agreed: &Agreed, limits: Limits) -> Receiver {
+fn receiver_with(draft: Draft, agreed: &Params, limits: Limits) -> Receiver {
     Receiver::new(draft.profile(), limits).with_deflate(agreed)
 }
 

@@ -1,8 +1,8 @@
 //! What is answered to which offer (RFC 7692 sections 5 and 7), and where in the answer.
 
 use em_websocket::protocol::{
-    deflate::{negotiate, Agreed, Config},
-    handshake::{Accepted, Handshake, Limits, Progress},
+    deflate::{negotiate, Config, Params},
+    handshake::{Accepted, Handshake, Progress, RequestLimits},
 };
 
 fn answer(offers: &[&str], config: &Config) -> Option<String> {
@@ -186,7 +186,7 @@ fn accepted(fields: &[&str], config: Option<Config>) -> Accepted {
         "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n\r\n"
     );
-    let mut handshake = Handshake::new(false, Limits::default()).compression(config);
+    let mut handshake = Handshake::new(false, RequestLimits::default()).compression(config);
     match handshake.receive(request.as_bytes()) {
         Progress::Accepted(accepted) => *accepted,
         other => panic!("{other:?}"),
@@ -205,7 +205,7 @@ fn the_answer_has_it_last() {
     ];
     let accepted = accepted(&fields, Some(Config::default()));
     assert_eq!(
-        String::from_utf8(accepted.answer.to_bytes()).unwrap(),
+        String::from_utf8(accepted.response.to_bytes()).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
@@ -213,7 +213,7 @@ fn the_answer_has_it_last() {
          Sec-WebSocket-Protocol: chat\r\n\
          Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=12\r\n\r\n"
     );
-    let agreed = Agreed { server_max_window_bits: Some(12), ..Agreed::default() };
+    let agreed = Params { server_max_window_bits: Some(12), ..Params::default() };
     assert_eq!(accepted.deflate, Some(agreed));
 }
 
@@ -224,7 +224,7 @@ fn only_drafts_with_extensions_answer() {
         let version = format!("Sec-WebSocket-Version: {version}");
         let accepted = accepted(&[&version, OFFER], Some(Config::default()));
         assert_eq!(accepted.deflate.is_some(), answers, "{version}");
-        let response = String::from_utf8(accepted.answer.to_bytes()).unwrap();
+        let response = String::from_utf8(accepted.response.to_bytes()).unwrap();
         assert_eq!(response.contains("Extensions: permessage-deflate\r\n"), answers, "{version}");
         assert_eq!(response.contains("Extensions"), answers, "{version}");
     }
@@ -241,6 +241,6 @@ fn nothing_is_said_unless_it_is_wanted_and_offered() {
     ] {
         let accepted = accepted(fields, config);
         assert_eq!(accepted.deflate, None);
-        assert!(!String::from_utf8(accepted.answer.to_bytes()).unwrap().contains("Extensions"));
+        assert!(!String::from_utf8(accepted.response.to_bytes()).unwrap().contains("Extensions"));
     }
 }

@@ -2,7 +2,7 @@
 
 use em_websocket::{
     error::ProtocolError,
-    protocol::{close::CloseCode, deflate::Agreed, Limits, Receiver},
+    protocol::{close::CloseCode, deflate::Params, Limits, Receiver},
 };
 
 use super::{compressed, hear, hear_cut, receiver, receiver_with, support, text, Peer, RSV1};
@@ -23,7 +23,7 @@ fn extended() -> impl Iterator<Item = Draft> {
 #[test]
 fn every_draft_with_extensions() {
     for draft in extended() {
-        let mut receiver = receiver_with(draft, &Agreed::default(), Limits::default());
+        let mut receiver = receiver_with(draft, &Params::default(), Limits::default());
         let mut peer = Peer::new(true);
         for message in [FIRST, SECOND] {
             let frame = reserved(draft, Kind::Text, RSV1, &peer.message(message.as_bytes()));
@@ -39,7 +39,7 @@ fn every_draft_with_extensions() {
 #[test]
 fn no_older_draft() {
     for draft in Draft::with_opcodes().filter(|draft| !draft.strict) {
-        let mut receiver = receiver_with(draft, &Agreed::default(), Limits::default());
+        let mut receiver = receiver_with(draft, &Params::default(), Limits::default());
         let frame = reserved(draft, Kind::Text, RSV1, b"plain");
         assert_eq!(hear(&mut receiver, &frame), [Seen::text("plain")], "{}", draft.version);
     }
@@ -131,7 +131,7 @@ fn the_context_is_taken_over_past_what_is_not_compressed() {
 
 #[test]
 fn no_context_is_taken_over_where_that_was_agreed() {
-    let agreed = Agreed { client_no_context_takeover: true, ..Agreed::default() };
+    let agreed = Params { client_no_context_takeover: true, ..Params::default() };
     let mut receiver = receiver_with(RFC_6455, &agreed, Limits::default());
     let mut alone = Peer::new(false);
     for message in [FIRST, SECOND, FIRST] {
@@ -185,7 +185,7 @@ fn the_limit_is_for_what_a_message_inflates_to() {
             (0, Seen::Error(ProtocolError::MessageTooLong(1))),
         ] {
             let limits = Limits { message: limit, ..Limits::default() };
-            let receiver = || receiver_with(RFC_6455, &Agreed::default(), limits);
+            let receiver = || receiver_with(RFC_6455, &Params::default(), limits);
             for cuts in [&[bytes.len()][..], &[1], &[7, 2]] {
                 let seen = hear_cut(&mut receiver(), &bytes, cuts);
                 assert!(seen == [expected.clone()], "{limit} {cuts:?}");
@@ -195,11 +195,11 @@ fn the_limit_is_for_what_a_message_inflates_to() {
     // DEFLATE may need more bytes than the message has.
     let stored = [&[0x00, 0x03, 0x00, 0xfc, 0xff][..], b"abc", &[0x00]].concat();
     let limits = Limits { message: 3, ..Limits::default() };
-    let mut receiver = receiver_with(RFC_6455, &Agreed::default(), limits);
+    let mut receiver = receiver_with(RFC_6455, &Params::default(), limits);
     assert_eq!(hear(&mut receiver, &text(&stored)), [Seen::text("abc")]);
     // A frame is as long as it comes.
     let limits = Limits { frame: stored.len() + 5, ..Limits::default() };
-    let mut receiver = receiver_with(RFC_6455, &Agreed::default(), limits);
+    let mut receiver = receiver_with(RFC_6455, &Params::default(), limits);
     let error = ProtocolError::FrameTooLong((stored.len() + 6).to_string());
     assert_eq!(hear(&mut receiver, &text(&stored)), [Seen::Error(error)]);
 }

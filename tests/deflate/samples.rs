@@ -1,7 +1,7 @@
 //! The bytes that RFC 7692 section 7.2.3 gives, both ways.
 
 use em_websocket::protocol::{
-    deflate::{Agreed, Config, Deflater},
+    deflate::{Config, Deflater, Params},
     version::RFC_6455,
     Opcode, Receiver,
 };
@@ -89,7 +89,7 @@ fn an_empty_fragment() {
 #[test]
 fn the_samples_are_sent_alike() {
     let config = Config { threshold: 0, level: 6, ..Config::default() };
-    let mut deflater = Deflater::new(&Agreed::default(), &config);
+    let mut deflater = Deflater::new(&Params::default(), &config);
     let mut out = Vec::new();
     deflater.message(&RFC_6455, Opcode::Text, b"Hello", &mut out);
     assert_eq!(out, [&[0xc1, 0x07], &HELLO[..]].concat());

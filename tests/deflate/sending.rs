@@ -1,7 +1,7 @@
 //! Which messages are compressed, and that whoever agreed can read them.
 
 use em_websocket::protocol::{
-    deflate::{Agreed, Config, Deflater},
+    deflate::{Config, Deflater, Params},
     version::{Framing, ALL, RFC_6455},
     Opcode,
 };
@@ -44,8 +44,8 @@ fn is_compressed(frame: &[u8]) -> bool {
     parse(frame, Opcode::Binary).0
 }
 
-fn alone() -> Agreed {
-    Agreed { server_no_context_takeover: true, ..Agreed::default() }
+fn without_context() -> Params {
+    Params { server_no_context_takeover: true, ..Params::default() }
 }
 
 /// Bytes that do not compress.
@@ -62,7 +62,7 @@ fn noise(len: usize) -> Vec<u8> {
 
 #[test]
 fn messages_below_the_threshold_go_as_they_are() {
-    for agreed in [Agreed::default(), alone()] {
+    for agreed in [Params::default(), without_context()] {
         let mut deflater = Deflater::new(&agreed, &Config::default());
         assert_eq!(frame(&mut deflater, &[b'a'; 859])[4..], [b'a'; 859]);
         assert!(is_compressed(&frame(&mut deflater, &[b'a'; 860])));
@@ -78,7 +78,7 @@ fn messages_below_the_threshold_go_as_they_are() {
 #[test]
 fn every_length_of_header() {
     let config = Config { threshold: 0, ..Config::default() };
-    for agreed in [Agreed::default(), alone()] {
+    for agreed in [Params::default(), without_context()] {
         let mut deflater = Deflater::new(&agreed, &config);
         let mut strict = Strict::new(15, !agreed.server_no_context_takeover);
         for len in [1, 125, 126, 127, 5_000, 0xffff, 0x10000, 0x10001, 200_000, 5_000_000] {
@@ -94,7 +94,7 @@ fn every_length_of_header() {
 fn control_frames_and_older_drafts_are_left_alone() {
     let config = Config { threshold: 0, ..Config::default() };
     let message = [b'a'; 100];
-    let mut deflater = Deflater::new(&Agreed::default(), &config);
+    let mut deflater = Deflater::new(&Params::default(), &config);
     for opcode in [Opcode::Ping, Opcode::Pong, Opcode::Close] {
         let mut out = Vec::new();
         deflater.message(&RFC_6455, opcode, &message, &mut out);
@@ -116,7 +116,7 @@ fn a_window_that_is_configured_is_kept_to_though_it_was_not_agreed() {
     let message = noise(1_500).repeat(3);
     for bits in 8..=15 {
         let config = Config { threshold: 0, window_bits: bits, ..Config::default() };
-        for agreed in [Agreed::default(), alone()] {
+        for agreed in [Params::default(), without_context()] {
             let mut deflater = Deflater::new(&agreed, &config);
             let mut strict = Strict::new(bits, !agreed.server_no_context_takeover);
             for _ in 0..3 {
@@ -132,7 +132,7 @@ fn a_window_that_is_configured_is_kept_to_though_it_was_not_agreed() {
 #[test]
 fn noise_goes_as_it_is() {
     let config = Config { threshold: 0, ..Config::default() };
-    let mut deflater = Deflater::new(&alone(), &config);
+    let mut deflater = Deflater::new(&without_context(), &config);
     for len in [1, 10, 1_000, 100_000] {
         assert!(!is_compressed(&frame(&mut deflater, &noise(len))), "{len}");
     }
@@ -145,7 +145,7 @@ fn noise_does_not_part_the_contexts() {
     let config = Config { threshold: 0, ..Config::default() };
     let words = "the quick brown fox jumps over the lazy dog ".repeat(3);
     for bits in 8..=15 {
-        let agreed = Agreed { server_max_window_bits: Some(bits), ..Agreed::default() };
+        let agreed = Params { server_max_window_bits: Some(bits), ..Params::default() };
         let mut deflater = Deflater::new(&agreed, &config);
         let mut strict = Strict::new(bits, true);
         for (message, compresses) in [
@@ -171,7 +171,7 @@ fn windows_are_used_to_their_end_and_not_beyond() {
     let config = Config { threshold: 0, level: 9, ..Config::default() };
     let unit = noise(40_000);
     for bits in 8..=15 {
-        let agreed = Agreed { server_max_window_bits: Some(bits), ..Agreed::default() };
+        let agreed = Params { server_max_window_bits: Some(bits), ..Params::default() };
         let window: usize = 1 << bits;
         // zlib keeps 262 bytes back, and has no window of 8 bits.
         let reach = window.max(512) - 262;
@@ -196,7 +196,7 @@ fn windows_are_used_to_their_end_and_not_beyond() {
 fn the_context_is_taken_over_until_it_is_released() {
     let config = Config { threshold: 0, ..Config::default() };
     let message = noise(500);
-    let mut taken = Deflater::new(&Agreed::default(), &config);
+    let mut taken = Deflater::new(&Params::default(), &config);
     let mut strict = Strict::new(15, true);
     let mut lens = Vec::new();
     for step in 0..4 {
@@ -211,7 +211,7 @@ fn the_context_is_taken_over_until_it_is_released() {
     assert!(lens[0] > 500 && lens[3] > 500, "{lens:?}");
 
     let text = b"abcdefgh".repeat(100);
-    let mut alone = Deflater::new(&alone(), &config);
+    let mut alone = Deflater::new(&without_context(), &config);
     let first = frame(&mut alone, &text);
     assert!(is_compressed(&first));
     assert_eq!(frame(&mut alone, &text), first);
@@ -221,11 +221,11 @@ fn the_context_is_taken_over_until_it_is_released() {
 #[test]
 fn a_frame_of_a_context_of_its_own_is_for_everybody() {
     let config = Config { threshold: 0, ..Config::default() };
-    let narrow = Agreed { server_max_window_bits: Some(9), ..alone() };
+    let narrow = Params { server_max_window_bits: Some(9), ..without_context() };
     let words = b"to be or not to be, that is the question ".repeat(20);
     let shared = frame(&mut Deflater::new(&narrow, &config), &words);
     assert!(is_compressed(&shared));
-    for (agreed, bits) in [(Agreed::default(), 15), (alone(), 15), (narrow, 9)] {
+    for (agreed, bits) in [(Params::default(), 15), (without_context(), 15), (narrow, 9)] {
         let mut deflater = Deflater::new(&agreed, &config);
         let mut strict = Strict::new(bits, !agreed.server_no_context_takeover);
         for message in [&b"to be "[..], b"is the question", b"or not"] {
@@ -244,7 +244,7 @@ fn every_setting_compresses() {
     let message = b"a word and a word and ".repeat(200);
     for (level, memory_level) in [(0, 0), (0, 9), (1, 1), (3, 8), (9, 9), (200, 200)] {
         let config = Config { level, memory_level, ..Config::default() };
-        let mut deflater = Deflater::new(&alone(), &config);
+        let mut deflater = Deflater::new(&without_context(), &config);
         let frame = frame(&mut deflater, &message);
         // Level 0 stores, and what is only stored is sent as it is.
         assert_eq!(is_compressed(&frame), level > 0, "level {level}");

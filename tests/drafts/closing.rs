@@ -9,7 +9,7 @@ use crate::support::{
 };
 use em_websocket::{
     error::ProtocolError,
-    protocol::{Progress, State},
+    protocol::{CloseAction, ReadyState},
 };
 
 /// A close frame with this body comes while the connection is open.
@@ -31,13 +31,13 @@ fn assert_closed_by_peer(draft: Draft, case: &PeerCloses) {
     assert_eq!(events, [seen], "draft {}", draft.version);
     let reply = [(Kind::Close, case.reply.clone())];
     assert_eq!(machine.said(), reply, "draft {}: {:x?}", draft.version, case.body);
-    assert_eq!(machine.progress, Progress::CloseAfterWriting);
+    assert_eq!(machine.progress, CloseAction::AfterFlush);
     // em-websocket goes from :connected straight to :closed.
-    assert_eq!(machine.connection.state(), State::Connected);
+    assert_eq!(machine.connection.ready_state(), ReadyState::Connected);
     assert_eq!(machine.connection.poll_timeout(), None);
     let (code, reason) = case.told;
     assert_eq!(machine.connection.closed(), clean(code, reason), "draft {}", draft.version);
-    assert_eq!(machine.connection.state(), State::Closed);
+    assert_eq!(machine.connection.ready_state(), ReadyState::Closed);
 }
 
 #[test]
@@ -138,8 +138,8 @@ fn the_peer_closes_drafts_75_and_76() {
         let events = machine.hear(b"\xff\x00\x00ignored\xff");
         assert_eq!(events, [Seen::Close(None, String::new(), Vec::new())]);
         assert_eq!(machine.said(), [(Kind::Close, Vec::new())]);
-        assert_eq!(machine.progress, Progress::CloseAfterWriting);
-        assert_eq!(machine.connection.state(), State::Closing);
+        assert_eq!(machine.progress, CloseAction::AfterFlush);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Closing);
         // Not clean, in em-websocket.
         assert_eq!(machine.connection.closed(), abrupt());
     }
@@ -173,13 +173,13 @@ fn we_close_and_the_peer_acknowledges() {
             let mut machine = Machine::open(draft);
             machine.close(Some(4001), "bye");
             assert_eq!(machine.said(), draft.close_frames(Some(4001), "bye"));
-            assert_eq!(machine.progress, Progress::Stay);
-            assert_eq!(machine.connection.state(), State::Closing);
+            assert_eq!(machine.progress, CloseAction::None);
+            assert_eq!(machine.connection.ready_state(), ReadyState::Closing);
 
             machine.hear(&draft.frame(Kind::Close, &ack));
             assert!(machine.said().is_empty(), "draft {}: no second one", draft.version);
-            assert_eq!(machine.progress, Progress::CloseAfterWriting);
-            assert_eq!(machine.connection.state(), State::Closing);
+            assert_eq!(machine.progress, CloseAction::AfterFlush);
+            assert_eq!(machine.connection.ready_state(), ReadyState::Closing);
             assert_eq!(machine.connection.poll_timeout(), None);
             let expected = match draft.has_codes() {
                 true => clean(code, reason),
@@ -196,8 +196,8 @@ fn our_close_of_drafts_75_and_76_only_ends_tcp() {
         let mut machine = Machine::open(draft);
         machine.close(Some(1000), "bye");
         assert!(machine.said().is_empty());
-        assert_eq!(machine.progress, Progress::CloseAfterWriting);
-        assert_eq!(machine.connection.state(), State::Connected);
+        assert_eq!(machine.progress, CloseAction::AfterFlush);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Connected);
         assert_eq!(machine.connection.poll_timeout(), None);
         assert_eq!(machine.connection.closed(), abrupt());
     }
@@ -256,7 +256,7 @@ fn messages_and_pings_are_heard_while_our_close_is_on_its_way() {
         let expected = [Seen::text("late"), Seen::Ping(b"?".to_vec())];
         assert_eq!(machine.hear(&bytes), expected, "draft {}", draft.version);
         assert_eq!(machine.said(), [(Kind::Pong, b"?".to_vec())], "draft {}", draft.version);
-        assert_eq!(machine.connection.state(), State::Closing);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Closing);
     }
 }
 
@@ -277,9 +277,9 @@ fn a_close_that_nobody_acknowledges_times_out() {
         assert_eq!(error.to_string(), text);
         assert_eq!(error.close_code().0, 1002);
         assert_eq!(machine.connection.handle_timeout(deadline), None, "told once");
-        assert_eq!(machine.connection.state(), State::Closing);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Closing);
         machine.fail(&error);
-        assert_eq!(machine.progress, Progress::Abort);
+        assert_eq!(machine.progress, CloseAction::Abort);
         assert!(machine.said().is_empty());
         assert_eq!(machine.connection.closed(), abrupt());
         assert_eq!(machine.connection.poll_timeout(), None);

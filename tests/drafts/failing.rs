@@ -6,7 +6,7 @@ use crate::support::{
 };
 use em_websocket::{
     error::ProtocolError,
-    protocol::{Progress, State},
+    protocol::{CloseAction, ReadyState},
 };
 
 /// Every error a peer can cause, its text and its close code.
@@ -49,15 +49,15 @@ fn each_error_goes_out_as_the_draft_says() {
             let expected = draft.close_frames(Some(code), text);
             assert_eq!(machine.said(), expected, "draft {}: {text}", draft.version);
             // No acknowledgement is waited for.
-            assert_eq!(machine.progress, Progress::CloseAfterWriting);
+            assert_eq!(machine.progress, CloseAction::AfterFlush);
             assert_eq!(machine.connection.poll_timeout(), None);
             let state = match draft.close {
-                Close::Nothing => State::Connected,
-                _ => State::Closing,
+                Close::Nothing => ReadyState::Connected,
+                _ => ReadyState::Closing,
             };
-            assert_eq!(machine.connection.state(), state, "draft {}", draft.version);
+            assert_eq!(machine.connection.ready_state(), state, "draft {}", draft.version);
             assert_eq!(machine.connection.closed(), abrupt());
-            assert_eq!(machine.connection.state(), State::Closed);
+            assert_eq!(machine.connection.ready_state(), ReadyState::Closed);
         }
     }
 }
@@ -86,7 +86,7 @@ fn an_error_behind_our_close_adds_no_second_close_frame() {
             }));
         machine.fail(&error);
         assert!(machine.said().is_empty(), "draft {}", draft.version);
-        assert_eq!(machine.progress, Progress::CloseAfterWriting);
+        assert_eq!(machine.progress, CloseAction::AfterFlush);
         assert_eq!(machine.connection.poll_timeout(), None);
         assert_eq!(machine.connection.closed(), abrupt());
     }

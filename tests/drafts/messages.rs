@@ -4,7 +4,7 @@ use crate::support::{
     machine::{Machine, Seen},
     Draft, Frame, Kind, Length, Masking, DRAFTS,
 };
-use em_websocket::protocol::{FrameParts, State};
+use em_websocket::protocol::{FrameParts, ReadyState};
 
 /// On both sides of every length at which the header changes.
 const LENGTHS: [usize; 10] = [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 200_000];
@@ -33,7 +33,7 @@ fn messages_of_every_length_are_received() {
             let events = machine.hear(&draft.frame(Kind::Text, &text));
             assert!(events == [Seen::Text(text)], "draft {}: {len}", draft.version);
         }
-        assert_eq!(machine.connection.state(), State::Connected);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Connected);
         assert!(machine.said().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use em_websocket::{
     error::UsageError,
-    protocol::{Connection, FrameParts, Progress, State},
+    protocol::{CloseAction, Connection, FrameParts, ReadyState},
 };
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ fn is_frame(sending: &Sending) -> bool {
 #[test]
 fn before_the_opening_nothing_may_be_sent() {
     let mut connection = Connection::new(CLOSE_TIMEOUT);
-    assert_eq!(connection.state(), State::Handshake);
+    assert_eq!(connection.ready_state(), ReadyState::Handshake);
     assert_eq!(connection.profile(), None);
     let texts = outcomes(&connection).map(|sending| sending.unwrap_err().to_string());
     let expected = [
@@ -40,7 +40,7 @@ fn before_the_opening_nothing_may_be_sent() {
 
     let mut out = Vec::new();
     let progress = connection.close(None, "", Instant::now(), &mut out);
-    assert_eq!((progress, out.len()), (Progress::Abort, 0));
+    assert_eq!((progress, out.len()), (CloseAction::Abort, 0));
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn once_closed_sends_go_nowhere() {
         machine.connection.closed();
         assert_eq!(outcomes(&machine.connection), NOWHERE, "draft {}", draft.version);
         machine.close(Some(1000), "");
-        assert_eq!(machine.progress, Progress::Stay);
+        assert_eq!(machine.progress, CloseAction::None);
         assert!(machine.said().is_empty());
-        assert_eq!(machine.connection.state(), State::Closed);
+        assert_eq!(machine.connection.ready_state(), ReadyState::Closed);
         assert_eq!(machine.connection.poll_timeout(), None);
     }
 }
@@ -107,11 +107,11 @@ fn once_closed_sends_go_nowhere() {
 fn a_connection_that_never_opened_may_be_closed() {
     let mut connection = Connection::new(CLOSE_TIMEOUT);
     connection.closed();
-    assert_eq!(connection.state(), State::Closed);
+    assert_eq!(connection.ready_state(), ReadyState::Closed);
     assert_eq!(outcomes(&connection), NOWHERE);
     // And it opens no more.
     connection.open(DRAFTS[9].profile());
-    assert_eq!(connection.state(), State::Closed);
+    assert_eq!(connection.ready_state(), ReadyState::Closed);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every draft's answer: the bytes that em-websocket sent for the same requests.
 
-use em_websocket::protocol::handshake::{Handshake, Limits, Progress};
+use em_websocket::protocol::handshake::{Handshake, Progress, RequestLimits};
 
 use crate::requests::{get, upgrade, KEY, KEY_1, KEY_2, KEY_3, VERSION_13};
 use crate::{accepted, handshake};
@@ -10,7 +10,7 @@ fn draft_75_echoes() {
     let accepted = accepted(handshake().receive(&upgrade(&["WebSocket-Protocol: sample"], b"")));
     assert_eq!(accepted.profile.version, 75);
     assert_eq!(
-        accepted.answer.to_bytes(),
+        accepted.response.to_bytes(),
         b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -24,7 +24,7 @@ fn draft_75_echoes_what_there_is() {
     let fields = ["Connection: Upgrade", "Upgrade: WebSocket"];
     let accepted = accepted(handshake().receive(&get("/demo?a=b", &fields, b"")));
     assert_eq!(
-        accepted.answer.to_bytes(),
+        accepted.response.to_bytes(),
         b"HTTP/1.1 101 Web Socket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -47,7 +47,7 @@ fn drafts_76_and_03_answer_the_challenge() {
         let accepted = accepted(handshake().receive(&upgrade(&fields, KEY_3)));
         assert_eq!(accepted.profile.version, version, "{asked_by:?}");
         assert_eq!(
-            accepted.answer.to_bytes(),
+            accepted.response.to_bytes(),
             b"HTTP/1.1 101 WebSocket Protocol Handshake\r\n\
               Upgrade: WebSocket\r\n\
               Connection: Upgrade\r\n\
@@ -60,12 +60,12 @@ fn drafts_76_and_03_answer_the_challenge() {
 
 #[test]
 fn secure_answers_name_wss() {
-    let mut secure = Handshake::new(true, Limits::default());
+    let mut secure = Handshake::new(true, RequestLimits::default());
     let fields = [KEY_1, KEY_2, "Sec-WebSocket-Protocol: sample"];
     let accepted = accepted(secure.receive(&upgrade(&fields, KEY_3)));
     assert!(accepted.request.secure());
     assert_eq!(
-        accepted.answer.to_bytes(),
+        accepted.response.to_bytes(),
         b"HTTP/1.1 101 WebSocket Protocol Handshake\r\n\
           Upgrade: WebSocket\r\n\
           Connection: Upgrade\r\n\
@@ -84,7 +84,7 @@ fn drafts_05_to_13_accept_the_key() {
         assert_eq!(accepted.profile.version, version);
         assert_eq!(accepted.request.protocol_version(), Some(version.into()));
         assert_eq!(
-            accepted.answer.to_bytes(),
+            accepted.response.to_bytes(),
             b"HTTP/1.1 101 Switching Protocols\r\n\
               Upgrade: websocket\r\n\
               Connection: Upgrade\r\n\
@@ -106,7 +106,7 @@ fn one_subprotocol_is_selected() {
             "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
              Sec-WebSocket-Protocol: {selected}\r\n\r\n"
         );
-        assert!(accepted.answer.to_bytes().ends_with(expected.as_bytes()), "{offered:?}");
+        assert!(accepted.response.to_bytes().ends_with(expected.as_bytes()), "{offered:?}");
     }
 }
 
@@ -131,7 +131,7 @@ fn requests_cannot_write_into_the_answer() {
         ["Host: a", "Connection: Upgrade", "Upgrade: WebSocket", "Origin: c\td", KEY_1, KEY_2];
     let sub = ["Sec-WebSocket-Protocol: e\tf"];
     let accepted = accepted(handshake().receive(&get("/", &[&fields[..], &sub].concat(), KEY_3)));
-    let answer = accepted.answer.to_bytes();
+    let answer = accepted.response.to_bytes();
     let header = answer.strip_suffix(b"8jKS'y:G*Co,Wxa-").unwrap();
     let header = std::str::from_utf8(header).unwrap();
     assert!(header.lines().all(|line| !line.contains(char::is_control)), "{header}");
@@ -142,8 +142,8 @@ fn requests_cannot_write_into_the_answer() {
         let origin = format!("Origin: a{end}Set-Cookie: b");
         let fields = [&fields[..3], &[&*origin]].concat();
         let answer = match handshake().receive(&get("/", &fields, b"")) {
-            Progress::Accepted(accepted) => accepted.answer.to_bytes(),
-            Progress::Refused(refused) => refused.response.unwrap(),
+            Progress::Accepted(accepted) => accepted.response.to_bytes(),
+            Progress::Rejected(refused) => refused.response.unwrap(),
             other => panic!("{other:?}"),
         };
         assert!(!answer.windows(10).any(|part| part == b"Set-Cookie"), "{end:?}");

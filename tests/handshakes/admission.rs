@@ -1,7 +1,7 @@
 //! Subprotocols, the application's own say, and requests that are more than an opening handshake.
 
 use em_websocket::error::UsageError;
-use em_websocket::protocol::handshake::{Refusal, Subprotocols};
+use em_websocket::protocol::handshake::{Rejection, Subprotocols};
 
 use crate::requests::{upgrade, KEY, KEY_1, KEY_2, KEY_3, VERSION_13};
 use crate::{accepted, handshake, refused};
@@ -22,10 +22,10 @@ fn the_servers_order_decides() {
         let request = upgrade(&[KEY, VERSION_13, offered], b"");
         let mut handshake = handshake().subprotocols(speaking(names, false));
         let accepted = accepted(handshake.receive(&request));
-        assert_eq!(accepted.answer.subprotocol(), expected, "{names:?}");
+        assert_eq!(accepted.response.subprotocol(), expected, "{names:?}");
         let challenge = upgrade(&[KEY_1, KEY_2, offered], KEY_3);
         let mut handshake = crate::handshake().subprotocols(speaking(names, false));
-        assert_eq!(crate::accepted(handshake.receive(&challenge)).answer.subprotocol(), expected);
+        assert_eq!(crate::accepted(handshake.receive(&challenge)).response.subprotocol(), expected);
     }
 }
 
@@ -42,7 +42,7 @@ fn none_in_common_may_be_refused() {
 #[test]
 fn an_answer_can_be_changed_before_it_is_sent() {
     let request = upgrade(&[KEY, VERSION_13, "Sec-WebSocket-Protocol: a, b"], b"");
-    let mut answer = accepted(handshake().receive(&request)).answer;
+    let mut answer = accepted(handshake().receive(&request)).response;
     answer.select(Some(b"b"));
     answer.add_field("Set-Cookie", b"x=1").unwrap();
     answer.add_field("Set-Cookie", b"y=\xE9").unwrap();
@@ -109,7 +109,7 @@ const HANDSHAKE: [(&str, &[u8]); 9] = [
 /// Two lengths, or a length and an encoding, and a proxy may end the answer elsewhere.
 #[test]
 fn a_refusal_ends_where_it_says_whatever_the_application_adds() {
-    let mut refusal = Refusal::new(403).unwrap();
+    let mut refusal = Rejection::new(403).unwrap();
     for (name, value) in FRAMING.iter().chain(&UNSOUND) {
         let refused = Err(UsageError::HeaderField((*name).to_owned()));
         assert_eq!(refusal.add_field(name, value), refused, "{name}");
@@ -136,7 +136,7 @@ fn a_refusal_ends_where_it_says_whatever_the_application_adds() {
 #[test]
 fn some_refusals_have_no_body() {
     for (status, length) in [(204, None), (304, None), (205, Some("Content-Length: 0"))] {
-        let answer = Refusal::new(status).unwrap().to_bytes(b"body");
+        let answer = Rejection::new(status).unwrap().to_bytes(b"body");
         let answer = String::from_utf8(answer).unwrap();
         let (header, body) = answer.split_once("\r\n\r\n").unwrap();
         assert_eq!((body, header.lines().nth(2)), ("", length), "{status}");
@@ -146,7 +146,7 @@ fn some_refusals_have_no_body() {
 
 #[test]
 fn an_application_refuses_with_an_answer_of_its_own() {
-    let mut refusal = Refusal::new(503).unwrap();
+    let mut refusal = Rejection::new(503).unwrap();
     refusal.add_field("Retry-After", b"5").unwrap();
     assert_eq!(
         refusal.to_bytes(b"later"),
@@ -157,11 +157,11 @@ fn an_application_refuses_with_an_answer_of_its_own() {
           Content-Length: 5\r\n\r\nlater"
     );
     assert_eq!(
-        Refusal::new(204).unwrap().to_bytes(b""),
+        Rejection::new(204).unwrap().to_bytes(b""),
         b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
     );
-    assert!(Refusal::new(499).unwrap().to_bytes(b"").starts_with(b"HTTP/1.1 499 \r\n"));
+    assert!(Rejection::new(499).unwrap().to_bytes(b"").starts_with(b"HTTP/1.1 499 \r\n"));
     for status in [0, 101, 199, 600] {
-        assert_eq!(Refusal::new(status).err(), Some(UsageError::Status(status)));
+        assert_eq!(Rejection::new(status).err(), Some(UsageError::Status(status)));
     }
 }

@@ -1,7 +1,7 @@
 //! What comes of a handshake does not depend on how its bytes are cut.
 
 use em_websocket::error::HandshakeError;
-use em_websocket::protocol::handshake::{Handshake, Limits, Progress};
+use em_websocket::protocol::handshake::{Handshake, Progress, RequestLimits};
 use proptest::prelude::*;
 
 use crate::requests::{get, request, upgrade, KEY, KEY_1, KEY_2, KEY_3};
@@ -13,12 +13,12 @@ enum Outcome {
     Accepted { version: u16, response: Vec<u8>, rest: Vec<u8> },
     Healthcheck,
     FlashPolicy,
-    Refused { error: HandshakeError, response: Option<Vec<u8>>, has_request: bool },
+    Rejected { error: HandshakeError, response: Option<Vec<u8>>, has_request: bool },
 }
 
 /// Gives `bytes` in parts of these lengths, the last one taking what is left.
 fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
-    let mut handshake = Handshake::new(false, Limits { header_bytes: 600, headers: 12 });
+    let mut handshake = Handshake::new(false, RequestLimits { header_bytes: 600, headers: 12 });
     let mut left = bytes;
     for length in lengths.iter().chain([&usize::MAX]) {
         let (part, behind) = left.split_at((*length).min(left.len()));
@@ -28,13 +28,13 @@ fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
             Progress::Accepted(accepted) => {
                 return Outcome::Accepted {
                     version: accepted.profile.version,
-                    response: accepted.answer.to_bytes(),
+                    response: accepted.response.to_bytes(),
                     rest: [&accepted.rest, left].concat(),
                 };
             }
             Progress::Healthcheck => return Outcome::Healthcheck,
             Progress::FlashPolicy => return Outcome::FlashPolicy,
-            Progress::Refused(refused) => {
+            Progress::Rejected(refused) => {
                 let error = match refused.error {
                     // Counted per call.
                     HandshakeError::InvalidHeader { .. } => {
@@ -42,7 +42,7 @@ fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
                     }
                     error => error,
                 };
-                return Outcome::Refused {
+                return Outcome::Rejected {
                     error,
                     response: refused.response,
                     has_request: refused.request.is_some(),
@@ -57,7 +57,7 @@ fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
 fn depends_on_cuts(outcome: &Outcome) -> bool {
     matches!(
         outcome,
-        Outcome::Refused {
+        Outcome::Rejected {
             error: HandshakeError::ExtraBytesAfterHeader | HandshakeError::ExtraBytesAfterThirdKey,
             ..
         }

@@ -1,7 +1,7 @@
 //! What is no HTTP, or too much of it.
 
 use em_websocket::error::HandshakeError;
-use em_websocket::protocol::handshake::{Handshake, Limits, Progress};
+use em_websocket::protocol::handshake::{Handshake, Progress, RequestLimits};
 
 use crate::refused::assert_refused;
 use crate::requests::{upgrade, KEY, VERSION_13};
@@ -41,7 +41,7 @@ fn garbage_is_refused_at_its_first_byte() {
 
 #[test]
 fn header_that_never_ends_is_refused_at_the_limit() {
-    let limits = Limits { header_bytes: 100, ..Limits::default() };
+    let limits = RequestLimits { header_bytes: 100, ..RequestLimits::default() };
     let mut handshake = Handshake::new(false, limits);
     let header = [&b"GET / HTTP/1.1\r\nA: "[..], &[b'a'; 80]].concat();
     assert!(matches!(handshake.receive(&header), Progress::Incomplete));
@@ -56,7 +56,8 @@ fn header_may_fill_the_limit() {
     let request = upgrade(&[KEY, VERSION_13], b"\x81\x00");
     let header = request.len() - 2;
     let with_limit = |header_bytes| {
-        Handshake::new(false, Limits { header_bytes, ..Limits::default() }).receive(&request)
+        Handshake::new(false, RequestLimits { header_bytes, ..RequestLimits::default() })
+            .receive(&request)
     };
     assert_eq!(accepted(with_limit(header)).rest, b"\x81\x00");
     assert_eq!(refused(with_limit(header - 1)).error, HandshakeError::HeaderTooLong(header - 1));

@@ -10,10 +10,10 @@ mod requests;
 mod rules;
 mod versions;
 
-use em_websocket::protocol::handshake::{Accepted, Handshake, Limits, Progress, Refused};
+use em_websocket::protocol::handshake::{Accepted, Handshake, Progress, Rejected, RequestLimits};
 
 fn handshake() -> Handshake {
-    Handshake::new(false, Limits::default())
+    Handshake::new(false, RequestLimits::default())
 }
 
 #[track_caller]
@@ -25,9 +25,9 @@ fn accepted(progress: Progress) -> Accepted {
 }
 
 #[track_caller]
-fn refused(progress: Progress) -> Refused {
+fn refused(progress: Progress) -> Rejected {
     match progress {
-        Progress::Refused(refused) => *refused,
+        Progress::Rejected(refused) => *refused,
         other => panic!("not refused: {other:?}"),
     }
 }

@@ -115,7 +115,7 @@ fn drafts_05_and_06_are_lenient() {
         let fields =
             ["Connection: Upgrade", "Upgrade: websocket", &version, "Sec-WebSocket-Key: x"];
         let accepted = accepted(handshake().receive(&request("GET / HTTP/1.0", &fields, b"")));
-        let response = String::from_utf8(accepted.answer.to_bytes()).unwrap();
+        let response = String::from_utf8(accepted.response.to_bytes()).unwrap();
         assert!(response.contains("Sec-WebSocket-Accept: JVxkmtKFjDcI/Pm/AGPEKSN6wT8=\r\n"));
         let text = "sec-websocket-key header is required";
         assert_refused(&upgrade(&[&version], b""), text, BAD_REQUEST);

@@ -22,9 +22,9 @@ fn server(strict: bool) -> Handshake {
 fn said(strict: bool, request: &[u8]) -> String {
     match server(strict).receive(request) {
         Progress::Accepted(accepted) => {
-            String::from_utf8_lossy(&accepted.answer.to_bytes()[9..12]).into_owned()
+            String::from_utf8_lossy(&accepted.response.to_bytes()[9..12]).into_owned()
         }
-        Progress::Refused(refused) => {
+        Progress::Rejected(refused) => {
             let text = refused.error.to_string();
             let response = answer_text(refused.response);
             assert!(response.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{response}");
@@ -203,7 +203,7 @@ fn http_1_0_is_accepted_unless_it_is_strict() {
     for (_, asks, behind) in ASKED {
         let request = request(line, &[&BROWSER, asks].concat(), behind);
         let Progress::Accepted(accepted) = server(LENIENT).receive(&request) else { panic!() };
-        assert!(accepted.answer.to_bytes().starts_with(b"HTTP/1.1 101 "));
+        assert!(accepted.response.to_bytes().starts_with(b"HTTP/1.1 101 "));
     }
 }
 

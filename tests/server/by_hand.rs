@@ -63,7 +63,7 @@ impl ByHand {
                 Delivery::Accepted(incoming) => {
                     self.connections.push(incoming.handle().clone());
                     let number = self.connections.len() as u32 - 1;
-                    incoming.start(number.into(), &ConnectionOptions::default());
+                    self.server.start(*incoming, number.into(), &ConnectionOptions::default());
                     continue;
                 }
                 Delivery::Open(opened) => {

@@ -10,7 +10,7 @@ use std::{
 
 use em_websocket::{
     protocol::close::CloseCode,
-    server::{ConnectionOptions, Cork, Handle, Keepalive, QueueLimits, ServerOptions},
+    server::{ConnectionOptions, Flush, Handle, Keepalive, QueueLimits, ServerOptions},
 };
 
 use crate::{
@@ -89,7 +89,7 @@ fn pile_up(handle: &Handle, bytes: usize) -> usize {
     let payload = vec![b'x'; 500_000];
     let mut sent = 0;
     while handle.outbound_len() < bytes {
-        handle.send_binary(&payload, Cork::No).unwrap();
+        handle.send_binary(&payload, Flush::Now).unwrap();
         sent += payload.len() + 10;
     }
     sent
@@ -357,8 +357,11 @@ fn a_client_that_reads_a_little_all_the_time_is_not_cut_off() {
 /// The reactor is busy for longer than the opening handshake may take.
 #[test]
 fn a_request_that_waits_for_the_application_is_in_time() {
-    let options =
-        ConnectionOptions { asks: true, handshake_timeout: LIMIT, ..ConnectionOptions::default() };
+    let options = ConnectionOptions {
+        asks_application: true,
+        handshake_timeout: LIMIT,
+        ..ConnectionOptions::default()
+    };
     let reactor = Reactor::with_options(options);
     let mut client = Client::connect(reactor.addr());
     reactor.wait_for(|seen| *seen == Seen::Accepted);
@@ -368,8 +371,8 @@ fn a_request_that_waits_for_the_application_is_in_time() {
     drop(busy);
     reactor.wait_for(|seen| *seen == Seen::Asked);
     let begin = Instant::now();
-    let refused = reactor.wait_for(|seen| matches!(seen, Seen::Refused(_))).1;
-    assert_eq!(refused, Seen::Refused("Opening handshake timed out".into()));
+    let refused = reactor.wait_for(|seen| matches!(seen, Seen::Rejected(_))).1;
+    assert_eq!(refused, Seen::Rejected("Opening handshake timed out".into()));
     assert!(begin.elapsed() > LIMIT / 2, "{:?}", begin.elapsed());
 }
 

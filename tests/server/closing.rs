@@ -3,8 +3,8 @@
 use std::{net::Shutdown, thread, time::Duration};
 
 use em_websocket::{
-    protocol::{close::CloseCode, State},
-    server::{ConnectionOptions, Cork, Handle, Kind as Type},
+    protocol::{close::CloseCode, ReadyState},
+    server::{ConnectionOptions, Flush, Handle, MessageKind},
 };
 
 use crate::{
@@ -109,7 +109,7 @@ fn we_close_and_the_client_acknowledges() {
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
     handle.close(Some(CloseCode(4001)), "bye");
-    assert_eq!(handle.state(), State::Closing);
+    assert_eq!(handle.ready_state(), ReadyState::Closing);
     client.expect(Kind::Close, &close_body(4001, "bye"));
     // What was under way is heard, and a ping is answered.
     client.send(Kind::Text, b"late");
@@ -118,13 +118,13 @@ fn we_close_and_the_client_acknowledges() {
     client.send(Kind::Close, &close_body(4001, "bye"));
     assert!(client.rest().is_empty(), "no second close frame");
     let expected = [
-        Seen::Message(Type::Text, b"late".to_vec()),
-        Seen::Message(Type::Ping, b"?".to_vec()),
+        Seen::Message(MessageKind::Text, b"late".to_vec()),
+        Seen::Message(MessageKind::Ping, b"?".to_vec()),
         Seen::Close(Some(4001), close_body(4001, "bye")),
         Seen::Closed(clean(4001, "bye")),
     ];
     assert_eq!(reactor.story(0), expected);
-    assert_eq!(handle.state(), State::Closed);
+    assert_eq!(handle.ready_state(), ReadyState::Closed);
 }
 
 #[test]
@@ -161,10 +161,10 @@ fn abort_ends_at_once() {
     assert!(client.rest().is_empty());
     assert_eq!(reactor.story(0), [Seen::Closed(abrupt())]);
     // What is sent afterwards goes nowhere, without a complaint.
-    assert!(handle.send_text(b"x", Cork::No).is_ok());
+    assert!(handle.send_text(b"x", Flush::Now).is_ok());
     handle.close(None, "");
     handle.abort();
-    assert_eq!(handle.state(), State::Closed);
+    assert_eq!(handle.ready_state(), ReadyState::Closed);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn each_kind_of_error_has_its_code() {
 fn what_is_sent_on_an_error_goes_out_before_the_end() {
     let act = |handle: &Handle, seen: &Seen| {
         if matches!(seen, Seen::Error(_)) {
-            handle.send_raw(b"last words", Cork::Yes);
+            handle.send_raw(b"last words", Flush::Later);
         }
         echo(handle, seen)
     };
@@ -241,7 +241,7 @@ fn everything_is_written_before_the_end() {
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
     for i in 0..40u8 {
-        handle.send_binary(&vec![i; 500_000], Cork::No).unwrap();
+        handle.send_binary(&vec![i; 500_000], Flush::Now).unwrap();
     }
     assert!(handle.outbound_len() > 0, "more than the sockets hold");
     handle.close_after_writing();
@@ -257,7 +257,7 @@ fn a_client_that_reads_nothing_is_not_waited_for_longer_than_for_an_answer() {
     let reactor = reactor_with_close_timeout(Duration::from_millis(200));
     let client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
-    handle.send_binary(&vec![0; 30_000_000], Cork::No).unwrap();
+    handle.send_binary(&vec![0; 30_000_000], Flush::Now).unwrap();
     handle.close_after_writing();
     assert_eq!(reactor.wait_for_closed(), abrupt());
     drop(client);

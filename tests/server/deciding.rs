@@ -12,7 +12,7 @@ use em_websocket::{
         close::CloseInfo,
         version::{Profile, RFC_6455},
     },
-    server::{ConnectionOptions, Handle, Kind as Type, Plain},
+    server::{ConnectionOptions, Handle, MessageKind, NonWebSocket},
 };
 
 use crate::{
@@ -25,8 +25,12 @@ const PROFILE: &Profile = &RFC_6455;
 const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
 
 fn asking(handshake_timeout: Duration) -> Reactor {
-    let asks = true;
-    Reactor::with_options(ConnectionOptions { asks, handshake_timeout, ..Default::default() })
+    let asks_application = true;
+    Reactor::with_options(ConnectionOptions {
+        asks_application,
+        handshake_timeout,
+        ..Default::default()
+    })
 }
 
 /// A client whose request the application has been asked about.
@@ -42,22 +46,22 @@ const LONG: Duration = Duration::from_secs(30);
 #[test]
 fn a_client_whose_time_is_up_cannot_be_let_in() {
     let options = ConnectionOptions {
-        asks: true,
+        asks_application: true,
         handshake_timeout: Duration::from_millis(50),
         ..ConnectionOptions::default()
     };
     // While onerror is told, too.
     let act = |handle: &Handle, seen: &Seen| {
-        if matches!(seen, Seen::Refused(_)) {
+        if matches!(seen, Seen::Rejected(_)) {
             assert!(!handle.open_with(ANSWER, PROFILE));
         }
         None
     };
     let reactor = Reactor::start(Setup { options, act: Box::new(act), ..Setup::default() });
     let (mut client, handle) = asked(&reactor);
-    reactor.wait_for(|seen| *seen == Seen::Refused("Opening handshake timed out".into()));
+    reactor.wait_for(|seen| *seen == Seen::Rejected("Opening handshake timed out".into()));
     assert!(!handle.open_with(ANSWER, PROFILE));
-    assert!(!handle.refuse_opening(b"HTTP/1.1 403 Forbidden\r\n\r\n"));
+    assert!(!handle.reject_handshake(b"HTTP/1.1 403 Forbidden\r\n\r\n"));
     assert!(client.rest().is_empty());
     assert_eq!(reactor.wait_for_closed(), CloseInfo::abnormal());
 }
@@ -73,7 +77,7 @@ fn a_client_that_was_let_in_has_no_time_to_be_up() {
     handle.opened();
     client.expect_status("101");
     client.send(Kind::Text, b"in");
-    assert_eq!(reactor.next().1, Seen::Message(Type::Text, b"in".to_vec()));
+    assert_eq!(reactor.next().1, Seen::Message(MessageKind::Text, b"in".to_vec()));
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn what_the_application_has_ended_or_refused_cannot_be_let_in() {
         ("closes", |handle| handle.close(None, "")),
         ("aborts", Handle::abort),
         ("ends after writing", Handle::close_after_writing),
-        ("refuses", |handle| assert!(handle.refuse_opening(b"no"))),
+        ("refuses", |handle| assert!(handle.reject_handshake(b"no"))),
     ];
     for (how, end) in ends {
         let reactor = asking(LONG);
@@ -135,7 +139,7 @@ fn a_client_that_has_only_stopped_sending_is_answered_where_that_is_not_put_off(
     thread::sleep(Duration::from_millis(20));
     assert!(handle.open_with(ANSWER, PROFILE));
     handle.opened();
-    assert_eq!(reactor.next().1, Seen::Message(Type::Text, b"early".to_vec()));
+    assert_eq!(reactor.next().1, Seen::Message(MessageKind::Text, b"early".to_vec()));
     client.expect_status("101");
 }
 
@@ -161,7 +165,7 @@ fn what_comes_while_the_answer_is_put_off_is_kept_and_bounded() {
     for _ in 0..sent / frame.len() {
         assert!(begin.elapsed() < Duration::from_secs(10));
         let (_, seen) = reactor.wait_for(|seen| matches!(seen, Seen::Message(..)));
-        assert_eq!(seen, Seen::Message(Type::Text, vec![b'x'; 10_000]));
+        assert_eq!(seen, Seen::Message(MessageKind::Text, vec![b'x'; 10_000]));
     }
 }
 
@@ -177,13 +181,13 @@ fn an_application_that_wants_to_be_asked_late_is_asked() {
 
 #[test]
 fn other_requests_are_told_where_the_application_answers_them() {
-    let requests: [(&[u8], Plain); 2] = [
-        (b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n", Plain::Healthcheck),
-        (b"<policy-file-request/>\0", Plain::FlashPolicy),
+    let requests: [(&[u8], NonWebSocket); 2] = [
+        (b"GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n", NonWebSocket::Healthcheck),
+        (b"<policy-file-request/>\0", NonWebSocket::FlashPolicy),
     ];
     for (request, plain) in requests {
         let options = ConnectionOptions {
-            tells_plain_http: true,
+            reports_plain_http: true,
             handshake_timeout: Duration::from_millis(100),
             ..ConnectionOptions::default()
         };
@@ -191,7 +195,7 @@ fn other_requests_are_told_where_the_application_answers_them() {
         let mut client = Client::connect(reactor.addr());
         client.write(request);
         client.write(b"and more, which is nobody's");
-        let refused = Seen::Refused("Opening handshake timed out".into());
+        let refused = Seen::Rejected("Opening handshake timed out".into());
         let abrupt = Seen::Closed(CloseInfo::abnormal());
         assert_eq!(reactor.story(0), [Seen::Accepted, Seen::Plain(plain), refused, abrupt]);
         assert!(client.rest().is_empty());

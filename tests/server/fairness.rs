@@ -7,7 +7,7 @@ use std::{
 
 use em_websocket::{
     protocol::deflate::Config,
-    server::{Broadcast, ConnectionOptions, Cork, Handle},
+    server::{Broadcast, ConnectionOptions, Flush, Handle},
 };
 
 use crate::{
@@ -81,7 +81,7 @@ fn a_bystander_is_answered_while_many_compress_what_is_their_own() {
     let mut busy = Busy::new(12);
     let message = noise(LONG);
     for handle in &busy.handles {
-        handle.send_binary(&message, Cork::No).unwrap();
+        handle.send_binary(&message, Flush::Now).unwrap();
     }
     busy.assert_others_are_served();
 }
@@ -91,7 +91,7 @@ fn a_bystander_is_answered_while_many_wait_for_one_broadcast() {
     let mut busy = Busy::new(12);
     let message = Arc::new(Broadcast::binary(&noise(LONG)));
     for handle in &busy.handles {
-        handle.send_shared(&message, Cork::No);
+        handle.send_shared(&message, Flush::Now);
     }
     busy.assert_others_are_served();
 }
@@ -102,9 +102,9 @@ fn a_stop_waits_for_nobody_who_compresses() {
     let message = Arc::new(Broadcast::binary(&noise(LONG)));
     for (number, handle) in busy.handles.iter().enumerate() {
         if number % 2 == 0 {
-            handle.send_shared(&message, Cork::No);
+            handle.send_shared(&message, Flush::Now);
         } else {
-            handle.send_binary(&noise(LONG), Cork::No).unwrap();
+            handle.send_binary(&noise(LONG), Flush::Now).unwrap();
         }
     }
     busy.reactor.server().stop_listening();
@@ -121,8 +121,8 @@ fn a_broadcast_reaches_the_others_where_the_first_is_aborted() {
     let mut busy = Busy::new(4);
     let message = Arc::new(Broadcast::binary(&noise(LONG / 10)));
     for handle in &busy.handles {
-        handle.send_shared(&message, Cork::No);
-        handle.send_text(b"behind it", Cork::No).unwrap();
+        handle.send_shared(&message, Flush::Now);
+        handle.send_text(b"behind it", Flush::Now).unwrap();
     }
     busy.handles[0].abort();
     busy.reactor.wait_for(|seen| matches!(seen, Seen::Closed(_)));

@@ -2,9 +2,7 @@
 
 use std::future::Future;
 
-use em_websocket::{
-    protocol::close::CloseCode, server::Handle, server::Kind as Type, server::Sent,
-};
+use em_websocket::{protocol::close::CloseCode, server::Handle, server::MessageKind, server::Sent};
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket};
 use futures_util::{SinkExt, StreamExt};
 use rustls::version;
@@ -37,7 +35,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 fn server(encrypted: bool) -> Reactor {
     let options = if encrypted { tls::options() } else { Default::default() };
     let act = |handle: &Handle, seen: &Seen| -> Option<Sent> {
-        if *seen == Seen::Message(Type::Text, b"please close".to_vec()) {
+        if *seen == Seen::Message(MessageKind::Text, b"please close".to_vec()) {
             handle.close(Some(CloseCode(4001)), "bye");
             return None;
         }
@@ -91,10 +89,10 @@ fn tungstenite_hears_its_echo() {
         socket.send(Message::Ping("are you there".into())).await.unwrap();
         let pong = socket.next().await.unwrap().unwrap();
         assert_eq!(pong, Message::Pong("are you there".into()));
-        reactor.handle(0).ping(b"and you", em_websocket::server::Cork::No).unwrap();
+        reactor.handle(0).ping(b"and you", em_websocket::server::Flush::Now).unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap(), Message::Ping("and you".into()));
         socket.flush().await.unwrap();
-        reactor.wait_for(|seen| *seen == Seen::Message(Type::Pong, b"and you".to_vec()));
+        reactor.wait_for(|seen| *seen == Seen::Message(MessageKind::Pong, b"and you".to_vec()));
     });
 }
 
@@ -159,7 +157,7 @@ fn fastwebsockets_hears_its_echo() {
         let pong = socket.read_frame().await.unwrap();
         assert!(pong.opcode == OpCode::Pong && *pong.payload == *b"are you there");
         send(&mut socket, OpCode::Pong, b"unasked").await;
-        reactor.wait_for(|seen| *seen == Seen::Message(Type::Pong, b"unasked".to_vec()));
+        reactor.wait_for(|seen| *seen == Seen::Message(MessageKind::Pong, b"unasked".to_vec()));
     });
 }
 

@@ -11,7 +11,7 @@ mod closing;
 mod deciding;
 mod fairness;
 mod independent;
-mod liveness;
+mod keepalive;
 mod opening;
 mod pressure;
 mod read_size;

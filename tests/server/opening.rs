@@ -5,9 +5,9 @@ use std::{io::Write, net::Shutdown, sync::mpsc, time::Duration};
 use em_websocket::{
     protocol::{
         handshake::{FLASH_POLICY, HEALTHCHECK_RESPONSE},
-        Limits, State,
+        Limits, ReadyState,
     },
-    server::{BindError, ConnectionOptions, Cork, Handle, Kind as Type, Server, ServerOptions},
+    server::{BindError, ConnectionOptions, Flush, Handle, MessageKind, Server, ServerOptions},
 };
 
 use crate::{
@@ -47,7 +47,7 @@ fn nothing_is_read_before_the_application_has_started_a_connection() {
     let mut client = Client::connect(reactor.addr());
     let incoming = accepted.recv_timeout(PATIENCE).unwrap();
     let handle = incoming.handle();
-    assert_eq!(handle.state(), State::Handshake);
+    assert_eq!(handle.ready_state(), ReadyState::Handshake);
     assert_eq!(handle.local_addr(), reactor.addr());
     assert_eq!(handle.peer_addr(), client.stream.local_addr().unwrap());
     assert_eq!(handle.outbound_len(), 0);
@@ -68,8 +68,8 @@ fn frames_behind_the_request_in_one_segment_wait_for_the_opening() {
     let expected = [
         Seen::Accepted,
         Seen::Open(13),
-        Seen::Message(Type::Text, b"one".to_vec()),
-        Seen::Message(Type::Text, b"two".to_vec()),
+        Seen::Message(MessageKind::Text, b"one".to_vec()),
+        Seen::Message(MessageKind::Text, b"two".to_vec()),
         Seen::Closed(abrupt()),
     ];
     assert_eq!(reactor.story(0), expected);
@@ -92,7 +92,7 @@ fn limits_set_while_opening_hold_for_the_first_frame() {
     client.expect(Kind::Close, &crate::support::close_body(1009, reason));
     let story = reactor.story(0);
     let expected = [
-        Seen::Message(Type::Text, b"ten bytes.".to_vec()),
+        Seen::Message(MessageKind::Text, b"ten bytes.".to_vec()),
         Seen::Error(reason.into()),
         Seen::Closed(abrupt()),
     ];
@@ -133,8 +133,8 @@ fn a_slow_handshake_times_out_however_busily_it_trickles() {
     assert!(silent.rest().is_empty(), "it is closed without a word");
     assert!(busy.rest().is_empty());
     for _ in 0..2 {
-        let refused = Seen::Refused("Opening handshake timed out".into());
-        assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Refused(_))).1, refused);
+        let refused = Seen::Rejected("Opening handshake timed out".into());
+        assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Rejected(_))).1, refused);
     }
     busy.stream.shutdown(Shutdown::Both).unwrap();
     writer.join().unwrap();
@@ -153,7 +153,7 @@ fn what_is_not_http_is_closed_without_an_answer() {
         let mut client = Client::connect(reactor.addr());
         client.write(bytes);
         assert!(client.rest().is_empty(), "{text}");
-        let expected = [Seen::Accepted, Seen::Refused(text.to_owned()), Seen::Closed(abrupt())];
+        let expected = [Seen::Accepted, Seen::Rejected(text.to_owned()), Seen::Closed(abrupt())];
         assert_eq!(reactor.story(connection), expected);
     }
     bystander.echo(b"still here");
@@ -168,7 +168,7 @@ fn plain_http_is_answered_where_it_is_to_be() {
     let header = client.expect_status("426");
     assert!(header.contains("Sec-WebSocket-Version: 13, 8\r\n"), "{header}");
     client.rest();
-    let refused = Seen::Refused("Not an upgrade request".into());
+    let refused = Seen::Rejected("Not an upgrade request".into());
     assert_eq!(reactor.story(0), [Seen::Accepted, refused, Seen::Closed(abrupt())]);
 }
 
@@ -188,8 +188,8 @@ fn refusals_are_answered_with_their_status() {
         client.write(bad.as_bytes());
         client.expect_status(status);
         client.rest();
-        let (_, refused) = reactor.wait_for(|seen| matches!(seen, Seen::Refused(_)));
-        assert_eq!(refused, Seen::Refused(text.to_owned()));
+        let (_, refused) = reactor.wait_for(|seen| matches!(seen, Seen::Rejected(_)));
+        assert_eq!(refused, Seen::Rejected(text.to_owned()));
         assert_eq!(reactor.wait_for_closed(), abrupt());
     }
 }
@@ -247,8 +247,8 @@ fn raw_connections_hand_their_bytes_on() {
     };
     assert_eq!(first, Seen::Bytes(b"GET / HTTP/1.1\r\n\r\n".to_vec()));
     let handle = reactor.handle(0);
-    handle.send_raw(b"and ", Cork::No);
-    handle.send_raw(b"bye", Cork::No);
+    handle.send_raw(b"and ", Flush::Now);
+    handle.send_raw(b"bye", Flush::Now);
     handle.close_after_writing();
     assert_eq!(client.rest(), b"GET / HTTP/1.1\r\n\r\nand bye");
     assert_eq!(reactor.wait_for_closed(), abrupt());
@@ -271,7 +271,7 @@ fn a_paused_connection_is_read_when_it_goes_on() {
     handle.set_paused(false);
     for text in ["one", "two"] {
         let (_, seen) = reactor.wait_for(|seen| matches!(seen, Seen::Message(..)));
-        assert_eq!(seen, Seen::Message(Type::Text, text.into()));
+        assert_eq!(seen, Seen::Message(MessageKind::Text, text.into()));
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use em_websocket::server::{ConnectionOptions, Cork, Kind as Type, QueueLimits};
+use em_websocket::server::{ConnectionOptions, Flush, MessageKind, QueueLimits};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 
 use crate::{
@@ -216,7 +216,7 @@ fn a_peer_that_reads_nothing_gets_its_pongs_merged() {
         let pings: Vec<u8> = pings.flat_map(|i| RFC_6455.frame(Kind::Ping, &body(i))).collect();
         client.write(&pings);
         sent += count;
-        let last = Seen::Message(Type::Ping, body(sent - 1));
+        let last = Seen::Message(MessageKind::Ping, body(sent - 1));
         reactor.wait_for(|seen| *seen == last);
         sent
     };
@@ -252,7 +252,7 @@ fn a_peer_that_reads_nothing_holds_up_nobody() {
     let handle = reactor.wait_for_open();
     let mut bystander = Client::open(reactor.addr());
     for _ in 0..40 {
-        handle.send_binary(&[0; 1_000_000], Cork::No).unwrap();
+        handle.send_binary(&[0; 1_000_000], Flush::Now).unwrap();
         bystander.echo(b"prompt");
     }
     assert!(handle.outbound_len() > 1_000_000);
@@ -267,7 +267,7 @@ fn what_waits_to_be_written_is_counted() {
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
     for i in 0..300 {
-        handle.send_binary(&payload(i, 100_000), Cork::No).unwrap();
+        handle.send_binary(&payload(i, 100_000), Flush::Now).unwrap();
     }
     let waiting = handle.outbound_len();
     assert!((1_000_000..30_000_000).contains(&waiting), "{waiting} bytes wait");
@@ -289,7 +289,7 @@ fn past_the_outbound_limit_the_connection_is_aborted() {
     let handle = reactor.wait_for_open();
     let mut most = 0;
     for _ in 0..100 {
-        handle.send_binary(&[0; 400_000], Cork::No).unwrap();
+        handle.send_binary(&[0; 400_000], Flush::Now).unwrap();
         most = most.max(handle.outbound_len());
     }
     let (connection, _) = reactor.wait_for(|seen| *seen == Seen::Closed(abrupt()));

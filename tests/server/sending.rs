@@ -9,7 +9,7 @@ use std::{
 use em_websocket::{
     error::UsageError,
     protocol::close::CloseCode,
-    server::{Broadcast, Cork, Handle, Sent},
+    server::{Broadcast, Flush, Handle, Sent},
 };
 
 use crate::{
@@ -47,9 +47,9 @@ fn send_from_many_threads(handle: &Handle, mut next: impl FnMut() -> (Kind, Vec<
                         2
                     };
                     // Some of them gather; the next one that does not takes them along.
-                    let cork = if number % 3 == 0 { Cork::Yes } else { Cork::No };
+                    let cork = if number % 3 == 0 { Flush::Later } else { Flush::Now };
                     match handle.send_binary(&bytes, cork).unwrap() {
-                        Sent::Bytes(len) | Sent::Corked(len) => {
+                        Sent::Bytes(len) | Sent::Unflushed(len) => {
                             assert_eq!(len, header + bytes.len())
                         }
                         Sent::Nothing => panic!("nothing was sent"),
@@ -95,9 +95,9 @@ fn what_is_corked_waits_for_the_flush() {
     let handle = reactor.wait_for_open();
     let mut waited = 0;
     for _ in 0..20 {
-        assert_eq!(handle.send_text(b"one", Cork::Yes), Ok(Sent::Corked(5)));
-        handle.send_text(b"two", Cork::Yes).unwrap();
-        handle.ping(b"?", Cork::Yes).unwrap();
+        assert_eq!(handle.send_text(b"one", Flush::Later), Ok(Sent::Unflushed(5)));
+        handle.send_text(b"two", Flush::Later).unwrap();
+        handle.ping(b"?", Flush::Later).unwrap();
         client.stream.set_nonblocking(true).unwrap();
         let peeked = client.stream.peek(&mut [0]);
         client.stream.set_nonblocking(false).unwrap();
@@ -119,14 +119,14 @@ fn what_leaves_at_once_takes_along_what_is_corked() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
-    for (len, cork) in [(10, Cork::No), (20_000, Cork::Yes), (200_000, Cork::No)] {
-        handle.send_text(b"corked", Cork::Yes).unwrap();
+    for (len, cork) in [(10, Flush::Now), (20_000, Flush::Later), (200_000, Flush::Now)] {
+        handle.send_text(b"corked", Flush::Later).unwrap();
         handle.send_binary(&vec![7; len], cork).unwrap();
         client.expect(Kind::Text, b"corked");
         client.expect(Kind::Binary, &vec![7; len]);
     }
     // A close does, too.
-    handle.send_text(b"corked", Cork::Yes).unwrap();
+    handle.send_text(b"corked", Flush::Later).unwrap();
     handle.close(Some(CloseCode(1000)), "");
     client.expect(Kind::Text, b"corked");
     client.expect(Kind::Close, &close_body(1000, ""));
@@ -138,10 +138,10 @@ fn before_the_opening_nothing_may_be_sent_but_raw_bytes() {
     let act = move |handle: &Handle, seen: &Seen| {
         if *seen == Seen::Accepted {
             let errors = [
-                handle.send_text(b"", Cork::No),
-                handle.send_binary(b"", Cork::No),
-                handle.ping(b"", Cork::No),
-                handle.pong(b"", Cork::No),
+                handle.send_text(b"", Flush::Now),
+                handle.send_binary(b"", Flush::Now),
+                handle.ping(b"", Flush::Now),
+                handle.pong(b"", Flush::Now),
             ];
             tell.send(errors.map(Result::unwrap_err)).unwrap();
         }
@@ -164,9 +164,9 @@ fn while_closing_only_control_frames_may_be_sent() {
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
     handle.close(Some(CloseCode(1000)), "");
-    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
-    assert_eq!(handle.send_binary(b"x", Cork::No), Err(UsageError::Closing));
-    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Bytes(3)));
+    assert_eq!(handle.send_text(b"x", Flush::Now), Err(UsageError::Closing));
+    assert_eq!(handle.send_binary(b"x", Flush::Now), Err(UsageError::Closing));
+    assert_eq!(handle.ping(b"x", Flush::Now), Ok(Sent::Bytes(3)));
     client.expect(Kind::Close, &close_body(1000, ""));
     client.expect(Kind::Ping, b"x");
 }
@@ -180,20 +180,20 @@ fn a_send_while_we_close_unasked_goes_nowhere() {
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
     handle.close_unasked(Some(CloseCode(1001)), "");
-    assert_eq!(handle.send_text(b"x", Cork::No), nothing);
-    assert_eq!(handle.send_binary(b"x", Cork::No), nothing);
-    assert_eq!(handle.send_shared(&message, Cork::No), Sent::Nothing);
-    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Bytes(3)), "a control frame may follow");
+    assert_eq!(handle.send_text(b"x", Flush::Now), nothing);
+    assert_eq!(handle.send_binary(b"x", Flush::Now), nothing);
+    assert_eq!(handle.send_shared(&message, Flush::Now), Sent::Nothing);
+    assert_eq!(handle.ping(b"x", Flush::Now), Ok(Sent::Bytes(3)), "a control frame may follow");
     client.expect(Kind::Close, &close_body(1001, ""));
     client.expect(Kind::Ping, b"x");
     // Once it has closed, too, it knows.
     handle.close(Some(CloseCode(1000)), "");
-    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
+    assert_eq!(handle.send_text(b"x", Flush::Now), Err(UsageError::Closing));
 
     // A broken rule is told of when it is answered already.
     let act = |handle: &Handle, seen: &Seen| {
         if matches!(seen, Seen::Error(_)) {
-            assert_eq!(handle.send_text(b"x", Cork::No), Ok(Sent::Nothing));
+            assert_eq!(handle.send_text(b"x", Flush::Now), Ok(Sent::Nothing));
         }
         None
     };
@@ -209,7 +209,7 @@ fn a_send_while_we_close_unasked_goes_nowhere() {
     let handle = reactor.wait_for_open();
     handle.close(Some(CloseCode(1000)), "");
     handle.unasked();
-    assert_eq!(handle.send_text(b"x", Cork::No), Err(UsageError::Closing));
+    assert_eq!(handle.send_text(b"x", Flush::Now), Err(UsageError::Closing));
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn raw_bytes_stand_between_frames() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
-    handle.send_text(b"one", Cork::Yes).unwrap();
-    handle.send_raw(b"\x81\x03two", Cork::Yes);
-    handle.send_text(b"three", Cork::No).unwrap();
+    handle.send_text(b"one", Flush::Later).unwrap();
+    handle.send_raw(b"\x81\x03two", Flush::Later);
+    handle.send_text(b"three", Flush::Now).unwrap();
     for text in ["one", "two", "three"] {
         client.expect(Kind::Text, text.as_bytes());
     }
@@ -233,11 +233,11 @@ fn a_send_to_one_who_is_gone_goes_nowhere() {
     drop(client);
     // Before the end is known, when it is, and after.
     for _ in 0..100 {
-        handle.send_binary(&[0; 50_000], Cork::No).unwrap();
+        handle.send_binary(&[0; 50_000], Flush::Now).unwrap();
     }
     reactor.wait_for_closed();
-    assert_eq!(handle.send_binary(b"x", Cork::No), Ok(Sent::Nothing));
-    assert_eq!(handle.ping(b"x", Cork::No), Ok(Sent::Nothing));
+    assert_eq!(handle.send_binary(b"x", Flush::Now), Ok(Sent::Nothing));
+    assert_eq!(handle.ping(b"x", Flush::Now), Ok(Sent::Nothing));
     handle.flush();
     assert_eq!(handle.outbound_len(), 0);
 }
@@ -247,7 +247,7 @@ fn nothing_is_nothing_wrong() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
-    for cork in [Cork::No, Cork::Yes] {
+    for cork in [Flush::Now, Flush::Later] {
         handle.send_raw(b"", cork);
         handle.flush();
         handle.send_text(b"", cork).unwrap();

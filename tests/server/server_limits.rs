@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use em_websocket::{
     protocol::deflate,
-    server::{ConnectionOptions, Cork, QueueLimits, ServerOptions},
+    server::{ConnectionOptions, Flush, QueueLimits, ServerOptions},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ fn one_connection_too_many_is_turned_away() {
     let reactor = Reactor::start(Setup {
         server: ServerOptions {
             max_connections: Some(2),
-            turn_away_with: Some(Bytes::from_static(answer)),
+            rejection: Some(Bytes::from_static(answer)),
             ..ServerOptions::default()
         },
         ..Setup::default()
@@ -34,7 +34,7 @@ fn one_connection_too_many_is_turned_away() {
     }
     first.echo(b"unmoved");
     let stats = reactor.server().stats();
-    assert_eq!((stats.open, stats.accepted, stats.turned_away), (2, 2, 3));
+    assert_eq!((stats.open, stats.accepted, stats.rejected), (2, 2, 3));
 
     drop(second);
     reactor.wait_for_closed();
@@ -152,7 +152,7 @@ fn compressing_for_one_holds_up_nobody_else() {
         header.push(char::from(byte[0]));
     }
 
-    handle.send_binary(&noise(16 << 20), Cork::No).unwrap();
+    handle.send_binary(&noise(16 << 20), Flush::Now).unwrap();
     bystander.echo(b"unmoved");
     // All of it counts until it is written, also while it is being compressed.
     assert!(handle.outbound_len() >= 16 << 20, "{} bytes left", handle.outbound_len());

@@ -42,7 +42,7 @@ fn stop_closes_what_is_open() {
     // Some have much to be written, which they do not read.
     for connection in 0..20 {
         let handle = reactor.handle(connection);
-        handle.send_binary(&vec![0; 2_000_000], em_websocket::server::Cork::No).unwrap();
+        handle.send_binary(&vec![0; 2_000_000], em_websocket::server::Flush::Now).unwrap();
     }
     assert!(!is_free(reactor.addr()));
     reactor.server().stop().unwrap();
@@ -135,7 +135,7 @@ fn what_is_started_after_the_stop_is_closed_at_once() {
     let client = connect(reactor.addr());
     let incoming = accepted.recv_timeout(PATIENCE).unwrap();
     reactor.server().stop().unwrap();
-    incoming.start(7, &ConnectionOptions::default());
+    reactor.server().start(*incoming, 7, &ConnectionOptions::default());
     let mut client = Client::on(client, RFC_6455);
     client.rest();
 }

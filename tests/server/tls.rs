@@ -13,7 +13,7 @@ use em_websocket::{
     protocol::close::CloseCode,
     server::{
         tls::{server_config, TlsOptions},
-        ConnectionOptions, Cork, Handle,
+        ConnectionOptions, Flush, Handle,
     },
 };
 use rustls::{
@@ -173,7 +173,7 @@ fn what_a_tls_client_reads_late_arrives_whole_and_in_order_and_so_does_the_end()
     let mut count = 0;
     // More than the session and the socket hold.
     while handle.outbound_len() < 1_000_000 {
-        let cork = if count % 3 == 0 { Cork::Yes } else { Cork::No };
+        let cork = if count % 3 == 0 { Flush::Later } else { Flush::Now };
         handle.send_text(&text(count), cork).unwrap();
         if count % 7 == 0 {
             handle.flush();
@@ -197,7 +197,7 @@ fn a_tls_client_that_takes_nothing_is_let_go() {
     let _client = open(reactor.addr());
     let handle = reactor.wait_for_open();
     while handle.outbound_len() == 0 {
-        handle.send_text(&[b'x'; 70_000], Cork::No).unwrap();
+        handle.send_text(&[b'x'; 70_000], Flush::Now).unwrap();
     }
     assert_eq!(reactor.wait_for_closed(), abrupt());
     assert_eq!(reactor.server().stats().stalled, 1);
@@ -210,8 +210,8 @@ fn a_tls_client_on_a_plain_port_is_refused_as_garbage() {
     let session = ClientConnection::new(client_config(&[&version::TLS13]), server_name()).unwrap();
     let mut stream = StreamOwned::new(session, connect(reactor.addr()));
     assert!(stream.write_all(b"hello").and_then(|()| stream.flush()).is_err());
-    let (_, seen) = reactor.wait_for(|seen| matches!(seen, Seen::Refused(_)));
-    let Seen::Refused(text) = seen else { unreachable!() };
+    let (_, seen) = reactor.wait_for(|seen| matches!(seen, Seen::Rejected(_)));
+    let Seen::Rejected(text) = seen else { unreachable!() };
     assert!(
         text.starts_with("Invalid HTTP header: Could not parse data entirely (0 != "),
         "{text}"
@@ -255,7 +255,7 @@ fn a_websocket_handshake_that_never_comes_over_tls_times_out() {
     let mut client = Client::on(StreamOwned::new(session, connect(reactor.addr())), RFC_6455);
     client.write(b"GET / HTTP/1.1\r\n");
     assert!(client.rest().is_empty());
-    let refused = Seen::Refused("Opening handshake timed out".into());
+    let refused = Seen::Rejected("Opening handshake timed out".into());
     assert_eq!(reactor.story(0), [Seen::Accepted, refused, Seen::Closed(abrupt())]);
 }
 
@@ -293,7 +293,7 @@ fn the_application_is_told_of_tls_where_it_wants_to_be() {
         }
         echo(handle, seen)
     };
-    let options = ConnectionOptions { announces_tls: true, ..options() };
+    let options = ConnectionOptions { awaits_tls_verify: true, ..options() };
     let reactor = Reactor::start(Setup { options, act: Box::new(act), ..Setup::default() });
     let mut client = open(reactor.addr());
     client.echo(b"hello");

@@ -9,7 +9,7 @@ use em_websocket::{
     error::ProtocolError,
     protocol::{
         close::{CloseCode, CloseInfo},
-        Connection, Event, Limits, Progress, Receiver,
+        CloseAction, Connection, Event, Limits, Receiver,
     },
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Machine {
     /// The clock; it stands still.
     pub(crate) now: Instant,
     /// What became of the TCP connection.
-    pub(crate) progress: Progress,
+    pub(crate) progress: CloseAction,
     out: Vec<u8>,
 }
 
@@ -78,7 +78,7 @@ impl Machine {
             connection,
             receiver: Receiver::new(draft.profile(), limits),
             now: Instant::now(),
-            progress: Progress::Stay,
+            progress: CloseAction::None,
             out: Vec::new(),
         }
     }

@@ -20,8 +20,8 @@ use std::{
 use em_websocket::{
     protocol::close::CloseInfo,
     server::{
-        Batch, ConnectionOptions, Cork, Delivery, Handle, Incoming, Kind, Plain, Record, Sent,
-        Server, ServerOptions,
+        Batch, ConnectionOptions, Delivery, Flush, Handle, Incoming, MessageKind, NonWebSocket,
+        Record, Sent, Server, ServerOptions,
     },
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
@@ -35,11 +35,11 @@ pub(crate) enum Seen {
     Accepted,
     Secured,
     Asked,
-    Plain(Plain),
+    Plain(NonWebSocket),
     /// With the version.
     Open(u16),
-    Refused(String),
-    Message(Kind, Vec<u8>),
+    Rejected(String),
+    Message(MessageKind, Vec<u8>),
     Close(Option<u16>, Vec<u8>),
     Error(String),
     Bytes(Vec<u8>),
@@ -75,9 +75,9 @@ impl Default for Setup {
 /// Sends every message back, to leave with the others of its batch.
 pub(crate) fn echo(handle: &Handle, seen: &Seen) -> Option<Sent> {
     let sent = match seen {
-        Seen::Message(Kind::Text, text) => handle.send_text(text, Cork::Yes),
-        Seen::Message(Kind::Binary, bytes) => handle.send_binary(bytes, Cork::Yes),
-        Seen::Bytes(bytes) => Ok(handle.send_raw(bytes, Cork::Yes)),
+        Seen::Message(MessageKind::Text, text) => handle.send_text(text, Flush::Later),
+        Seen::Message(MessageKind::Binary, bytes) => handle.send_binary(bytes, Flush::Later),
+        Seen::Bytes(bytes) => Ok(handle.send_raw(bytes, Flush::Later)),
         _ => return None,
     };
     sent.ok()
@@ -265,11 +265,11 @@ impl Owner {
         };
         match delivery {
             Delivery::Accepted(_) => {}
-            Delivery::Secured => {
+            Delivery::TlsEstablished => {
                 self.tell(connection, &handle, Seen::Secured);
                 handle.secured();
             }
-            Delivery::Open(opened) if opened.answer.is_some() => {
+            Delivery::Open(opened) if opened.response.is_some() => {
                 // Whoever is asked answers by hand.
                 handle.asked();
                 self.tell(connection, &handle, Seen::Asked);
@@ -279,10 +279,10 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Open(opened.profile.version));
                 handle.opened();
             }
-            Delivery::Plain(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
-            Delivery::Refused(refused) => {
-                self.tell(connection, &handle, Seen::Refused(refused.error.to_string()));
-                handle.refuse(refused.response.as_deref());
+            Delivery::NonWebSocket(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
+            Delivery::Rejected(refused) => {
+                self.tell(connection, &handle, Seen::Rejected(refused.error.to_string()));
+                handle.reject(refused.response.as_deref());
             }
             Delivery::Message(kind, span) => {
                 let bytes = self.batch.bytes(span).to_vec();
@@ -323,15 +323,15 @@ impl Owner {
             return;
         }
         self.connections.insert(connection, handle);
-        incoming.start(connection.into(), &self.setup.options);
+        self.server.start(*incoming, connection.into(), &self.setup.options);
     }
 
-    fn message(&mut self, connection: u32, handle: &Handle, kind: Kind, bytes: Vec<u8>) {
+    fn message(&mut self, connection: u32, handle: &Handle, kind: MessageKind, bytes: Vec<u8>) {
         self.tell(connection, handle, Seen::Message(kind, bytes));
     }
 
     fn tell(&mut self, connection: u32, handle: &Handle, seen: Seen) {
-        if let Some(Sent::Corked(_)) = (self.setup.act)(handle, &seen) {
+        if let Some(Sent::Unflushed(_)) = (self.setup.act)(handle, &seen) {
             self.corked.push(handle.clone());
         }
         // Nobody may be listening any more.

@@ -9,10 +9,10 @@ use crate::{convert::fields::each_field, raw};
 
 /// `Native::Answer`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Answer", free_immediately, size)]
-pub(crate) struct Answer(RefCell<handshake::Answer>);
+pub(crate) struct Answer(RefCell<handshake::Response>);
 
 impl Answer {
-    pub(crate) fn new(answer: handshake::Answer) -> Self {
+    pub(crate) fn new(answer: handshake::Response) -> Self {
         Self(RefCell::new(answer))
     }
 

@@ -4,8 +4,8 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 
 use em_websocket::{
     error::UsageError,
-    protocol::{close::CloseCode, version, Limits, State},
-    server::{tls::TlsServer, Broadcast, Cork, Handle, Incoming, Sent},
+    protocol::{close::CloseCode, version, Limits, ReadyState},
+    server::{tls::TlsServer, Broadcast, Flush, Handle, Incoming, Sent},
 };
 use magnus::{
     method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RObject, RString, Ruby,
@@ -19,7 +19,7 @@ use crate::{
         string::{binary, close_reason, text},
         symbols,
     },
-    flush::{cork, flush_later},
+    flush::{flush, flush_later},
     raw, signature,
     tls_config::TlsConfig,
 };
@@ -112,7 +112,7 @@ impl Connection {
         }
         let data = binary(data)?;
         Ok(match this.send(ruby, data, Handle::send_binary)? {
-            Sent::Bytes(len) | Sent::Corked(len) => len as i64,
+            Sent::Bytes(len) | Sent::Unflushed(len) => len as i64,
             Sent::Nothing => -1,
         })
     }
@@ -128,9 +128,9 @@ impl Connection {
     }
 
     fn send_data(ruby: &Ruby, this: &Self, data: RString) -> Result<i64, Error> {
-        let sent = this.send(ruby, data, |handle, data, cork| Ok(handle.send_raw(data, cork)))?;
+        let sent = this.send(ruby, data, |handle, data, flush| Ok(handle.send_raw(data, flush)))?;
         Ok(match sent {
-            Sent::Bytes(len) | Sent::Corked(len) => len as i64,
+            Sent::Bytes(len) | Sent::Unflushed(len) => len as i64,
             Sent::Nothing => 0,
         })
     }
@@ -139,9 +139,9 @@ impl Connection {
         &self,
         ruby: &Ruby,
         data: RString,
-        send: impl FnOnce(&Handle, &[u8], Cork) -> Result<Sent, UsageError>,
+        send: impl FnOnce(&Handle, &[u8], Flush) -> Result<Sent, UsageError>,
     ) -> Result<Sent, Error> {
-        let sent = raw::with_bytes(data, |data| send(&self.handle, data, cork()))
+        let sent = raw::with_bytes(data, |data| send(&self.handle, data, flush()))
             .map_err(|error| error::usage(ruby, &error))?;
         self.remember(sent);
         Ok(sent)
@@ -149,14 +149,14 @@ impl Connection {
 
     /// Sends a message that goes to others, too.
     pub(crate) fn send_shared(&self, message: &Arc<Broadcast>) -> Sent {
-        let sent = self.handle.send_shared(message, cork());
+        let sent = self.handle.send_shared(message, flush());
         self.remember(sent);
         sent
     }
 
     /// What waits for a flush gets it at the end of the drain.
     fn remember(&self, sent: Sent) {
-        if let Sent::Corked(_) = sent {
+        if let Sent::Unflushed(_) = sent {
             flush_later(&self.handle);
         }
     }
@@ -192,7 +192,7 @@ impl Connection {
 
     /// Sends an answer that opens no WebSocket, and ends the connection.
     fn refuse(&self, response: RString) -> bool {
-        raw::with_bytes(response, |response| self.handle.refuse_opening(response))
+        raw::with_bytes(response, |response| self.handle.reject_handshake(response))
     }
 
     fn ask(&self) {
@@ -233,7 +233,7 @@ impl Connection {
     }
 
     fn state(ruby: &Ruby, this: &Self) -> Symbol {
-        symbols::state(ruby, this.handle.state())
+        symbols::state(ruby, this.handle.ready_state())
     }
 
     fn is_pingable(&self) -> bool {
@@ -315,7 +315,7 @@ impl Connection {
     }
 
     fn is_closed(&self) -> bool {
-        self.handle.state() == State::Closed
+        self.handle.ready_state() == ReadyState::Closed
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::{cell::RefCell, mem};
 
-use em_websocket::server::{slot, Handle, Slots};
+use em_websocket::server::{slot, Handle, Slab};
 use magnus::{gc, prelude::*, value::Opaque, Error, RArray, RObject, Ruby};
 
 /// Handles and objects of a server's connections.
 pub(crate) struct ConnectionTable {
-    handles: RefCell<Slots<Handle>>,
+    handles: RefCell<Slab<Handle>>,
     /// An Array, so that the garbage collector need not walk the table each time.
     objects: Opaque<RArray>,
 }

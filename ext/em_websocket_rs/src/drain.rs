@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use em_websocket::server::{Delivery, Incoming, Kind, Opened, Plain, Record};
+use em_websocket::server::{Delivery, Incoming, MessageKind, NonWebSocket, Opened, Record};
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, Error, RObject, Ruby, Value};
 
 use crate::{
@@ -23,7 +23,7 @@ impl Server {
     /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
     pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
         let _timer = DrainTimer::begin(&this.drains);
-        let Some(corked) = this.with(|core| Arc::clone(core.queue().corked())) else {
+        let Some(corked) = this.with(|core| Arc::clone(core.queue().pending_flushes())) else {
             return Ok(());
         };
         let corked = Corked::begin(corked);
@@ -69,8 +69,10 @@ impl Server {
         let result = if overrides::may_trigger(ruby, object) {
             let bytes = batch.bytes(span);
             let string = match kind {
-                Kind::Text => raw::text(ruby, bytes, span.charset())?,
-                Kind::Binary | Kind::Ping | Kind::Pong => raw::binary(ruby, bytes)?,
+                MessageKind::Text => raw::text(ruby, bytes, span.code_range())?,
+                MessageKind::Binary | MessageKind::Ping | MessageKind::Pong => {
+                    raw::binary(ruby, bytes)?
+                }
             };
             drop(batch);
             object.funcall::<_, _, Value>(symbols::trigger(kind), (string,)).map(drop)
@@ -105,16 +107,16 @@ impl Server {
         let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
         let transport = || object.ivar_get::<_, Value>(*TRANSPORT);
         match delivery {
-            Delivery::Secured => {
+            Delivery::TlsEstablished => {
                 let result = transport()?.funcall::<_, _, Value>(*SECURED, (object,));
                 handle.secured();
                 result.map(drop)
             }
             Delivery::Open(opened) => {
-                let Opened { request, subprotocol, answer, .. } = *opened;
+                let Opened { request, subprotocol, response, .. } = *opened;
                 let version = request.protocol_version();
                 self.request.set(Some(Request::new(request, subprotocol)));
-                let answer = answer.map(|answer| ruby.obj_wrap(Answer::new(*answer)));
+                let answer = response.map(|response| ruby.obj_wrap(Answer::new(*response)));
                 let is_changed = overrides::may_trigger(ruby, object);
                 let transport = transport()?;
                 if answer.is_some() {
@@ -128,18 +130,18 @@ impl Server {
                 }
                 result.map(drop)
             }
-            Delivery::Plain(plain) => {
+            Delivery::NonWebSocket(plain) => {
                 let method = match plain {
-                    Plain::Healthcheck => HEALTHCHECK,
-                    Plain::FlashPolicy => FLASH_POLICY,
+                    NonWebSocket::Healthcheck => HEALTHCHECK,
+                    NonWebSocket::FlashPolicy => FLASH_POLICY,
                 };
                 let result = object.funcall::<_, _, Value>(method, ()).map(drop);
                 rescue(ruby, owner, object, result)
             }
-            Delivery::Refused(refused) => {
+            Delivery::Rejected(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
                 let result = transport()?.funcall::<_, _, Value>(*FAILED, (object, exception));
-                handle.refuse(refused.response.as_deref());
+                handle.reject(refused.response.as_deref());
                 result.map(drop)
             }
             Delivery::Close(code, span) => {

@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use em_websocket::server::{self, Cork, Handle};
+use em_websocket::server::{self, Flush, Handle};
 
 thread_local! {
     /// Places where this thread's connections wait for a flush, while it drains queues: the last
     /// one's.
-    static CORKED: RefCell<Vec<Arc<server::Corked>>> = const { RefCell::new(Vec::new()) };
+    static CORKED: RefCell<Vec<Arc<server::PendingFlushes>>> = const { RefCell::new(Vec::new()) };
     static DRAINING: Cell<u32> = const { Cell::new(0) };
     static FORKS: Cell<u32> = const { Cell::new(0) };
 }
@@ -18,13 +18,13 @@ thread_local! {
 /// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
 /// A long drain is not waited for: then it leaves meanwhile.
 pub(crate) struct Corked {
-    corked: Arc<server::Corked>,
+    corked: Arc<server::PendingFlushes>,
     /// Number of times that its process had been forked off when it began.
     forks: u32,
 }
 
 impl Corked {
-    pub(crate) fn begin(corked: Arc<server::Corked>) -> Self {
+    pub(crate) fn begin(corked: Arc<server::PendingFlushes>) -> Self {
         DRAINING.set(DRAINING.get() + 1);
         CORKED.with_borrow_mut(|all| all.push(Arc::clone(&corked)));
         corked.begin();
@@ -56,11 +56,11 @@ impl Drop for Corked {
     }
 }
 
-pub(crate) fn cork() -> Cork {
+pub(crate) fn flush() -> Flush {
     if DRAINING.get() > 0 {
-        Cork::Yes
+        Flush::Later
     } else {
-        Cork::No
+        Flush::Now
     }
 }
 

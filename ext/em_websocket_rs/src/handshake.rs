@@ -41,16 +41,16 @@ impl Handshake {
             Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
             Progress::Accepted(accepted) => {
                 let result = ruby.ary_new_capa(4);
-                let subprotocol = accepted.answer.subprotocol().map(Box::from);
+                let subprotocol = accepted.response.subprotocol().map(Box::from);
                 result.push(Request::new(accepted.request, subprotocol))?;
-                result.push(Answer::new(accepted.answer))?;
+                result.push(Answer::new(accepted.response))?;
                 result.push(raw::binary(ruby, &accepted.rest)?)?;
                 let deflate = accepted.deflate.zip(this.compression);
                 result
                     .push(deflate.map(|(agreed, config)| ruby.obj_wrap(Deflate(agreed, config))))?;
                 Ok(result.as_value())
             }
-            Progress::Refused(refused) => {
+            Progress::Rejected(refused) => {
                 let result = ruby.ary_new_capa(2);
                 result.push(error::handshake(ruby, &refused.error)?)?;
                 let response = refused.response.map(|response| raw::binary(ruby, &response));

@@ -10,8 +10,8 @@ use std::{cell::RefCell, time::Instant};
 use em_websocket::{
     error::{ProtocolError, UsageError},
     protocol::{
-        close::CloseCode, deflate::Deflater, version, Connection, FrameParts, Limits, Opcode,
-        PeerClose, Progress, Receiver,
+        close::CloseCode, deflate::Deflater, version, CloseAction, Connection, FrameParts, Limits,
+        Opcode, PeerClose, Receiver,
     },
 };
 use magnus::{
@@ -85,9 +85,9 @@ impl Protocol {
             require_masked: this.strict,
         };
         let events = ruby.ary_new();
-        let end = frames::receive(&this.receiver, data, limits, |opcode, body, charset| {
+        let end = frames::receive(&this.receiver, data, limits, |opcode, body, code_range| {
             let string = match opcode {
-                Opcode::Text => raw::text(ruby, body, charset)?,
+                Opcode::Text => raw::text(ruby, body, code_range)?,
                 _ => raw::binary(ruby, body)?,
             };
             events.cat(&[symbols::opcode(ruby, opcode).as_value(), string.as_value()])
@@ -235,21 +235,21 @@ impl Protocol {
     fn fail(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
         this.ending(ruby, |connection, out| match &*this.error.borrow() {
             Some(error) => connection.fail(error, out),
-            None => Progress::Stay,
+            None => CloseAction::None,
         })
     }
 
     fn ending(
         &self,
         ruby: &Ruby,
-        end: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Progress,
+        end: impl FnOnce(&mut Connection, &mut Vec<u8>) -> CloseAction,
     ) -> Result<RArray, Error> {
         let mut out = Vec::new();
         let progress = end(&mut self.connection.borrow_mut(), &mut out);
         let progress = match progress {
-            Progress::Stay => &STAY,
-            Progress::CloseAfterWriting => &CLOSE_AFTER_WRITING,
-            Progress::Abort => &ABORT,
+            CloseAction::None => &STAY,
+            CloseAction::AfterFlush => &CLOSE_AFTER_WRITING,
+            CloseAction::Abort => &ABORT,
         };
         let bytes = raw::binary(ruby, &out)?.as_value();
         Ok(ruby.ary_new_from_values(&[bytes, symbol(ruby, progress)]))
@@ -270,7 +270,7 @@ impl Protocol {
     }
 
     fn state(ruby: &Ruby, this: &Self) -> Symbol {
-        symbols::state(ruby, this.connection.borrow().state())
+        symbols::state(ruby, this.connection.borrow().ready_state())
     }
 
     fn is_pingable(&self) -> bool {

@@ -5,8 +5,8 @@
 use std::{cell::Ref, ffi::c_long};
 
 use em_websocket::{
-    protocol::Charset,
-    server::{Batch, Kind, Span},
+    protocol::CodeRange,
+    server::{Batch, MessageKind, Span},
 };
 use magnus::{
     rb_sys::{protect, AsRawId, AsRawValue, FromRawValue},
@@ -31,14 +31,18 @@ pub(crate) fn with_bytes<R>(string: RString, look: impl FnOnce(&[u8]) -> R) -> R
 
 /// A String of text from the network: UTF-8 where the bytes are that, and otherwise ASCII-8BIT, in
 /// which every byte is a character. So an application can search and split whatever it is given.
-/// Bytes that have been checked already come with a `charset`.
+/// Bytes that have been checked already come with a `code_range`.
 ///
 /// # Errors
 /// Ruby's, where it has no memory for it. It does not pass by the caller, who may hold what must be
 /// let go of.
-pub(crate) fn text(_: &Ruby, bytes: &[u8], charset: Option<Charset>) -> Result<RString, Error> {
+pub(crate) fn text(
+    _: &Ruby,
+    bytes: &[u8],
+    code_range: Option<CodeRange>,
+) -> Result<RString, Error> {
     // SAFETY: the closure has nothing to drop, and `protect` catches what Ruby raises.
-    string(|| unsafe { new_text(bytes, charset) })
+    string(|| unsafe { new_text(bytes, code_range) })
 }
 
 /// A String for anything else: ASCII-8BIT.
@@ -85,13 +89,13 @@ fn string(make: impl FnOnce() -> VALUE) -> Result<RString, Error> {
 /// # Safety
 /// Ruby may leave past the caller, up to the next `protect`: nothing on the way may have to be
 /// dropped. This thread holds the GVL.
-pub(crate) unsafe fn new_text(bytes: &[u8], charset: Option<Charset>) -> VALUE {
+pub(crate) unsafe fn new_text(bytes: &[u8], code_range: Option<CodeRange>) -> VALUE {
     // SAFETY: the caller's.
     let string = unsafe { new_binary(bytes) };
-    let range = match charset.or_else(|| Charset::of(bytes)) {
+    let range = match code_range.or_else(|| CodeRange::of(bytes)) {
         None => return string,
-        Some(Charset::Ascii) => RUBY_ENC_CODERANGE_7BIT as VALUE,
-        Some(Charset::Utf8) => RUBY_ENC_CODERANGE_VALID as VALUE,
+        Some(CodeRange::Ascii) => RUBY_ENC_CODERANGE_7BIT as VALUE,
+        Some(CodeRange::Utf8) => RUBY_ENC_CODERANGE_VALID as VALUE,
     };
     // Before Ruby 3.3, `rb_enc_str_new` asks so much about the encoding that it costs as much as a
     // small String itself.
@@ -125,7 +129,7 @@ pub(crate) fn call_block(
     ruby: &Ruby,
     object: RObject,
     ivar: OpaqueId,
-    kind: Kind,
+    kind: MessageKind,
     batch: Ref<'_, Batch>,
     span: Span,
 ) -> Result<(), Error> {
@@ -145,8 +149,8 @@ pub(crate) fn call_block(
                 return block;
             }
             let argument = match kind {
-                Kind::Text => new_text(bytes, span.charset()),
-                Kind::Binary | Kind::Ping | Kind::Pong => new_binary(bytes),
+                MessageKind::Text => new_text(bytes, span.code_range()),
+                MessageKind::Binary | MessageKind::Ping | MessageKind::Pong => new_binary(bytes),
             };
             batch = None;
             rb_funcallv(block, call, 1, &argument)

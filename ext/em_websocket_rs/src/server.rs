@@ -7,14 +7,14 @@ use std::{
     os::fd::AsRawFd,
 };
 
-use em_websocket::server::{Batch, ConnectionOptions, Cork, Sent, Server as Core};
+use em_websocket::server::{Batch, ConnectionOptions, Flush, Sent, Server as Core};
 use magnus::{
     function, gc, method, prelude::*, symbol::IntoSymbol, typed_data::Obj, value::LazyId,
     DataTypeFunctions, Error, RArray, RHash, RModule, RObject, RString, Ruby, TypedData, Value,
 };
 
 use crate::{
-    connection::{Connection, TRANSPORT},
+    connection::{Connection, Pending, TRANSPORT},
     connection_table::ConnectionTable,
     convert::error,
     raw,
@@ -141,11 +141,11 @@ impl Server {
     fn send_data(&self, signature: u64, data: RString) -> i64 {
         let sent = signature::connection_number(signature).and_then(|number| {
             raw::with_bytes(data, |data| {
-                self.connections.with_handle(number, |handle| handle.send_raw(data, Cork::No))
+                self.connections.with_handle(number, |handle| handle.send_raw(data, Flush::Now))
             })
         });
         match sent {
-            Some(Sent::Bytes(len) | Sent::Corked(len)) => len as i64,
+            Some(Sent::Bytes(len) | Sent::Unflushed(len)) => len as i64,
             Some(Sent::Nothing) | None => -1,
         }
     }
@@ -185,32 +185,33 @@ impl Server {
     /// `:raw`, `:asks`, `:strict`, `:announce_tls`, `:plain_http`.
     fn start(
         ruby: &Ruby,
-        _this: &Self,
+        this: &Self,
         connection: &Connection,
         object: RObject,
         settings: &Settings,
         traits: RArray,
     ) -> Result<(), Error> {
         let Some(pending) = connection.take_pending() else { return Ok(()) };
+        let Pending { incoming, tls, .. } = *pending;
         // Most have none.
         let is = |name: &LazyId| !traits.is_empty() && traits.includes(name.into_symbol_with(ruby));
         let handle = connection.handle();
         let mut limits = handle.limits();
         limits.require_masked = is(&STRICT);
         let options = ConnectionOptions {
-            tls: pending.tls.map(|tls| tls.config),
-            asks: is(&ASKS),
+            tls: tls.map(|tls| tls.config),
+            asks_application: is(&ASKS),
             secure: object.ivar_get::<_, Value>(*SECURE)?.to_bool()
                 || object.ivar_get::<_, Value>(*SECURE_PROXY)?.to_bool(),
             raw: is(&RAW),
             strict: is(&STRICT),
-            tells_plain_http: is(&PLAIN_HTTP),
-            announces_tls: is(&ANNOUNCE_TLS),
+            reports_plain_http: is(&PLAIN_HTTP),
+            awaits_tls_verify: is(&ANNOUNCE_TLS),
             limits,
             close_timeout: handle.close_timeout(),
             ..settings.connection.clone()
         };
-        pending.incoming.start(connection.number(), &options);
+        this.with(|core| core.start(*incoming, connection.number(), &options));
         Ok(())
     }
 }

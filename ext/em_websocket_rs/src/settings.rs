@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use em_websocket::{
     protocol::{
-        handshake::{Limits, Refusal},
+        handshake::{Rejection, RequestLimits},
         version::{Versions, NUMBERS},
     },
     server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
@@ -51,7 +51,7 @@ impl Settings {
         let keepalive = seconds("ping_interval")?
             .flatten()
             .map(|interval| Keepalive { interval, timeout: ping_timeout.unwrap_or(FOREVER) });
-        let header = Limits {
+        let header = RequestLimits {
             header_bytes: count("max_header_size")?.unwrap_or(connection.handshake.header_bytes),
             headers: count("max_headers")?.unwrap_or(connection.handshake.headers),
         };
@@ -61,10 +61,10 @@ impl Settings {
             total: count("inbound_total")?.unwrap_or(server.queue.total),
         };
         // Where TLS is spoken, an answer in the clear would be noise.
-        let turn_away_with = if truthy(ruby, options, "secure") {
+        let rejection = if truthy(ruby, options, "secure") {
             None
         } else {
-            let refusal = Refusal::new(503).map_err(|error| error::usage(ruby, &error))?;
+            let refusal = Rejection::new(503).map_err(|error| error::usage(ruby, &error))?;
             Some(refusal.to_bytes(b"Too many connections").into())
         };
         Ok(Self {
@@ -85,7 +85,7 @@ impl Settings {
                 queue,
                 read_size: count("read_size")?.and_then(ReadSize::new).unwrap_or(server.read_size),
                 max_connections: count("max_connections")?,
-                turn_away_with,
+                rejection,
                 threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(server.threads),
                 tcp_nodelay: flag(ruby, options, "tcp_nodelay", server.tcp_nodelay),
             },

@@ -18,7 +18,7 @@ pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, E
     for (name, number) in [
         ("connections", stats.open as u64),
         ("accepted", stats.accepted),
-        ("turned_away", stats.turned_away),
+        ("turned_away", stats.rejected),
         ("messages_received", stats.received.messages),
         ("bytes_received", stats.received.bytes),
         ("messages_sent", stats.sent.messages),

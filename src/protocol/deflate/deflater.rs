@@ -4,7 +4,7 @@ use std::fmt;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
-use super::{Agreed, Config, MAX_WINDOW_BITS, TAIL};
+use super::{Config, Params, MAX_WINDOW_BITS, TAIL};
 use crate::protocol::{frame::FrameParts, opcode::Opcode, version::Profile};
 
 /// The most that one step makes.
@@ -24,7 +24,7 @@ pub struct Deflater {
 
 /// How a [`Deflater`] compresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Shape {
+pub struct Key {
     level: u8,
     memory_level: u8,
     window_bits: u8,
@@ -33,7 +33,7 @@ pub struct Shape {
 
 impl Deflater {
     /// Compresses as both sides agreed, with no larger window than is configured.
-    pub fn new(agreed: &Agreed, config: &Config) -> Self {
+    pub fn new(agreed: &Params, config: &Config) -> Self {
         Self {
             config: *config,
             takes_over: !agreed.server_no_context_takeover,
@@ -77,8 +77,8 @@ impl Deflater {
 
     /// How it compresses: what two deflaters of one shape make of one message without a context is
     /// the same.
-    pub fn shape(&self) -> Shape {
-        Shape {
+    pub fn key(&self) -> Key {
+        Key {
             level: self.config.level,
             memory_level: self.config.memory_level,
             window_bits: self.window_bits,
@@ -87,7 +87,7 @@ impl Deflater {
     }
 
     /// Another one of the same shape, without a context.
-    pub fn alone(&self) -> Self {
+    pub fn without_context(&self) -> Self {
         Self { takes_over: false, ..self.bare() }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zlib_rs::{Inflate, InflateError, InflateFlush, Status};
 
-use super::{Agreed, MAX_WINDOW_BITS, TAIL};
+use super::{Params, MAX_WINDOW_BITS, TAIL};
 use crate::{error::ProtocolError, protocol::message::Message};
 
 /// The most that one step makes.
@@ -27,7 +27,7 @@ struct Step {
 }
 
 impl Inflater {
-    pub(crate) fn new(agreed: &Agreed) -> Self {
+    pub(crate) fn new(agreed: &Params) -> Self {
         let takes_over = !agreed.client_no_context_takeover;
         Self { takes_over, context: None, is_between_blocks: true }
     }
@@ -67,7 +67,7 @@ impl Inflater {
             message.bytes.truncate(before + step.made);
             *budget = budget.saturating_sub(step.made);
 
-            message.judge(None)?;
+            message.validate_utf8(None)?;
             if message.bytes.len() > limit {
                 return Err(ProtocolError::MessageTooLong(limit.saturating_add(1)));
             }

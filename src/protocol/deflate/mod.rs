@@ -17,7 +17,7 @@ mod negotiate;
 
 use std::fmt;
 
-pub use deflater::{Deflater, Shape};
+pub use deflater::{Deflater, Key};
 pub(crate) use inflater::Inflater;
 pub use negotiate::negotiate;
 
@@ -68,7 +68,7 @@ impl Config {
 /// What both sides do, once the opening handshake is answered: the parameters of the answer. Shown,
 /// it is the value of `Sec-WebSocket-Extensions`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Agreed {
+pub struct Params {
     /// This side's messages stand alone (RFC 7692 section 7.1.1.1).
     pub server_no_context_takeover: bool,
     /// The client's messages stand alone (section 7.1.1.2).
@@ -80,7 +80,7 @@ pub struct Agreed {
     pub client_max_window_bits: Option<u8>,
 }
 
-impl fmt::Display for Agreed {
+impl fmt::Display for Params {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(NAME)?;
         if self.server_no_context_takeover {

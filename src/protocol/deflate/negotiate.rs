@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Agreed, Config, CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, MAX_WINDOW_BITS, NAME,
+    Config, Params, CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, MAX_WINDOW_BITS, NAME,
     SERVER_MAX_WINDOW_BITS, SERVER_NO_CONTEXT_TAKEOVER,
 };
 
@@ -17,7 +17,7 @@ use super::{
 pub fn negotiate<'a>(
     values: impl IntoIterator<Item = &'a [u8]>,
     config: &Config,
-) -> Option<Agreed> {
+) -> Option<Params> {
     let mut elements = values.into_iter().flat_map(|value| split(value, b','));
     elements.find_map(Offer::parse).map(|offer| offer.answer(config))
 }
@@ -73,7 +73,7 @@ impl Offer {
         Some(offer)
     }
 
-    fn answer(&self, config: &Config) -> Agreed {
+    fn answer(&self, config: &Config) -> Params {
         let own = config.window_bits();
         // "The same or smaller value" (section 7.1.2.1). A smaller one may be said unasked, but there
         // are clients that take it for a broken answer: it is used all the same (`Deflater::new`),
@@ -83,7 +83,7 @@ impl Offer {
         // zlib makes no raw DEFLATE with it, and a client would fail the connection.
         let client_bits =
             self.client_max_window_bits.map(|hint| hint.unwrap_or(MAX_WINDOW_BITS).min(own.max(9)));
-        Agreed {
+        Params {
             server_no_context_takeover: self.server_no_context_takeover || !config.context_takeover,
             // An offer with it says that the client can do without; taking it at its word saves
             // the memory of a context (section 7.1.1.2).

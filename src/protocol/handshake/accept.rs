@@ -5,14 +5,14 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::Engine;
 use sha1::{Digest, Sha1};
 
-use super::answer::Answer;
 use super::request::Request;
 use super::response::Response;
+use super::response_writer::ResponseWriter;
+use super::ruby_format;
 use super::subprotocol::Subprotocols;
-use super::text;
 use crate::error::HandshakeError;
 use crate::protocol::{
-    deflate::{self, Agreed},
+    deflate::{self, Params},
     version::{Opening, Profile},
 };
 
@@ -33,7 +33,7 @@ pub(super) fn respond(
     strict: bool,
     compression: Option<&deflate::Config>,
     subprotocols: &Subprotocols,
-) -> Result<(Answer, Option<Agreed>), HandshakeError> {
+) -> Result<(Response, Option<Params>), HandshakeError> {
     let key = if strict || profile.strict_frames {
         strict_key(request)?
     } else {
@@ -46,11 +46,11 @@ pub(super) fn respond(
         .and_then(|config| deflate::negotiate(offers, config));
 
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    let head = Response::new("101 Switching Protocols")
+    let head = ResponseWriter::new("101 Switching Protocols")
         .field("Upgrade", b"websocket")
         .field("Connection", b"Upgrade")
         .field("Sec-WebSocket-Accept", BASE64.encode(digest).as_bytes());
-    Ok((Answer::new(head, Opening::Accept, subprotocol, agreed.as_ref(), b""), agreed))
+    Ok((Response::new(head, Opening::Accept, subprotocol, agreed.as_ref(), b""), agreed))
 }
 
 /// The key of a request that RFC 6455 section 4.2.1 finds nothing wrong with.
@@ -59,7 +59,7 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
     match keys[..] {
         [] => Err(HandshakeError::KeyRequired),
         [key] if is_nonce(key) => Ok(key),
-        [..] => Err(HandshakeError::InvalidAcceptKey(text::inspect(&keys))),
+        [..] => Err(HandshakeError::InvalidAcceptKey(ruby_format::inspect(&keys))),
     }
 }
 

@@ -3,11 +3,11 @@
 
 use md5::{Digest, Md5};
 
-use super::answer::Answer;
 use super::request::Request;
 use super::response::Response;
+use super::response_writer::ResponseWriter;
+use super::ruby_format;
 use super::subprotocol::Subprotocols;
-use super::text;
 use crate::error::HandshakeError;
 use crate::protocol::version::Opening;
 
@@ -19,7 +19,7 @@ pub(super) fn respond(
     request: &Request,
     third_key: &[u8],
     subprotocols: &Subprotocols,
-) -> Result<Answer, HandshakeError> {
+) -> Result<Response, HandshakeError> {
     if third_key.len() > THIRD_KEY {
         return Err(HandshakeError::ExtraBytesAfterThirdKey);
     }
@@ -30,12 +30,12 @@ pub(super) fn respond(
         .finalize();
     let subprotocol = subprotocols.select(request)?;
 
-    let head = Response::new("101 WebSocket Protocol Handshake")
+    let head = ResponseWriter::new("101 WebSocket Protocol Handshake")
         .field("Upgrade", b"WebSocket")
         .field("Connection", b"Upgrade")
         .field("Sec-WebSocket-Location", &request.location())
         .field("Sec-WebSocket-Origin", request.header("origin").unwrap_or_default());
-    Ok(Answer::new(head, Opening::Challenge, subprotocol, None, &digest))
+    Ok(Response::new(head, Opening::Challenge, subprotocol, None, &digest))
 }
 
 /// What a key contributes to the digest: the number in it, divided by its spaces.
@@ -44,7 +44,7 @@ fn key(request: &Request, name: &str) -> Result<[u8; 4], HandshakeError> {
     match values[..] {
         [] => Err(HandshakeError::KeysMissing),
         [value] => key_number(value).map(u32::to_be_bytes),
-        [..] => Err(HandshakeError::InvalidKey(text::inspect(&values))),
+        [..] => Err(HandshakeError::InvalidKey(ruby_format::inspect(&values))),
     }
 }
 
@@ -62,9 +62,10 @@ fn key_number(key: &[u8]) -> Result<u32, HandshakeError> {
         remainder = dividend % spaces;
     }
     if remainder != 0 {
-        return Err(HandshakeError::InvalidKey(text::inspect(&[key])));
+        return Err(HandshakeError::InvalidKey(ruby_format::inspect(&[key])));
     }
-    u32::try_from(quotient).map_err(|_| HandshakeError::ChallengeOutOfRange(text::inspect(&[key])))
+    u32::try_from(quotient)
+        .map_err(|_| HandshakeError::ChallengeOutOfRange(ruby_format::inspect(&[key])))
 }
 
 #[cfg(test)]

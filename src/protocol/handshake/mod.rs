@@ -5,24 +5,25 @@
 //! checks is em-websocket's, since a request that fails several of them is told of the first.
 
 mod accept;
-mod answer;
 mod challenge;
 mod echo;
-mod plain;
+mod non_websocket;
+mod rejection;
 mod request;
 mod response;
+mod response_writer;
+mod ruby_format;
 mod rules;
 mod scan;
 mod subprotocol;
 mod target;
-mod text;
 
 use std::mem;
 
-pub use answer::Answer;
-pub use plain::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
+pub use non_websocket::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
+pub use rejection::Rejection;
 pub use request::Request;
-pub use response::Refusal;
+pub use response::Response;
 pub use subprotocol::Subprotocols;
 
 use crate::error::HandshakeError;
@@ -32,14 +33,14 @@ use scan::{Found, Scan};
 
 /// What a request's header may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Bytes, from the first one received to the blank line.
     pub header_bytes: usize,
     /// Header fields.
     pub headers: usize,
 }
 
-impl Default for Limits {
+impl Default for RequestLimits {
     /// 16 KiB and 100 fields.
     fn default() -> Self {
         Self { header_bytes: 16 * 1024, headers: 100 }
@@ -54,7 +55,7 @@ pub struct Handshake {
     versions: Option<Versions>,
     compression: Option<deflate::Config>,
     subprotocols: Subprotocols,
-    limits: Limits,
+    limits: RequestLimits,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
     phase: Phase,
@@ -80,7 +81,7 @@ pub enum Progress {
     /// Flash asks for [`FLASH_POLICY`]: send it, then close.
     FlashPolicy,
     /// There will be no WebSocket: send the response if there is one, then close.
-    Refused(Box<Refused>),
+    Rejected(Box<Rejected>),
 }
 
 /// A handshake that succeeded.
@@ -91,16 +92,16 @@ pub struct Accepted {
     /// The draft to go on with.
     pub profile: &'static Profile,
     /// What to send.
-    pub answer: Answer,
+    pub response: Response,
     /// How messages may be compressed, where that was offered and wanted.
-    pub deflate: Option<deflate::Agreed>,
+    pub deflate: Option<deflate::Params>,
     /// What the client sent behind its handshake: its first frames.
     pub rest: Vec<u8>,
 }
 
 /// A handshake that failed.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Rejected {
     /// Why.
     pub error: HandshakeError,
     /// What to send. Garbage and plain HTTP requests get no answer, as in em-websocket.
@@ -112,11 +113,11 @@ pub struct Refused {
 impl Handshake {
     /// A handshake that waits for its first byte. `secure` makes answers name `wss://`: the
     /// connection is encrypted, here or by a proxy.
-    pub fn new(secure: bool, limits: Limits) -> Self {
+    pub fn new(secure: bool, limits: RequestLimits) -> Self {
         let header_bytes = limits.header_bytes.min(u32::MAX as usize);
         Self {
             secure,
-            limits: Limits { header_bytes, ..limits },
+            limits: RequestLimits { header_bytes, ..limits },
             strict: false,
             versions: None,
             compression: None,
@@ -189,27 +190,28 @@ impl Handshake {
             Found::Header { start, end, fields } => {
                 let header = mem::take(&mut self.received);
                 return match Request::parse(&header[start..end], fields, self.secure) {
-                    Ok(request) => self.answer(request, &bytes[end - before..]),
+                    Ok(request) => self.respond(request, &bytes[end - before..]),
                     Err(at) => {
                         // The request line was HTTP's (RFC 9112 section 5.1).
                         let error = garbage(start + at);
-                        let response = Some(response::bad_header());
-                        Progress::Refused(Box::new(Refused { error, response, request: None }))
+                        let response = Some(rejection::bad_header());
+                        Progress::Rejected(Box::new(Rejected { error, response, request: None }))
                     }
                 };
             }
             Found::PolicyRequest => return Progress::FlashPolicy,
-            Found::Garbage(at) => garbage(at),
+            Found::Malformed(at) => garbage(at),
             Found::TooManyFields => HandshakeError::TooManyHeaders(self.limits.headers),
-            Found::Beginning if self.received.len() < self.limits.header_bytes => {
+            Found::Incomplete if self.received.len() < self.limits.header_bytes => {
                 self.phase = Phase::Header(scan);
                 return Progress::Incomplete;
             }
-            Found::Beginning => HandshakeError::HeaderTooLong(self.limits.header_bytes),
+            Found::Incomplete => HandshakeError::HeaderTooLong(self.limits.header_bytes),
         };
         self.received = Vec::new();
-        let response = scan.is_http().then(|| response::refusal(&error, self.spoken())).flatten();
-        Progress::Refused(Box::new(Refused { error, response, request: None }))
+        let response =
+            scan.is_http().then(|| rejection::rejection(&error, self.spoken())).flatten();
+        Progress::Rejected(Box::new(Rejected { error, response, request: None }))
     }
 
     /// Which versions are spoken.
@@ -218,27 +220,27 @@ impl Handshake {
     }
 
     /// Answers a whole request; `behind` is what came behind its header.
-    fn answer(&mut self, request: Request, behind: &[u8]) -> Progress {
-        if plain::is_healthcheck(&request) {
+    fn respond(&mut self, request: Request, behind: &[u8]) -> Progress {
+        if non_websocket::is_healthcheck(&request) {
             return Progress::Healthcheck;
         }
         let profile = match self.requested(&request) {
             Ok(profile) => profile,
-            Err(error) => return self.refuse(error, request),
+            Err(error) => return self.reject(error, request),
         };
         match profile.opening {
             Opening::Echo if behind.is_empty() => {
-                let answer = echo::respond(&request);
-                accept(request, profile, (answer, None), behind)
+                let response = echo::respond(&request);
+                accept(request, profile, (response, None), behind)
             }
-            Opening::Echo => self.refuse(HandshakeError::ExtraBytesAfterHeader, request),
+            Opening::Echo => self.reject(HandshakeError::ExtraBytesAfterHeader, request),
             Opening::Challenge => self.receive_third_key(request, profile, behind),
             Opening::Accept => {
                 let compression = self.compression.as_ref();
                 let subprotocols = &self.subprotocols;
                 match accept::respond(&request, profile, self.strict, compression, subprotocols) {
-                    Ok(answer) => accept(request, profile, answer, behind),
-                    Err(error) => self.refuse(error, request),
+                    Ok(response) => accept(request, profile, response, behind),
+                    Err(error) => self.reject(error, request),
                 }
             }
         }
@@ -258,8 +260,8 @@ impl Handshake {
             return Progress::Incomplete;
         }
         match challenge::respond(&request, &mem::take(&mut self.received), &self.subprotocols) {
-            Ok(answer) => accept(request, profile, (answer, None), b""),
-            Err(error) => self.refuse(error, request),
+            Ok(response) => accept(request, profile, (response, None), b""),
+            Err(error) => self.reject(error, request),
         }
     }
 
@@ -275,15 +277,15 @@ impl Handshake {
             .ok_or(HandshakeError::UnsupportedVersion(version))
     }
 
-    fn refuse(&self, error: HandshakeError, request: Request) -> Progress {
+    fn reject(&self, error: HandshakeError, request: Request) -> Progress {
         let response = match error {
             HandshakeError::NotUpgrade if self.strict => {
-                Some(response::upgrade_required(&error, self.spoken()))
+                Some(rejection::upgrade_required(&error, self.spoken()))
             }
-            _ if asks_for_upgrade(&request) => response::refusal(&error, self.spoken()),
+            _ if asks_for_upgrade(&request) => rejection::rejection(&error, self.spoken()),
             _ => None,
         };
-        Progress::Refused(Box::new(Refused { error, response, request: Some(request) }))
+        Progress::Rejected(Box::new(Rejected { error, response, request: Some(request) }))
     }
 }
 
@@ -304,7 +306,7 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     let upgrades: Vec<_> = request.header_all("upgrade").collect();
     // em-websocket does not accept a repeated header, whatever it says.
     if upgrades.len() > 1 || !request.lists("upgrade", "websocket") {
-        return Err(HandshakeError::InvalidUpgrade(text::inspect(&upgrades)));
+        return Err(HandshakeError::InvalidUpgrade(ruby_format::inspect(&upgrades)));
     }
     Ok(())
 }
@@ -317,9 +319,9 @@ fn asks_for_upgrade(request: &Request) -> bool {
 fn accept(
     request: Request,
     profile: &'static Profile,
-    (answer, deflate): (Answer, Option<deflate::Agreed>),
+    (response, deflate): (Response, Option<deflate::Params>),
     rest: &[u8],
 ) -> Progress {
     let rest = rest.to_vec();
-    Progress::Accepted(Box::new(Accepted { request, profile, answer, deflate, rest }))
+    Progress::Accepted(Box::new(Accepted { request, profile, response, deflate, rest }))
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::str;
 
+use super::ruby_format;
 use super::target::{self, Target};
-use super::text;
 use crate::error::HandshakeError;
 use crate::protocol::version::profile;
 
@@ -145,7 +145,7 @@ impl Request {
             };
         }
         if let Some(draft) = self.header("sec-websocket-draft") {
-            return Ok(text::integer(draft));
+            return Ok(ruby_format::integer(draft));
         }
         if self.header("sec-websocket-key1").is_some() {
             return Ok(76);
@@ -260,9 +260,9 @@ impl Span {
 
 /// The number that a version is; em-websocket takes what begins with one.
 fn exact(version: &[u8]) -> Result<i64, HandshakeError> {
-    let number = text::integer(version);
+    let number = ruby_format::integer(version);
     if profile(number).is_some() && number.to_string().as_bytes() != version {
-        return Err(HandshakeError::InvalidVersion(text::inspect(&[version])));
+        return Err(HandshakeError::InvalidVersion(ruby_format::inspect(&[version])));
     }
     Ok(number)
 }

@@ -6,7 +6,7 @@ use http::uri::Authority;
 
 use super::challenge::THIRD_KEY;
 use super::request::Request;
-use super::text;
+use super::ruby_format;
 use crate::error::HandshakeError;
 use crate::protocol::version::{Opening, Profile};
 
@@ -32,7 +32,7 @@ pub(super) fn check(
         None => {}
         Some(_) if fields.hosts > 1 => return Err(HandshakeError::Host),
         Some(host) if !is_host(host) || strict && !is_authority_of(request, host) => {
-            return Err(HandshakeError::InvalidHost(text::inspect(&[host])));
+            return Err(HandshakeError::InvalidHost(ruby_format::inspect(&[host])));
         }
         Some(_) => {}
     }

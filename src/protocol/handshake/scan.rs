@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::plain;
+use super::non_websocket;
 
 /// How far the header has been read.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ enum Part {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Found {
     /// The beginning of a request.
-    Beginning,
+    Incomplete,
     /// A whole header.
     Header {
         /// Where the request line begins.
@@ -51,7 +51,7 @@ pub(super) enum Found {
     /// A whole request for Flash's policy file.
     PolicyRequest,
     /// Not HTTP: the place of the first byte that cannot be.
-    Garbage(usize),
+    Malformed(usize),
     /// More fields than the limit.
     TooManyFields,
 }
@@ -61,7 +61,7 @@ impl Scan {
     pub(super) fn advance(&mut self, bytes: &[u8], max_fields: usize) -> Found {
         while self.part != Part::Fields {
             let Some(&byte) = bytes.get(self.at) else {
-                return Found::Beginning;
+                return Found::Incomplete;
             };
             if self.part == Part::Blank {
                 if matches!(byte, b'\r' | b'\n') {
@@ -75,7 +75,7 @@ impl Scan {
             let Some(part) = self.part_after(&bytes[self.token..self.at], byte) else {
                 // "<" begins no method: for an HTTP parser it is the byte that cannot be.
                 let at = if self.part == Part::Policy { self.start } else { self.at };
-                return Found::Garbage(at);
+                return Found::Malformed(at);
             };
             self.at += 1;
             if self.part == Part::Policy && byte == b'>' {
@@ -97,7 +97,9 @@ impl Scan {
     /// The part that follows `byte`, which `token`, the current part so far, precedes.
     fn part_after(&self, token: &[u8], byte: u8) -> Option<Part> {
         let (fits, part) = match (self.part, byte) {
-            (Part::Policy, _) => (plain::continues_policy_request(token, byte), Part::Policy),
+            (Part::Policy, _) => {
+                (non_websocket::continues_policy_request(token, byte), Part::Policy)
+            }
             (Part::Method, b' ') => (METHODS.contains(&token), Part::Target),
             (Part::Method, _) => (continues_method(token, byte), Part::Method),
             (Part::Target, b' ') => (!token.is_empty(), Part::Version),
@@ -123,7 +125,7 @@ impl Scan {
             }
         }
         self.at = bytes.len();
-        Found::Beginning
+        Found::Incomplete
     }
 }
 
@@ -201,7 +203,7 @@ mod tests {
         assert_eq!(scan(header), Found::Header { start: 0, end: 24, fields: 1 });
         let header = b"\r\n\nGET / HTTP/1.0\nA: b\nC:\n\n";
         assert_eq!(scan(header), Found::Header { start: 3, end: header.len(), fields: 2 });
-        assert_eq!(scan(&header[..header.len() - 1]), Found::Beginning);
+        assert_eq!(scan(&header[..header.len() - 1]), Found::Incomplete);
     }
 
     #[test]
@@ -209,7 +211,7 @@ mod tests {
         let header = b"\r\nGET /demo HTTP/1.1\r\nHost: x\r\nA: b\r\n";
         let mut scan = Scan::default();
         for end in 0..header.len() {
-            assert_eq!(scan.advance(&header[..end], 100), Found::Beginning);
+            assert_eq!(scan.advance(&header[..end], 100), Found::Incomplete);
             assert_eq!(scan.at, end);
         }
     }
@@ -243,23 +245,23 @@ mod tests {
             (b" <policy-file-request/>", 0),
             (b"\r\n<policy-file-request/>", 2),
         ] {
-            assert_eq!(scan(bytes), Found::Garbage(at), "{}", bytes.escape_ascii());
+            assert_eq!(scan(bytes), Found::Malformed(at), "{}", bytes.escape_ascii());
         }
     }
 
     #[test]
     fn refuses_other_versions() {
-        assert_eq!(scan(b"GET / HTTP/2.0\r\n\r\n"), Found::Garbage(11));
-        assert_eq!(scan(b"GET / HTTP/1.2\r\n\r\n"), Found::Garbage(13));
-        assert_eq!(scan(b"GET /\r\n\r\n"), Found::Garbage(5));
-        assert_eq!(scan(b"GET / HTTP/1.\n"), Found::Garbage(13));
+        assert_eq!(scan(b"GET / HTTP/2.0\r\n\r\n"), Found::Malformed(11));
+        assert_eq!(scan(b"GET / HTTP/1.2\r\n\r\n"), Found::Malformed(13));
+        assert_eq!(scan(b"GET /\r\n\r\n"), Found::Malformed(5));
+        assert_eq!(scan(b"GET / HTTP/1.\n"), Found::Malformed(13));
     }
 
     #[test]
     fn a_method_is_http() {
         let is_http = |bytes: &[u8]| {
             let mut scan = Scan::default();
-            assert_eq!(scan.advance(bytes, 100), Found::Beginning);
+            assert_eq!(scan.advance(bytes, 100), Found::Incomplete);
             scan.is_http()
         };
         assert!(!is_http(b"\r\n\r\n"));
@@ -273,7 +275,7 @@ mod tests {
     fn counts_fields_as_they_come() {
         let mut scan = Scan::default();
         let header = b"GET / HTTP/1.1\r\nA: b\r\nC: d\r\n";
-        assert_eq!(scan.advance(header, 2), Found::Beginning);
+        assert_eq!(scan.advance(header, 2), Found::Incomplete);
         assert_eq!(Scan::default().advance(header, 1), Found::TooManyFields);
     }
 }

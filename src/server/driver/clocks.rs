@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::timers::{Found, Marks, Timer, TimerTable};
-use crate::server::{liveness::Keepalive, transmission::Transmission};
+use crate::server::{keepalive::Keepalive, transmission::Transmission};
 
 /// Number of bytes on their way to the peer that are a message, and no ping.
 const MESSAGE: u64 = 1024;

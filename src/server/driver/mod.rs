@@ -30,8 +30,8 @@ mod writing;
 
 pub(crate) use self::telling::Ends;
 use self::{
-    opening::{Answered, Beginning},
-    reading::{go_on, poll_frames, Read, Reading, Rest},
+    opening::{AwaitingOpen, OpeningHandshake},
+    reading::{poll_frames, resume, Read, Reading, Rest},
     timers::{milliseconds, Timer},
     timing::Timers,
 };
@@ -39,13 +39,14 @@ use super::{
     charge::{Charge, RECORD},
     config::ConnectionOptions,
     handle::Handle,
-    hold,
+    pause,
+    reader::Reader,
+    socket::{WriteHalf, Writer},
     stats::count,
-    stream::{Socket, Stream, Writer},
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
     tls::Accepting,
 };
-use crate::protocol::{Progress, Receiver};
+use crate::protocol::{CloseAction, Receiver};
 
 /// Reads in a row before other connections have their turn.
 const READS: usize = 4;
@@ -74,10 +75,10 @@ pub(crate) fn drive(
     begin(transport, ends, options)
 }
 
-/// The writing half stands in the link, for whoever sends.
+/// The writing half stands in the state, for whoever sends.
 fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
-    handle.0.driver_link().socket = Socket::Here(Writer::Plain(writer));
-    Transport::Open(Stream::Plain(reader))
+    handle.0.driver_lock().write_half = WriteHalf::Open(Writer::Plain(writer));
+    Transport::Open(Reader::Plain(reader))
 }
 
 fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Driver {
@@ -89,8 +90,8 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
         timers: limited.then(|| Timers::of_opening(options.handshake_timeout)),
         has_panicked: false,
         peer_closed: false,
-        is_busy: false,
-        announces_tls: options.announces_tls,
+        must_poll_write: false,
+        awaits_tls_verify: options.awaits_tls_verify,
         reads: 0,
         write_timeout: options.write_timeout.map(milliseconds),
         reading: Reading::default(),
@@ -108,14 +109,14 @@ struct Driver {
     timers: Option<Box<Timers>>,
     /// A defect has shown: nothing more is read.
     has_panicked: bool,
-    announces_tls: bool,
+    awaits_tls_verify: bool,
     /// Whether the peer's close frame has come: it sends no more.
     peer_closed: bool,
-    /// Whether the link wants looking at although nobody asks for it: something waits to be
+    /// Whether the state wants looking at although nobody asks_application for it: something waits to be
     /// written, or the connection is being ended.
-    is_busy: bool,
+    must_poll_write: bool,
     reading: Reading,
-    /// [`Delivery::Drained`] is to be told, once the link is let go: the queue is not locked under
+    /// [`Delivery::Drained`] is to be told, once the state is let go: the queue is not locked under
     /// it ([`locks`](super::locks)).
     has_drained: bool,
     /// How often something was read.
@@ -128,20 +129,20 @@ struct Driver {
 
 enum Transport {
     Accepting(Box<Accepting>),
-    Open(Stream),
+    Open(Reader),
     Gone,
 }
 
 enum Stage {
-    Handshake(Box<Beginning>),
+    Handshake(Box<OpeningHandshake>),
     /// The opening handshake is answered, and the application is being told.
-    Opening(Box<Answered>),
+    AwaitingOpen(Box<AwaitingOpen>),
     Frames(Receiver),
     /// The same, with bytes that were read and not looked at yet.
-    Held(Box<(Receiver, Rest)>),
+    Buffered(Box<(Receiver, Rest)>),
     Raw,
     /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
-    Over,
+    ReadClosed,
     /// Everything is written, and the peer may send this many bytes more, unread.
     Linger(usize),
 }
@@ -149,11 +150,11 @@ enum Stage {
 /// How a part of a poll went.
 enum Step {
     /// Goes on.
-    On,
+    Continue,
     /// Must be woken.
-    Wait,
+    Pending,
     /// The connection is gone.
-    End,
+    Done,
 }
 
 impl Future for Driver {
@@ -172,7 +173,7 @@ impl Future for Driver {
                 // Once it has been told, the application's side closes with 1011.
                 driver.has_panicked = true;
                 driver.tell_panic(&*panic);
-                driver.stage = Stage::Over;
+                driver.stage = Stage::ReadClosed;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -188,20 +189,20 @@ impl Driver {
         loop {
             // Before the orders, for whoever lets go of a connection has given his before that: one
             // that was refused is not read.
-            let held = self.ends.handle.0.hold.load(SeqCst);
+            let held = self.ends.handle.0.pauses.load(SeqCst);
             self.see_to_turn(held);
             let step = match &mut self.transport {
-                Transport::Gone => Step::End,
+                Transport::Gone => Step::Done,
                 Transport::Accepting(_) => self.accept_tls(cx),
                 Transport::Open(_) => match self.write_and_tell(cx, reads > 0) {
-                    Step::On if reads == READS => {
+                    Step::Continue if reads == READS => {
                         cx.waker().wake_by_ref();
-                        Step::Wait
+                        Step::Pending
                     }
-                    Step::On => {
+                    Step::Continue => {
                         reads += 1;
                         let step = self.read(cx, held);
-                        if matches!(self.stage, Stage::Held(_)) {
+                        if matches!(self.stage, Stage::Buffered(_)) {
                             reads = READS;
                         }
                         step
@@ -210,15 +211,15 @@ impl Driver {
                 },
             };
             match step {
-                Step::On => {}
-                Step::End => {
+                Step::Continue => {}
+                Step::Done => {
                     self.end();
                     return Poll::Ready(());
                 }
-                Step::Wait => match self.keep_time(cx, held) {
-                    Step::Wait => return Poll::Pending,
-                    Step::On => {}
-                    Step::End => {
+                Step::Pending => match self.poll_timers(cx, held) {
+                    Step::Pending => return Poll::Pending,
+                    Step::Continue => {}
+                    Step::Done => {
                         self.end();
                         return Poll::Ready(());
                     }
@@ -235,23 +236,23 @@ impl Driver {
 
     /// Reads once, where the stage reads at all.
     fn read(&mut self, cx: &mut Context<'_>, held: u16) -> Step {
-        if matches!(self.stage, Stage::Opening(..)) && held & hold::OPENING == 0 {
+        if matches!(self.stage, Stage::AwaitingOpen(..)) && held & pause::AWAITING_OPEN == 0 {
             self.begin_frames();
-            return Step::On;
+            return Step::Continue;
         }
-        if matches!(self.stage, Stage::Opening(..)) && held & hold::DEFERRED != 0 {
+        if matches!(self.stage, Stage::AwaitingOpen(..)) && held & pause::RESPONSE_DEFERRED != 0 {
             return self.read_ahead(cx);
         }
         let rests = match self.stage {
-            Stage::Over | Stage::Opening(..) | Stage::Linger(0) => true,
+            Stage::ReadClosed | Stage::AwaitingOpen(..) | Stage::Linger(0) => true,
             Stage::Linger(_) => false,
             _ => self.is_held(held),
         };
         if rests || !self.may_read() {
-            return Step::Wait;
+            return Step::Pending;
         }
         match self.poll_stage(cx) {
-            Poll::Pending => Step::Wait,
+            Poll::Pending => Step::Pending,
             Poll::Ready(read) => {
                 self.reads = self.reads.wrapping_add(u32::from(read.is_ok()));
                 self.follow(read.unwrap_or(Read::End))
@@ -265,20 +266,21 @@ impl Driver {
             return Poll::Ready(Ok(Read::End));
         };
         let ends = &self.ends;
-        let size = ends.handle.0.backlog.read_size.usual();
+        let buffers = ends.handle.read_buffers();
+        let size = buffers.size.usual();
         match &mut self.stage {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
-            Stage::Held(held) => Poll::Ready(Ok(go_on(held, ends, &mut self.reading))),
-            Stage::Handshake(begun) => {
+            Stage::Buffered(held) => Poll::Ready(Ok(resume(held, ends, &mut self.reading))),
+            Stage::Handshake(opening) => {
                 let receive = |bytes: &mut BytesMut| {
-                    let opening = begun.receive(bytes);
-                    begun.held.set(begun.handshake.held());
-                    Some(opening)
+                    let progress = opening.receive(bytes);
+                    opening.held.set(opening.handshake.held());
+                    Some(progress)
                 };
-                stream.poll_read(cx, &ends.handle.0, size, receive).map_ok(Read::from)
+                stream.poll_read(cx, buffers, &ends.handle.0, size, receive).map_ok(Read::from)
             }
             Stage::Raw => stream
-                .poll_read(cx, &ends.handle.0, size, |bytes| {
+                .poll_read(cx, buffers, &ends.handle.0, size, |bytes| {
                     ends.events.append(|batch| {
                         batch.push_bytes(ends.events.connection(), bytes);
                         let bytes = 2 * RECORD + bytes.len();
@@ -288,12 +290,12 @@ impl Driver {
                 })
                 .map_ok(Read::from),
             Stage::Linger(left) => stream
-                .poll_read(cx, &ends.handle.0, size, |bytes| {
+                .poll_read(cx, buffers, &ends.handle.0, size, |bytes| {
                     *left = left.saturating_sub(bytes.len());
                     None
                 })
                 .map_ok(Read::from),
-            Stage::Over | Stage::Opening(..) => Poll::Pending,
+            Stage::ReadClosed | Stage::AwaitingOpen(..) => Poll::Pending,
         }
     }
 
@@ -302,12 +304,12 @@ impl Driver {
         match read {
             Read::Close => {
                 self.peer_closed = true;
-                self.stage = Stage::Over;
+                self.stage = Stage::ReadClosed;
             }
             Read::Some => match &self.stage {
-                Stage::Frames(receiver) if receiver.is_done() => self.stage = Stage::Over,
-                Stage::Held(held) if held.1.is_empty() => {
-                    self.stage = mem::replace(&mut self.stage, Stage::Over).freed();
+                Stage::Frames(receiver) if receiver.is_done() => self.stage = Stage::ReadClosed,
+                Stage::Buffered(held) if held.1.is_empty() => {
+                    self.stage = mem::replace(&mut self.stage, Stage::ReadClosed).resumed();
                 }
                 Stage::Linger(0) => {
                     if let Some(timers) = &mut self.timers {
@@ -316,40 +318,40 @@ impl Driver {
                 }
                 _ => {}
             },
-            Read::More(rest) => {
-                self.stage = mem::replace(&mut self.stage, Stage::Over).held(rest);
+            Read::Partial(rest) => {
+                self.stage = mem::replace(&mut self.stage, Stage::ReadClosed).buffered(rest);
             }
-            Read::Opening(opening) => self.answer(opening),
-            Read::End if matches!(self.stage, Stage::Linger(_)) => return Step::End,
+            Read::Handshake(progress) => self.answer(progress),
+            Read::End if matches!(self.stage, Stage::Linger(_)) => return Step::Done,
             Read::End => {
                 // What was received before may still be answered: the socket stays until the
                 // application has seen it all.
                 self.tell_closed();
-                self.stage = Stage::Over;
+                self.stage = Stage::ReadClosed;
             }
         }
-        Step::On
+        Step::Continue
     }
 
     /// Tells of the end, then lets go of the socket: a client on the application's own reactor does
     /// not see it before `onclose` is called, as with EventMachine.
     fn end(&mut self) {
         {
-            let mut link = self.ends.handle.0.driver_link();
-            if mem::take(&mut link.overrun) {
+            let mut state = self.ends.handle.0.driver_lock();
+            if mem::take(&mut state.limit_exceeded) {
                 count(&self.ends.handle.counters().overrun);
             }
-            link.end = Progress::Abort;
-            link.deferred = None;
-            link.out.clear();
+            state.close = CloseAction::Abort;
+            state.compression = None;
+            state.out.clear();
         }
         // They end together: nobody else takes what is deferred, and nothing else is compressed.
         if let Some(timers) = &mut self.timers {
             timers.compressor = None;
         }
         self.tell_closed();
-        self.ends.handle.0.driver_link().socket = Socket::Gone;
+        self.ends.handle.0.driver_lock().write_half = WriteHalf::Closed;
         self.transport = Transport::Gone;
-        self.stage = Stage::Over;
+        self.stage = Stage::ReadClosed;
     }
 }

@@ -11,18 +11,19 @@ use super::{reading::Rest, Driver, Stage, Step, Transport};
 use crate::{
     protocol::{
         deflate::{self, Deflater},
-        handshake::{self, Handshake, Progress as Opening},
-        Held, Progress, Receiver,
+        handshake::{self, Handshake, Progress},
+        CloseAction, Held, Receiver,
     },
     server::{
-        charge::held,
         config::ConnectionOptions,
-        deferred::Compressor,
-        events::{Delivery, Opened, Plain},
-        handle::{Cork, Handle},
-        hold,
-        liveness::Keepalive,
-        stream::{Socket, Stream, Writer},
+        connection::held,
+        delivery::{Delivery, NonWebSocket, Opened},
+        handle::{Flush, Handle},
+        keepalive::Keepalive,
+        outbound::compression::Compressor,
+        pause,
+        reader::Reader,
+        socket::{WriteHalf, Writer},
         tls::TlsSession,
     },
 };
@@ -31,39 +32,39 @@ use crate::{
 const EARLY: usize = 64 * 1024;
 
 /// What to watch once the connection is open.
-pub(super) type Watch = (Option<Keepalive>, Option<Duration>);
+pub(super) type KeepaliveOptions = (Option<Keepalive>, Option<Duration>);
 
 /// An opening handshake, and what is to become of it.
-pub(super) struct Beginning {
+pub(super) struct OpeningHandshake {
     pub(super) handshake: Handshake,
     /// The memory that it takes.
     pub(super) held: Held,
     /// What may be agreed to.
     pub(super) compression: Option<deflate::Config>,
     /// Whether the application answers it.
-    pub(super) asks: bool,
+    pub(super) asks_application: bool,
     /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),
-    pub(super) watch: Watch,
+    pub(super) watch: KeepaliveOptions,
 }
 
-impl Beginning {
+impl OpeningHandshake {
     /// Receives bytes; those that follow a request of plain HTTP are nobody's.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Opening {
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Progress {
         match self.plain {
-            (_, true) => Opening::Incomplete,
+            (_, true) => Progress::Incomplete,
             _ => self.handshake.receive(bytes),
         }
     }
 }
 
 /// An opening handshake that is answered, and what came behind it.
-pub(super) struct Answered {
+pub(super) struct AwaitingOpen {
     pub(super) receiver: Receiver,
     pub(super) rest: Vec<u8>,
     /// The memory of the rest.
     _held: Held,
-    pub(super) watch: Watch,
+    pub(super) watch: KeepaliveOptions,
 }
 
 impl Stage {
@@ -77,12 +78,12 @@ impl Stage {
             .subprotocols(options.subprotocols.clone())
             .strict(options.strict)
             .versions(options.versions);
-        Self::Handshake(Box::new(Beginning {
+        Self::Handshake(Box::new(OpeningHandshake {
             handshake,
             held: held(&handle.0, 0),
             compression: options.compression,
-            asks: options.asks,
-            plain: (options.tells_plain_http, false),
+            asks_application: options.asks_application,
+            plain: (options.reports_plain_http, false),
             watch: (options.keepalive, options.idle_timeout),
         }))
     }
@@ -91,125 +92,127 @@ impl Stage {
 impl Driver {
     pub(super) fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
         let Transport::Accepting(accepting) = &mut self.transport else {
-            return Step::On;
+            return Step::Continue;
         };
-        if self.ends.handle.0.driver_link().end != Progress::Stay {
-            return Step::End;
+        if self.ends.handle.0.driver_lock().close != CloseAction::None {
+            return Step::Done;
         }
         match accepting.poll(cx) {
-            Poll::Pending => Step::Wait,
+            Poll::Pending => Step::Pending,
             Poll::Ready(Ok(())) => {
                 let agreed = TlsSession::of(accepting.session());
                 let Transport::Accepting(accepting) =
                     mem::replace(&mut self.transport, Transport::Gone)
                 else {
-                    return Step::End;
+                    return Step::Done;
                 };
                 let (reader, secured) = accepting.established();
-                self.transport = Transport::Open(Stream::secured(reader));
+                self.transport = Transport::Open(Reader::secured(reader));
                 {
-                    let mut link = self.ends.handle.0.driver_link();
-                    link.rare().tls = Some(agreed);
-                    link.socket = Socket::Here(Writer::Tls(Box::new(secured)));
+                    let mut state = self.ends.handle.0.driver_lock();
+                    state.cold_mut().tls = Some(agreed);
+                    state.write_half = WriteHalf::Open(Writer::Tls(Box::new(secured)));
                 }
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
                 }
-                if self.announces_tls {
-                    self.ends.ask(hold::SECURING, Delivery::Secured, 0);
-                    return Step::On;
+                if self.awaits_tls_verify {
+                    self.ends.ask(pause::AWAITING_TLS_VERIFY, Delivery::TlsEstablished, 0);
+                    return Step::Continue;
                 }
                 // The request may have come already; then what TLS has left to say leaves with
                 // the answer.
-                match self.read(cx, self.ends.handle.0.hold.load(SeqCst)) {
-                    Step::End => Step::End,
-                    Step::On | Step::Wait => Step::On,
+                match self.read(cx, self.ends.handle.0.pauses.load(SeqCst)) {
+                    Step::Done => Step::Done,
+                    Step::Continue | Step::Pending => Step::Continue,
                 }
             }
             Poll::Ready(Err(_)) => {
                 self.ends.handle.counters().failed("tls");
-                Step::End
+                Step::Done
             }
         }
     }
 
     /// Answers an opening handshake, as far as it is known.
-    pub(super) fn answer(&mut self, opening: Opening) {
+    pub(super) fn answer(&mut self, progress: Progress) {
         let handle = &self.ends.handle;
         // The application is told of the request that was held.
         let asked = match &self.stage {
-            Stage::Handshake(begun) => begun.held.bytes(),
+            Stage::Handshake(opening) => opening.held.bytes(),
             _ => 0,
         };
-        let (stage, delivery) = match opening {
-            Opening::Incomplete => return,
-            Opening::Accepted(accepted) => {
+        let (stage, delivery) = match progress {
+            Progress::Incomplete => return,
+            Progress::Accepted(accepted) => {
                 let accepted = *accepted;
-                let Stage::Handshake(begun) = &self.stage else { return };
-                let Beginning { compression, asks, watch, .. } = **begun;
-                let asks = asks || handle.0.hold.load(SeqCst) & hold::ASKS != 0;
-                if !asks {
-                    handle.send_raw(&accepted.answer.to_bytes(), Cork::No);
+                let Stage::Handshake(opening) = &self.stage else { return };
+                let OpeningHandshake { compression, asks_application, watch, .. } = **opening;
+                let asks_application =
+                    asks_application || handle.0.pauses.load(SeqCst) & pause::ASKS_APPLICATION != 0;
+                if !asks_application {
+                    handle.send_raw(&accepted.response.to_bytes(), Flush::Now);
                 }
                 let mut receiver = Receiver::new(accepted.profile, handle.limits());
                 if let (Some(agreed), Some(config)) = (accepted.deflate, compression) {
                     receiver = receiver.with_deflate(&agreed);
                     let deflater = Deflater::new(&agreed, &config);
-                    let (compressor, deferred) =
+                    let (compressor, queue) =
                         Compressor::new(deflater, accepted.profile, config.threshold);
                     self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
                     self.reading.inflates = true;
-                    handle.0.driver_link().deferred = Some(Box::new(deferred));
+                    handle.0.driver_lock().compression = Some(Box::new(queue));
                 }
                 let opened = Opened {
                     request: accepted.request,
                     profile: accepted.profile,
-                    subprotocol: accepted.answer.subprotocol().map(Box::from),
-                    answer: asks.then(|| Box::new(accepted.answer)),
+                    subprotocol: accepted.response.subprotocol().map(Box::from),
+                    response: asks_application.then(|| Box::new(accepted.response)),
                 };
                 // An application that is asked has what is left of the time.
-                if !asks {
+                if !asks_application {
                     self.is_opened();
                 }
                 let rest = accepted.rest;
                 let held = held(&self.ends.handle.0, rest.capacity());
-                let answered = Answered { receiver, rest, _held: held, watch };
-                (Stage::Opening(Box::new(answered)), Delivery::Open(Box::new(opened)))
+                let answered = AwaitingOpen { receiver, rest, _held: held, watch };
+                (Stage::AwaitingOpen(Box::new(answered)), Delivery::Open(Box::new(opened)))
             }
-            Opening::Refused(refused) => {
+            Progress::Rejected(refused) => {
                 self.ends.handle.counters().failed(refused.error.name());
-                (Stage::Over, Delivery::Refused(refused))
+                (Stage::ReadClosed, Delivery::Rejected(refused))
             }
-            Opening::Healthcheck => {
-                return self.answer_plain(Plain::Healthcheck, handshake::HEALTHCHECK_RESPONSE);
+            Progress::Healthcheck => {
+                return self
+                    .answer_plain(NonWebSocket::Healthcheck, handshake::HEALTHCHECK_RESPONSE);
             }
-            Opening::FlashPolicy => {
-                return self.answer_plain(Plain::FlashPolicy, handshake::FLASH_POLICY);
+            Progress::FlashPolicy => {
+                return self.answer_plain(NonWebSocket::FlashPolicy, handshake::FLASH_POLICY);
             }
         };
-        if !matches!(stage, Stage::Opening(_)) {
+        if !matches!(stage, Stage::AwaitingOpen(_)) {
             self.is_opened();
         }
         self.stage = stage;
         match delivery {
-            Delivery::Open(ref opened) if opened.answer.is_some() => {
-                self.ends.ask(hold::OPENING | hold::ASKING, delivery, asked);
+            Delivery::Open(ref opened) if opened.response.is_some() => {
+                self.ends.ask(pause::AWAITING_OPEN | pause::UNASKED, delivery, asked);
             }
-            Delivery::Open(_) => self.ends.ask(hold::OPENING, delivery, asked),
+            Delivery::Open(_) => self.ends.ask(pause::AWAITING_OPEN, delivery, asked),
             delivery => self.ends.tell(delivery, asked),
         }
     }
 
     /// Answers what is no opening handshake, or has the application do so, in the time that is left.
-    fn answer_plain(&mut self, plain: Plain, response: &[u8]) {
+    fn answer_plain(&mut self, plain: NonWebSocket, response: &[u8]) {
         match &mut self.stage {
-            Stage::Handshake(begun) if begun.plain.0 => {
-                begun.plain.1 = true;
-                self.ends.events.send(Delivery::Plain(plain));
+            Stage::Handshake(opening) if opening.plain.0 => {
+                opening.plain.1 = true;
+                self.ends.events.send(Delivery::NonWebSocket(plain));
             }
             _ => {
-                self.ends.handle.refuse(Some(response));
-                self.stage = Stage::Over;
+                self.ends.handle.reject(Some(response));
+                self.stage = Stage::ReadClosed;
             }
         }
     }
@@ -217,29 +220,29 @@ impl Driver {
     /// While the application puts off its answer: what the peer sends is kept, up to a bound, and
     /// that it leaves is noticed. Where the WebSocket is open before that, it is noticed later.
     pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) -> Step {
-        let Transport::Open(stream) = &mut self.transport else { return Step::End };
-        let Stage::Opening(answered) = &mut self.stage else { return Step::Wait };
+        let Transport::Open(stream) = &mut self.transport else { return Step::Done };
+        let Stage::AwaitingOpen(answered) = &mut self.stage else { return Step::Pending };
         let rest = &mut answered.rest;
         if rest.len() >= EARLY {
-            return Step::Wait;
+            return Step::Pending;
         }
-        let shared = &self.ends.handle.0;
-        match stream.poll_read(cx, shared, EARLY, |bytes| rest.extend_from_slice(bytes)) {
-            Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(Some(()))) => Step::On,
+        let (shared, buffers) = (&self.ends.handle.0, self.ends.handle.read_buffers());
+        match stream.poll_read(cx, buffers, shared, EARLY, |bytes| rest.extend_from_slice(bytes)) {
+            Poll::Pending => Step::Pending,
+            Poll::Ready(Ok(Some(()))) => Step::Continue,
             Poll::Ready(Ok(None) | Err(_)) => {
                 if !self.ends.handle.close_opening() {
-                    return Step::Wait;
+                    return Step::Pending;
                 }
                 self.is_opened();
                 self.tell_closed();
-                self.stage = Stage::Over;
-                Step::On
+                self.stage = Stage::ReadClosed;
+                Step::Continue
             }
         }
     }
 
-    fn begin_watch(&mut self, (keepalive, idle_timeout): Watch) {
+    fn begin_watch(&mut self, (keepalive, idle_timeout): KeepaliveOptions) {
         let profile = self.ends.handle.profile();
         let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
         if keepalive.is_some() || idle_timeout.is_some() {
@@ -251,17 +254,17 @@ impl Driver {
     /// The application has been told of the opening: what came behind it is read first. That waits
     /// where the application has paused the connection.
     pub(super) fn begin_frames(&mut self) {
-        let Stage::Opening(answered) = mem::replace(&mut self.stage, Stage::Over) else {
+        let Stage::AwaitingOpen(answered) = mem::replace(&mut self.stage, Stage::ReadClosed) else {
             return;
         };
-        let Answered { mut receiver, rest, watch, .. } = *answered;
+        let AwaitingOpen { mut receiver, rest, watch, .. } = *answered;
         self.is_opened();
         self.begin_watch(watch);
         receiver.set_limits(self.ends.handle.limits());
         self.stage = Stage::Frames(receiver);
         if !rest.is_empty() {
             let rest = Rest::new(rest, &self.ends.handle.0);
-            self.stage = mem::replace(&mut self.stage, Stage::Over).held(rest);
+            self.stage = mem::replace(&mut self.stage, Stage::ReadClosed).buffered(rest);
         }
     }
 }

@@ -11,17 +11,16 @@ use bytes::BytesMut;
 
 use super::{Ends, Stage};
 use crate::{
-    protocol::{
-        handshake::Progress as Opening, Budget, Event, Held, Meter, Payload, Receiver, Sink,
-    },
+    protocol::{handshake::Progress, Budget, Event, Held, Meter, Payload, Receiver, Sink},
     server::{
-        backlog::SMALL,
-        charge::{held, Charge, RECORD},
-        events::{Batch, Kind, LARGE},
-        link::Shared,
-        liveness,
+        batch::{Batch, LARGE},
+        charge::{Charge, RECORD},
+        connection::{held, Shared},
+        delivery::MessageKind,
+        inbound::SMALL_MESSAGE,
+        keepalive,
+        reader::Reader,
         stats::Traffic,
-        stream::Stream,
     },
 };
 
@@ -48,7 +47,7 @@ impl Reading {
     /// True for the pong that answers a ping of our own, once for each of them: the application is
     /// told of all others.
     fn is_own_pong(&mut self, payload: &[u8]) -> bool {
-        let is_own = self.own_pings > 0 && payload == liveness::ping().as_bytes();
+        let is_own = self.own_pings > 0 && payload == keepalive::ping().as_bytes();
         self.own_pings -= u8::from(is_own);
         is_own
     }
@@ -58,19 +57,19 @@ impl Reading {
 pub(super) enum Read {
     Some,
     /// Frames, and more of them than are looked at at once.
-    More(Rest),
+    Partial(Rest),
     /// Bytes, and the peer's close among them.
     Close,
-    Opening(Opening),
+    Handshake(Progress),
     End,
 }
 
-impl From<Option<Option<Opening>>> for Read {
-    fn from(read: Option<Option<Opening>>) -> Self {
+impl From<Option<Option<Progress>>> for Read {
+    fn from(read: Option<Option<Progress>>) -> Self {
         match read {
             None => Self::End,
             Some(None) => Self::Some,
-            Some(Some(opening)) => Self::Opening(opening),
+            Some(Some(progress)) => Self::Handshake(progress),
         }
     }
 }
@@ -78,28 +77,28 @@ impl From<Option<Option<Opening>>> for Read {
 /// What a receiver is given.
 pub(super) enum Input<'a> {
     /// Bytes that are the caller's.
-    Lent(&'a mut [u8]),
+    Borrowed(&'a mut [u8]),
     /// Bytes where they landed: messages may stay there.
-    Landed(&'a mut BytesMut),
+    ReadBuffer(&'a mut BytesMut),
     /// How many bytes the receiver has got already, in a buffer of its own.
-    Own(usize),
+    InPlace(usize),
 }
 
 impl Input<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Lent(bytes) => bytes.len(),
-            Self::Landed(bytes) => bytes.len(),
-            Self::Own(len) => *len,
+            Self::Borrowed(bytes) => bytes.len(),
+            Self::ReadBuffer(bytes) => bytes.len(),
+            Self::InPlace(len) => *len,
         }
     }
 
     /// How many bytes are left.
     fn give(&mut self, receiver: &mut Receiver, budget: Budget, sink: &mut impl Sink) -> usize {
         match self {
-            Self::Lent(bytes) => receiver.receive_within(bytes, budget, sink),
-            Self::Landed(bytes) => receiver.receive_within(bytes, budget, sink),
-            Self::Own(len) => {
+            Self::Borrowed(bytes) => receiver.receive_within(bytes, budget, sink),
+            Self::ReadBuffer(bytes) => receiver.receive_within(bytes, budget, sink),
+            Self::InPlace(len) => {
                 receiver.received(*len, sink);
                 0
             }
@@ -109,58 +108,59 @@ impl Input<'_> {
 
 /// Reads frames once: into their own buffer where a large payload is under way.
 pub(super) fn poll_frames(
-    stream: &mut Stream,
+    stream: &mut Reader,
     receiver: &mut Receiver,
     ends: &Ends,
     reading: &mut Reading,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
-    let size = ends.handle.0.backlog.read_size;
-    // A read takes no more than everybody may hold, where there is little room.
+    let buffers = ends.handle.read_buffers();
+    let size = buffers.size;
+    // A read takes no more than everybody may pause, where there is little room.
     let is_short = ends.is_short();
-    let most = if is_short { SMALL } else { usize::MAX };
-    let found = if let Some((buffer, limit)) = receiver.buffer() {
+    let most = if is_short { SMALL_MESSAGE } else { usize::MAX };
+    let summary = if let Some((buffer, limit)) = receiver.buffer() {
         let limit = limit.min(size.large()).min(most);
-        let len = ready!(stream.poll_read_to(cx, &ends.handle.0, buffer, limit))?;
-        (len > 0).then(|| feed(ends, receiver, reading, Input::Own(len), is_short))
+        let len = ready!(stream.poll_read_to(cx, buffers, &ends.handle.0, buffer, limit))?;
+        (len > 0).then(|| deliver(ends, receiver, reading, Input::InPlace(len), is_short))
     } else {
         // Not more past what may wait than a usual read.
         let usual = size.usual();
         let limit =
             if reading.is_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
-        let feed = |bytes: &mut BytesMut| {
-            let mut found = feed(ends, receiver, reading, Input::Landed(bytes), is_short);
-            if found.left > 0 {
-                let rest = bytes[bytes.len() - found.left..].to_vec();
-                found.rest = Some(Rest::new(rest, &ends.handle.0));
+        let deliver = |bytes: &mut BytesMut| {
+            let mut summary = deliver(ends, receiver, reading, Input::ReadBuffer(bytes), is_short);
+            if summary.left > 0 {
+                let rest = bytes[bytes.len() - summary.left..].to_vec();
+                summary.rest = Some(Rest::new(rest, &ends.handle.0));
             }
-            found
+            summary
         };
-        ready!(stream.poll_read(cx, &ends.handle.0, limit.min(most), feed))?
+        ready!(stream.poll_read(cx, buffers, &ends.handle.0, limit.min(most), deliver))?
     };
-    let Some(found) = found else { return Poll::Ready(Ok(Read::End)) };
-    reading.is_large = found.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
-    Poll::Ready(Ok(match found.rest {
-        Some(rest) => Read::More(rest),
-        None if found.is_close => Read::Close,
+    let Some(summary) = summary else { return Poll::Ready(Ok(Read::End)) };
+    reading.is_large = summary.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
+    Poll::Ready(Ok(match summary.rest {
+        Some(rest) => Read::Partial(rest),
+        None if summary.is_close => Read::Close,
         None => Read::Some,
     }))
 }
 
 impl Stage {
     /// With bytes that are not looked at yet.
-    pub(super) fn held(self, rest: Rest) -> Self {
+    pub(super) fn buffered(self, rest: Rest) -> Self {
         match self {
-            Self::Frames(receiver) => Self::Held(Box::new((receiver, rest))),
+            Self::Frames(receiver) => Self::Buffered(Box::new((receiver, rest))),
             stage => stage,
         }
     }
 
     /// Now that they have been.
-    pub(super) fn freed(self) -> Self {
+    pub(super) fn resumed(self) -> Self {
         match self {
-            Self::Held(held) if !held.0.is_done() => Self::Frames(held.0),
-            _ => Self::Over,
+            Self::Buffered(held) if !held.0.is_done() => Self::Frames(held.0),
+            _ => Self::ReadClosed,
         }
     }
 }
@@ -186,15 +186,15 @@ impl Rest {
 }
 
 /// Goes on with what is held.
-pub(super) fn go_on(
+pub(super) fn resume(
     (receiver, rest): &mut (Receiver, Rest),
     ends: &Ends,
     reading: &mut Reading,
 ) -> Read {
-    let input = Input::Lent(&mut rest.bytes[rest.at..]);
-    let found = feed(ends, receiver, reading, input, ends.is_short());
-    rest.at = rest.bytes.len() - found.left;
-    if found.is_close {
+    let input = Input::Borrowed(&mut rest.bytes[rest.at..]);
+    let summary = deliver(ends, receiver, reading, input, ends.is_short());
+    rest.at = rest.bytes.len() - summary.left;
+    if summary.is_close {
         Read::Close
     } else {
         Read::Some
@@ -203,69 +203,65 @@ pub(super) fn go_on(
 
 /// Lets a receiver put its events into the queue, counts them, and answers pings. Where room is
 /// short, no more is inflated than everybody may hold.
-fn feed(
+fn deliver(
     ends: &Ends,
     receiver: &mut Receiver,
     reading: &mut Reading,
     input: Input<'_>,
     is_short: bool,
-) -> Found {
+) -> ReadSummary {
     #[cfg(test)]
     super::tests::panic_if_asked(&input);
     let shared = &ends.handle.0;
-    let budget = Budget { inflated: if is_short { SMALL } else { TURN.inflated }, ..TURN };
+    let budget = Budget { inflated: if is_short { SMALL_MESSAGE } else { TURN.inflated }, ..TURN };
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
     // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
-    let announce = |found: &Found, batch: &mut Batch| {
-        if found.records > 0 {
-            let bytes = found.bytes + RECORD * (1 + found.records);
-            batch.charge(Charge::new(shared, bytes, found.messages));
+    let announce = |summary: &ReadSummary, batch: &mut Batch| {
+        if summary.records > 0 {
+            let bytes = summary.bytes + RECORD * (1 + summary.records);
+            batch.charge(Charge::new(shared, bytes, summary.messages));
         }
-        if found.received.messages > 0 {
-            shared.count_received(found.received);
+        if summary.received.messages > 0 {
+            shared.count_received(summary.received);
         }
-        (!found.pings.is_empty()).then(|| shared.driver_link())
+        (!summary.pings.is_empty()).then(|| shared.driver_lock())
     };
-    let fed = if reading.inflates || input.len() >= LARGE {
-        shared.backlog.apart.lend(|apart| {
-            // Of what stood there, it was a copy that was queued.
-            apart.clear();
-            let found = Burst::read(apart, ends, receiver, reading, input, budget);
-            ends.events.append(|batch| {
-                batch.absorb(apart);
-                let link = announce(&found, batch);
-                (found, link)
-            })
+    let delivered = if reading.inflates || input.len() >= LARGE {
+        let collect =
+            |scratch: &mut Batch| BatchSink::read(scratch, ends, receiver, reading, input, budget);
+        ends.events.append_collected(collect, |summary, batch| {
+            let state = announce(&summary, batch);
+            (summary, state)
         })
     } else {
         ends.events.append(|batch| {
-            let found = Burst::read(batch, ends, receiver, reading, input, budget);
-            let link = announce(&found, batch);
-            (found, link)
+            let summary = BatchSink::read(batch, ends, receiver, reading, input, budget);
+            let state = announce(&summary, batch);
+            (summary, state)
         })
     };
-    let Some((mut found, link)) = fed else { return Found::default() };
-    if let Some(mut link) = link {
-        ends.handle.answer_pings(&mut link, std::mem::take(&mut found.pings));
+    let Some((mut summary, state)) = delivered else { return ReadSummary::default() };
+    if let Some(mut state) = state {
+        ends.handle.answer_pings(&mut state, std::mem::take(&mut summary.pings));
     }
-    found
+    summary
 }
 
 /// What one read completes.
-pub(super) struct Burst<'a> {
+pub(super) struct BatchSink<'a> {
     batch: &'a mut Batch,
     ends: &'a Ends,
     reading: &'a mut Reading,
-    found: Found,
+    summary: ReadSummary,
     /// Where bytes that may stay begin and end in memory.
-    landing: Range<usize>,
+    buffer: Range<usize>,
     /// End of those messages among them that stay, and how many bytes they have.
-    landed: (usize, usize),
+    shared: (usize, usize),
 }
 
 /// What there is to know of it.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct ReadSummary {
     /// Bytes that its records take in the queue beside themselves.
     bytes: usize,
     records: usize,
@@ -282,7 +278,7 @@ pub(super) struct Found {
     rest: Option<Rest>,
 }
 
-impl<'a> Burst<'a> {
+impl<'a> BatchSink<'a> {
     fn read(
         batch: &'a mut Batch,
         ends: &'a Ends,
@@ -290,78 +286,78 @@ impl<'a> Burst<'a> {
         reading: &'a mut Reading,
         mut input: Input<'_>,
         budget: Budget,
-    ) -> Found {
-        let landing = match &input {
-            Input::Landed(bytes) if bytes.len() >= LARGE => {
+    ) -> ReadSummary {
+        let buffer = match &input {
+            Input::ReadBuffer(bytes) if bytes.len() >= LARGE => {
                 let begin = bytes.as_ptr() as usize;
                 begin..begin + bytes.len()
             }
             _ => 0..0,
         };
-        let (found, landed) = (Found::default(), (0, 0));
-        let mut burst = Burst { batch, ends, reading, found, landing, landed };
-        let left = input.give(receiver, budget, &mut burst);
-        let Burst { batch, mut found, landed: (reach, landed), .. } = burst;
-        found.left = left;
-        if let (Input::Landed(bytes), 1..) = (input, reach) {
+        let (summary, shared) = (ReadSummary::default(), (0, 0));
+        let mut sink = BatchSink { batch, ends, reading, summary, buffer, shared };
+        let left = input.give(receiver, budget, &mut sink);
+        let BatchSink { batch, mut summary, shared: (reach, shared), .. } = sink;
+        summary.left = left;
+        if let (Input::ReadBuffer(bytes), 1..) = (input, reach) {
             // Messages that stay are held until they are delivered, with all that stands between:
             // it counts, and has to be worth it.
-            if landed >= reach / 2 {
-                batch.fill(&bytes.split_to(reach).freeze());
-                found.bytes += reach - landed;
+            if shared >= reach / 2 {
+                batch.attach(&bytes.split_to(reach).freeze());
+                summary.bytes += reach - shared;
             } else {
-                batch.copy_landed(found.records, bytes);
+                batch.copy_shared(summary.records, bytes);
             }
         }
-        found
+        summary
     }
 
     fn count(&mut self, payload: &[u8]) {
-        self.found.bytes += payload.len();
-        self.found.messages += 1;
-        self.found.was_large = Some(payload.len() >= LARGE);
+        self.summary.bytes += payload.len();
+        self.summary.messages += 1;
+        self.summary.was_large = Some(payload.len() >= LARGE);
     }
 
     /// Where a message stands that may stay where it landed.
-    fn landed(&self, payload: &Payload<'_>) -> Option<usize> {
+    fn start_in_buffer(&self, payload: &Payload<'_>) -> Option<usize> {
         let Payload::Borrowed(bytes) = payload else { return None };
         let begin = bytes.as_ptr() as usize;
-        let stays = bytes.len() >= STAYS && self.landing.contains(&begin);
-        stays.then(|| begin - self.landing.start)
+        let stays = bytes.len() >= STAYS && self.buffer.contains(&begin);
+        stays.then(|| begin - self.buffer.start)
     }
 }
 
-impl Sink for Burst<'_> {
+impl Sink for BatchSink<'_> {
     fn event(&mut self, event: Event<'_>) {
         match &event {
             Event::Ping(payload) => {
-                self.found.pings.push(payload.to_vec());
+                self.summary.pings.push(payload.to_vec());
                 self.count(payload);
             }
             Event::Text(payload, _) | Event::Binary(payload) => {
                 self.count(payload);
-                self.found.received += Traffic { messages: 1, bytes: payload.len() as u64 };
+                self.summary.received += Traffic { messages: 1, bytes: payload.len() as u64 };
             }
             Event::Pong(payload) if self.reading.is_own_pong(payload) => return,
             Event::Pong(payload) => self.count(payload),
             Event::Close(close) => {
-                self.found.is_close = true;
-                self.found.bytes += close.body.len();
+                self.summary.is_close = true;
+                self.summary.bytes += close.body.len();
             }
             Event::Error(_) => {}
         }
-        self.found.records += 1;
+        self.summary.records += 1;
         let connection = self.ends.events.connection();
-        let (kind, charset, payload) = match &event {
-            Event::Text(payload, charset) => (Kind::Text, *charset, payload),
-            Event::Binary(payload) => (Kind::Binary, None, payload),
+        let (kind, code_range, payload) = match &event {
+            Event::Text(payload, code_range) => (MessageKind::Text, *code_range, payload),
+            Event::Binary(payload) => (MessageKind::Binary, None, payload),
             _ => return self.batch.push_event(connection, event),
         };
-        match self.landed(payload) {
+        match self.start_in_buffer(payload) {
             Some(start) => {
-                self.landed.0 = start + payload.len();
-                self.landed.1 += payload.len();
-                self.batch.push_landed(connection, kind, charset, start, payload.len());
+                self.shared.0 = start + payload.len();
+                self.shared.1 += payload.len();
+                self.batch.push_shared(connection, kind, code_range, start, payload.len());
             }
             None => self.batch.push_event(connection, event),
         }

@@ -7,9 +7,9 @@ use crate::{
     error::ProtocolError,
     server::{
         charge::{Charge, RECORD},
-        events::Delivery,
-        sender::EventSender,
-        tally::Counted,
+        delivery::Delivery,
+        event_sender::EventSender,
+        registry::Registration,
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Ends {
     pub(crate) events: EventSender,
     /// Dropped last: whoever waits until all that was opened is closed waits for this.
-    pub(crate) handle: Counted,
+    pub(crate) handle: Registration,
 }
 
 impl Ends {
@@ -37,15 +37,15 @@ impl Ends {
     /// not to read is there before the record: once that is queued, it may be answered at any
     /// moment, and the reason taken away; after that it would stay.
     pub(super) fn ask(&self, reason: u16, delivery: Delivery, bytes: usize) {
-        self.handle.0.hold.fetch_or(reason, SeqCst);
+        self.handle.0.pauses.fetch_or(reason, SeqCst);
         self.tell(delivery, bytes);
     }
 
     /// True if others' messages that are not complete take all the room there is for them, and it
     /// is not this connection's turn.
     pub(super) fn is_short(&self) -> bool {
-        let backlog = &self.handle.0.backlog;
-        backlog.is_crowded() && !backlog.has_turn(&self.handle.0)
+        let budget = &self.handle.0.budget;
+        budget.is_unfinished_full() && !budget.has_turn(&self.handle.0)
     }
 }
 

@@ -13,9 +13,9 @@ use memchr::memmem;
 use super::reading::Input;
 use crate::{
     error::ProtocolError,
-    protocol::Progress,
+    protocol::CloseAction,
     server::{
-        transmission::UNTOLD, Batch, ConnectionOptions, Cork, Delivery, Handle, QueueLimits,
+        transmission::UNTOLD, Batch, ConnectionOptions, Delivery, Flush, Handle, QueueLimits,
         Server, ServerOptions,
     },
 };
@@ -25,9 +25,9 @@ const PLEASE: &[u8] = b"panic, please";
 /// The defect.
 pub(super) fn panic_if_asked(input: &Input<'_>) {
     let bytes: &[u8] = match input {
-        Input::Lent(bytes) => bytes,
-        Input::Landed(bytes) => bytes,
-        Input::Own(_) => return,
+        Input::Borrowed(bytes) => bytes,
+        Input::ReadBuffer(bytes) => bytes,
+        Input::InPlace(_) => return,
     };
     assert!(memmem::find(bytes, PLEASE).is_none(), "as asked");
 }
@@ -68,18 +68,22 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
             match (record.delivery, handle) {
                 (Delivery::Accepted(incoming), _) => {
                     handles.push(incoming.handle().clone());
-                    incoming.start(handles.len() as u64 - 1, &ConnectionOptions::default());
+                    server.start(
+                        *incoming,
+                        handles.len() as u64 - 1,
+                        &ConnectionOptions::default(),
+                    );
                 }
                 (Delivery::Open(opened), Some(handle)) => {
                     handle.open(opened.profile);
                     handle.opened();
                 }
                 (Delivery::Message(_, span), Some(handle)) => {
-                    handle.send_text(batch.bytes(span), Cork::No).unwrap();
+                    handle.send_text(batch.bytes(span), Flush::Now).unwrap();
                 }
                 (Delivery::Error(error), Some(handle)) => {
                     let progress = handle.fail(&error);
-                    assert_eq!(progress, Progress::CloseAfterWriting);
+                    assert_eq!(progress, CloseAction::AfterFlush);
                     errors.push(*error);
                     handle.finish(progress);
                 }
@@ -109,14 +113,14 @@ fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
         match batch.pop().map(|record| record.delivery) {
             Some(Delivery::Accepted(incoming)) => {
                 let handle = incoming.handle().clone();
-                incoming.start(0, &options);
+                server.start(*incoming, 0, &options);
                 break handle;
             }
             _ => std::thread::yield_now(),
         }
     };
     // All of it is read by the end; a third of what the socket holds, several times in each limit.
-    handle.send_raw(&vec![0; 60_000_000], Cork::No);
+    handle.send_raw(&vec![0; 60_000_000], Flush::Now);
     let begin = Instant::now();
     let mut waiting = handle.outbound_len();
     while begin.elapsed() < write_timeout * 3 {
@@ -168,7 +172,7 @@ fn open_one(server: &Server) -> (Handle, TcpStream, Batch) {
         match next(server, &mut batch) {
             Delivery::Accepted(incoming) => {
                 handle = Some(incoming.handle().clone());
-                incoming.start(0, &ConnectionOptions::default());
+                server.start(*incoming, 0, &ConnectionOptions::default());
             }
             Delivery::Open(opened) => {
                 let handle = handle.unwrap();
@@ -199,7 +203,7 @@ fn what_drains_after_the_end_is_not_told() {
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
     let (handle, mut stream, mut batch) = open_one(&server);
     handle.set_high_water(1000);
-    handle.send_binary(&vec![0; MUCH], Cork::No).unwrap();
+    handle.send_binary(&vec![0; MUCH], Flush::Now).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(matches!(next(&server, &mut batch), Delivery::Closed));
 

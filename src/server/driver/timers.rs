@@ -7,7 +7,7 @@ use std::{
 
 /// A limited time is looked at so often before it is over: nothing that happens meanwhile has to
 /// note when it did.
-const LOOKS: u32 = 8;
+const CHECKS_PER_TIMEOUT: u32 = 8;
 
 /// One timer. `docs/reliability.md` has the table of what starts, renews and suspends each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -181,7 +181,7 @@ impl Entry {
     }
 
     fn wait(&mut self, now: Instant) {
-        self.step = self.limit.div_ceil(LOOKS).min(self.limit - self.spent).max(1);
+        self.step = self.limit.div_ceil(CHECKS_PER_TIMEOUT).min(self.limit - self.spent).max(1);
         self.at = now.checked_add(Duration::from_millis(self.step.into()));
     }
 }

@@ -19,15 +19,15 @@ use crate::{
     error::HandshakeError,
     protocol::{
         close::CloseCode,
-        handshake::{Progress as Opening, Refused},
-        State,
+        handshake::{Progress, Rejected},
+        ReadyState,
     },
     server::{
-        deferred::Compressor,
-        handle::{Cork, Sent},
-        hold,
-        link::Link,
-        liveness,
+        connection::State,
+        handle::{Flush, Sent},
+        keepalive,
+        outbound::compression::Compressor,
+        pause,
         stats::count,
         transmission::Transmission,
     },
@@ -77,10 +77,10 @@ impl Driver {
         }
     }
 
-    /// Notes the limits of orders that stand in the link.
-    pub(super) fn note_orders(&mut self, link: &Link) {
+    /// Notes the limits of orders that stand in the state.
+    pub(super) fn note_orders(&mut self, state: &State) {
         let (is_closing, inactivity) =
-            (link.connection.poll_timeout().is_some(), link.inactivity());
+            (state.protocol.poll_timeout().is_some(), state.inactivity());
         if self.timers.is_none() && !is_closing && inactivity.is_none() {
             return;
         }
@@ -88,18 +88,18 @@ impl Driver {
         if !is_closing {
             clocks.stop(Timer::Close);
         } else if !clocks.is_set(Timer::Close) {
-            clocks.start(Timer::Close, link.connection.close_timeout(), Instant::now());
+            clocks.start(Timer::Close, state.protocol.close_timeout(), Instant::now());
         }
         clocks.limit_inactivity(inactivity, Instant::now());
     }
 
     /// Sleeps until the next deadline, or does what those want that have passed.
-    pub(super) fn keep_time(&mut self, cx: &mut Context<'_>, held: u16) -> Step {
+    pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>, held: u16) -> Step {
         if self.timers.is_none() {
-            return Step::Wait;
+            return Step::Pending;
         }
         let is_awaited = self.is_awaited(held);
-        let Some(timers) = &mut self.timers else { return Step::Wait };
+        let Some(timers) = &mut self.timers else { return Step::Pending };
         if !is_awaited {
             timers.clocks.not_awaited();
         }
@@ -110,7 +110,7 @@ impl Driver {
             if timers.compressor.is_none() {
                 self.timers = None;
             }
-            return Step::Wait;
+            return Step::Pending;
         };
         let next = tokio::time::Instant::from_std(next);
         let sleep = timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -118,7 +118,7 @@ impl Driver {
             sleep.as_mut().reset(next);
         }
         if sleep.as_mut().poll(cx).is_pending() {
-            return Step::Wait;
+            return Step::Pending;
         }
         timers.sleep = None;
         let now = Instant::now();
@@ -146,21 +146,21 @@ impl Driver {
                 }
                 Timer::Ping => {
                     // A connection that is closing has a limit of its own.
-                    let sent = self.ends.handle.ping(liveness::ping().as_bytes(), Cork::No);
+                    let sent = self.ends.handle.ping(keepalive::ping().as_bytes(), Flush::Now);
                     if matches!(sent, Ok(Sent::Bytes(1..))) {
                         self.reading.own_pings = self.reading.own_pings.saturating_add(1);
                     }
                 }
                 Timer::Pong => {
                     count(&counters.unanswered);
-                    return Step::End;
+                    return Step::Done;
                 }
                 Timer::Write => {
                     count(&counters.stalled);
-                    return Step::End;
+                    return Step::Done;
                 }
-                Timer::End | Timer::Linger | Timer::Inactivity => return Step::End,
-                Timer::Idle if self.ends.handle.state() == State::Connected => {
+                Timer::End | Timer::Linger | Timer::Inactivity => return Step::Done,
+                Timer::Idle if self.ends.handle.ready_state() == ReadyState::Connected => {
                     count(&counters.idle);
                     let reason = format!("Idle for {:?}", timers.clocks.idle_timeout());
                     timers.clocks.stop(Timer::Ping);
@@ -169,60 +169,60 @@ impl Driver {
                 }
                 Timer::Idle => {}
                 Timer::Close => {
-                    let error = shared.driver_link().connection.time_out();
+                    let error = shared.driver_lock().protocol.time_out();
                     if let Some(error) = error {
                         self.tell_error(error);
-                        self.stage = Stage::Over;
-                        return Step::On;
+                        self.stage = Stage::ReadClosed;
+                        return Step::Continue;
                     }
                 }
                 Timer::Opening => return self.opening_is_late(),
             }
         }
-        Step::On
+        Step::Continue
     }
 
     fn opening_is_late(&mut self) -> Step {
         if matches!(self.transport, Transport::Accepting(_)) {
             self.ends.handle.counters().failed("tls_timed_out");
-            return Step::End;
+            return Step::Done;
         }
-        let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::Opening(..));
+        let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::AwaitingOpen(..));
         // The application may have opened it, or refused, at this moment.
         if is_opening && self.ends.handle.close_opening() {
             let error = HandshakeError::TimedOut;
-            let refused = Refused { error, response: None, request: None };
-            self.answer(Opening::Refused(Box::new(refused)));
+            let refused = Rejected { error, response: None, request: None };
+            self.answer(Progress::Rejected(Box::new(refused)));
         }
-        Step::On
+        Step::Continue
     }
 
     fn facts(&self, is_awaited: bool) -> Facts {
         let handle = &self.ends.handle;
         let is_amid = match &self.stage {
             Stage::Frames(receiver) => receiver.is_amid(),
-            Stage::Held(_) => true,
+            Stage::Buffered(_) => true,
             _ => false,
         };
-        let link = handle.0.driver_link();
+        let state = handle.0.driver_lock();
         Facts {
             is_awaited,
-            is_over: matches!(self.stage, Stage::Over),
+            is_over: matches!(self.stage, Stage::ReadClosed),
             reads: self.reads,
-            sends: link.known_rare().map_or(0, |rare| rare.sends),
-            messages: handle.0.received().messages + link.sent.messages,
-            sent: link.sent.bytes,
+            sends: state.cold().map_or(0, |rare| rare.sends),
+            messages: handle.0.received().messages + state.sent.messages,
+            sent: state.sent.bytes,
             is_queued: handle.0.is_queued(),
             is_amid,
-            waiting: link.waiting_len(),
+            waiting: state.waiting_len(),
         }
     }
 
     /// True if it is the peer that is waited for, or an application that has been asked.
     fn is_awaited(&self, held: u16) -> bool {
         match self.stage {
-            Stage::Opening(..) => held & hold::ASKING == 0,
-            Stage::Over => false,
+            Stage::AwaitingOpen(..) => held & pause::UNASKED == 0,
+            Stage::ReadClosed => false,
             Stage::Linger(_) => true,
             _ => !self.is_held(held),
         }
@@ -231,9 +231,10 @@ impl Driver {
     /// True if nothing is read. Once we have closed, it is read although the application has paused
     /// it: the answer would never be seen.
     pub(super) fn is_held(&self, held: u16) -> bool {
-        let is_closing = || self.ends.handle.0.driver_link().connection.state() == State::Closing;
-        let reasons = held & hold::ANY;
-        reasons != 0 && !(reasons == hold::PAUSED && is_closing())
+        let is_closing =
+            || self.ends.handle.0.driver_lock().protocol.ready_state() == ReadyState::Closing;
+        let reasons = held & pause::ANY;
+        reasons != 0 && !(reasons == pause::APPLICATION && is_closing())
     }
 
     /// The opening handshakes are done.

@@ -9,13 +9,13 @@ use super::{Driver, Stage};
 use crate::{
     error::ProtocolError,
     server::{
-        backlog::{Claim, SMALL},
-        hold,
+        inbound::{Claim, SMALL_MESSAGE},
+        pause,
     },
 };
 
 /// The reasons for not reading that have nothing to do with turns.
-const OTHERS: u16 = hold::ANY & !hold::CROWDED;
+const OTHERS: u16 = pause::ANY & !pause::BUDGET_FULL;
 
 /// A turn to go on with a message that is not complete, although there is no room for it.
 #[derive(Clone, Copy)]
@@ -37,44 +37,44 @@ impl Driver {
     pub(super) fn may_read(&self) -> bool {
         let receiver = match &self.stage {
             Stage::Frames(receiver) => receiver,
-            Stage::Held(held) => &held.0,
-            Stage::Raw => return self.ends.handle.0.backlog.may_read(&self.ends.handle.0, None),
+            Stage::Buffered(held) => &held.0,
+            Stage::Raw => return self.ends.handle.0.budget.may_read(&self.ends.handle.0, None),
             _ => return true,
         };
-        let claim = (receiver.held() > SMALL).then(|| Claim {
+        let claim = (receiver.held() > SMALL_MESSAGE).then(|| Claim {
             outstanding: receiver.outstanding(),
             limit: receiver.limits().message,
         });
-        self.ends.handle.0.backlog.may_read(&self.ends.handle.0, claim)
+        self.ends.handle.0.budget.may_read(&self.ends.handle.0, claim)
     }
 
     /// Sees whether it is this connection's turn to go on although too much waits, and still needs
     /// to be. It is given up where the connection is not read for other reasons.
     pub(super) fn see_to_turn(&mut self, held: u16) {
         let shared = &self.ends.handle.0;
-        if !shared.backlog.is_crowd() {
+        if !shared.budget.has_waiters() {
             return;
         }
         let receiver = match &self.stage {
             Stage::Frames(receiver) => receiver,
-            Stage::Held(held) => &held.0,
+            Stage::Buffered(held) => &held.0,
             Stage::Raw => return,
-            _ => return shared.backlog.leave(shared),
+            _ => return shared.budget.leave(shared),
         };
-        if !shared.backlog.has_turn(shared) {
+        if !shared.budget.has_turn(shared) {
             if let Some(timers) = &mut self.timers {
                 timers.turn = None;
             }
             return;
         }
         let (come, messages) = (receiver.unfinished(), shared.received().messages);
-        let is_done = receiver.held() <= SMALL;
+        let is_done = receiver.held() <= SMALL_MESSAGE;
         let timers = self.timers.get_or_insert_default();
         let until = Instant::now() + PACE.0;
         let turn = *timers.turn.get_or_insert(Turn { until, come, messages });
         if is_done || turn.messages != messages || held & OTHERS != 0 {
             timers.turn = None;
-            shared.backlog.end_turn(shared);
+            shared.budget.end_turn(shared);
         }
     }
 
@@ -83,16 +83,16 @@ impl Driver {
         let shared = &self.ends.handle.0;
         let come = match &self.stage {
             Stage::Frames(receiver) => receiver.unfinished(),
-            Stage::Held(held) => held.0.unfinished(),
+            Stage::Buffered(held) => held.0.unfinished(),
             _ => 0,
         };
         let turn = self.timers.as_mut().and_then(|timers| timers.turn.take());
-        let Some(turn) = turn.filter(|_| shared.backlog.has_turn(shared)) else { return };
-        let is_held = shared.hold.load(SeqCst) & OTHERS != 0;
-        if is_held || come - turn.come.min(come) >= PACE.1 || !shared.backlog.is_waited_for() {
+        let Some(turn) = turn.filter(|_| shared.budget.has_turn(shared)) else { return };
+        let is_held = shared.pauses.load(SeqCst) & OTHERS != 0;
+        if is_held || come - turn.come.min(come) >= PACE.1 || !shared.budget.is_waited_for() {
             return;
         }
         self.tell_error(ProtocolError::GivenUp);
-        self.stage = Stage::Over;
+        self.stage = Stage::ReadClosed;
     }
 }

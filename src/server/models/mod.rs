@@ -19,8 +19,8 @@ use tokio::runtime::{self, Runtime};
 
 use super::locks::lock;
 
-mod backlog;
-mod corked;
+mod inbound;
+mod pending_flushes;
 mod queue;
 pub(super) mod socket;
 pub(super) mod sync;

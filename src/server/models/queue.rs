@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::model;
-use crate::server::events::{Batch, Delivery, EventQueue};
+use crate::server::{batch::Batch, delivery::Delivery, event_queue::EventQueue};
 
 /// Appends a producer's numbered records, so many under each lock.
 fn produce(queue: &EventQueue, producer: u64, appends: &[u8]) {

@@ -30,7 +30,7 @@ pub(crate) fn split(_: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
 /// A socket that holds so many bytes until its peer reads them.
 pub(crate) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
     let inbound = Arc::new(Inbound::default());
-    let outbound = Arc::new(Outbound {
+    let outbound = Arc::new(OutboundBuffer {
         state: Mutex::new(Sent { room, is_ready: true, ..Sent::default() }),
         moved: Condvar::default(),
     });
@@ -87,7 +87,7 @@ impl Drop for OwnedReadHalf {
 
 /// What goes to the peer.
 #[derive(Debug)]
-pub(crate) struct Outbound {
+pub(crate) struct OutboundBuffer {
     state: Mutex<Sent>,
     /// Something has been sent, or the end.
     moved: Condvar,
@@ -103,7 +103,7 @@ struct Sent {
     is_shut: bool,
 }
 
-impl Outbound {
+impl OutboundBuffer {
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sent = lock(&self.state);
         if sent.is_ready {
@@ -115,7 +115,7 @@ impl Outbound {
 }
 
 #[derive(Debug)]
-pub(crate) struct OwnedWriteHalf(Arc<Outbound>);
+pub(crate) struct OwnedWriteHalf(Arc<OutboundBuffer>);
 
 impl OwnedWriteHalf {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -140,14 +140,14 @@ impl OwnedWriteHalf {
     }
 }
 
-impl AsRawFd for Outbound {
+impl AsRawFd for OutboundBuffer {
     fn as_raw_fd(&self) -> RawFd {
         0
     }
 }
 
-impl AsRef<Outbound> for OwnedWriteHalf {
-    fn as_ref(&self) -> &Outbound {
+impl AsRef<OutboundBuffer> for OwnedWriteHalf {
+    fn as_ref(&self) -> &OutboundBuffer {
         &self.0
     }
 }
@@ -167,7 +167,7 @@ impl Drop for OwnedWriteHalf {
 #[derive(Debug)]
 pub(crate) struct Peer {
     inbound: Arc<Inbound>,
-    outbound: Arc<Outbound>,
+    outbound: Arc<OutboundBuffer>,
 }
 
 impl Peer {

@@ -10,9 +10,9 @@ use bytes::BufMut;
 use rustls::ServerConnection;
 
 use crate::server::{
-    outbound::{Outbound, TURN},
-    stream::write_slices,
+    outbound::buffer::{OutboundBuffer, TURN},
     sync::OwnedWriteHalf,
+    tcp::write_slices,
 };
 
 /// So much is encrypted ahead of what the socket takes: a message of 64 KiB with its header, in
@@ -127,7 +127,7 @@ impl Secured {
 
     /// Writes what waits, or a turn's worth, without waiting: whether nothing is left. Where it
     /// `ends` our direction, that is said in the same breath.
-    pub(crate) fn flush(&mut self, out: &mut Outbound, ends: bool) -> io::Result<bool> {
+    pub(crate) fn flush(&mut self, out: &mut OutboundBuffer, ends: bool) -> io::Result<bool> {
         let before = self.taken;
         loop {
             let all = out.flush(|slices| self.encrypt(slices))?;

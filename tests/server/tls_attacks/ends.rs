@@ -3,7 +3,7 @@
 
 use std::{io::Write, net::Shutdown, time::Duration};
 
-use em_websocket::server::Kind as Type;
+use em_websocket::server::MessageKind;
 use rustix::net::sockopt::set_socket_linger;
 use rustls::{StreamOwned, SupportedProtocolVersion};
 
@@ -106,7 +106,7 @@ fn an_end_without_a_close_is_never_clean_whatever_tls_says_of_it() {
         client.expect(Kind::Text, b"before the end");
         assert!(client.rest().is_empty());
         let seen = target.story(number);
-        let message = Seen::Message(Type::Text, b"before the end".to_vec());
+        let message = Seen::Message(MessageKind::Text, b"before the end".to_vec());
         assert_eq!(seen, [Seen::Accepted, Seen::Open(13), message, Seen::Closed(abrupt())]);
     }
 }

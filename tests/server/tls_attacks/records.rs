@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use em_websocket::server::Kind as Type;
+use em_websocket::server::MessageKind;
 use rustls::{
     crypto::{
         cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage},
@@ -83,11 +83,11 @@ impl Sealer {
         Client::on(self.stream, RFC_6455).rest();
         let story = target.story(self.number);
         assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-        let message = |text: &[u8]| Seen::Message(Type::Text, text.to_vec());
+        let message = |text: &[u8]| Seen::Message(MessageKind::Text, text.to_vec());
         let (start, end) = story.split_at(3);
         assert_eq!(start, [Seen::Accepted, Seen::Open(13), message(b"hello")]);
         // What came whole before a record that ends the connection counts.
-        let end = end.strip_prefix(&[Seen::Message(Type::Ping, Vec::new())]).unwrap_or(end);
+        let end = end.strip_prefix(&[Seen::Message(MessageKind::Ping, Vec::new())]).unwrap_or(end);
         match end {
             [heard, Seen::Closed(info)] if *heard == message(b"after") && *info == abrupt() => true,
             [Seen::Closed(info)] if *info == abrupt() => false,

@@ -4,15 +4,13 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
-#[path = "../../../../src/error.rs"]
-mod error;
 #[path = "../../../../src/protocol/mod.rs"]
 mod protocol;
 #[path = "../../../../src/server/mod.rs"]
 mod server;
 
 use divan::{black_box, counter::ItemsCount, Bencher};
-use protocol::{Charset, Event, Payload};
+use protocol::{error, CodeRange, Event, Payload};
 use server::{Batch, Delivery, EventQueue};
 
 fn main() {
@@ -46,11 +44,11 @@ fn run(bencher: Bencher<'_, '_>, len: usize, burst: usize, bursts: u32) {
     let payload = vec![b'x'; len];
     let mut sum = 0;
     bencher.counter(ItemsCount::new(burst * bursts as usize)).bench_local(|| {
-        for connection in 0..bursts {
+        for connection in 0..u64::from(bursts) {
             queue.append(|batch| {
                 for _ in 0..burst {
                     let payload = Payload::Borrowed(black_box(&payload));
-                    batch.push_event(connection, Event::Text(payload, Some(Charset::Ascii)));
+                    batch.push_event(connection, Event::Text(payload, Some(CodeRange::Ascii)));
                 }
             });
         }

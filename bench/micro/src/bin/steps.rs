@@ -66,9 +66,9 @@ fn open(count: u32) {
         Connection: Upgrade\r\nOrigin: http://example.com\r\nUser-Agent: Mozilla/5.0\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     for _ in 0..count {
-        let mut handshake = Handshake::new(false, handshake::Limits::default());
+        let mut handshake = Handshake::new(false, handshake::RequestLimits::default());
         match handshake.receive(black_box(request)) {
-            Progress::Accepted(accepted) => drop(black_box(accepted.answer.to_bytes())),
+            Progress::Accepted(accepted) => drop(black_box(accepted.response.to_bytes())),
             other => panic!("{other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use em_websocket::{
     error::ProtocolError,
-    protocol::{close::CloseCode, Charset, Event, Limits, Opcode, Receiver},
+    protocol::{close::CloseCode, CodeRange, Event, Limits, Opcode, Receiver},
 };
 use magnus::{Error, RString};
 
@@ -34,7 +34,7 @@ pub(crate) fn receive(
     receiver: &RefCell<Receiver>,
     data: RString,
     limits: Limits,
-    mut push: impl FnMut(Opcode, &[u8], Option<Charset>) -> Result<(), Error>,
+    mut push: impl FnMut(Opcode, &[u8], Option<CodeRange>) -> Result<(), Error>,
 ) -> Result<Option<End>, Error> {
     let mut input = SCRATCH.take();
     with_bytes(data, |data| input.extend_from_slice(data));
@@ -44,7 +44,7 @@ pub(crate) fn receive(
     let mut end = None;
     receiver.receive(&mut input, &mut |event: Event<'_>| {
         let pushed = match event {
-            Event::Text(text, charset) => push(Opcode::Text, &text, charset),
+            Event::Text(text, code_range) => push(Opcode::Text, &text, code_range),
             Event::Binary(body) => push(Opcode::Binary, &body, None),
             Event::Ping(body) => push(Opcode::Ping, &body, None),
             Event::Pong(body) => push(Opcode::Pong, &body, None),

@@ -1,8 +1,8 @@
 //! The protocol's states, kinds of messages and closes as Ruby's Symbols, names and Hashes.
 
 use em_websocket::{
-    protocol::{close::CloseInfo, Opcode, State},
-    server::Kind,
+    protocol::{close::CloseInfo, Opcode, ReadyState},
+    server::MessageKind,
 };
 use magnus::{
     symbol::IntoSymbol,
@@ -27,7 +27,7 @@ pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> 
 }
 
 /// What `state` answers.
-pub(crate) fn state(ruby: &Ruby, state: State) -> Symbol {
+pub(crate) fn state(ruby: &Ruby, state: ReadyState) -> Symbol {
     static STATES: [LazyId; 4] = [
         LazyId::new("handshake"),
         LazyId::new("connected"),
@@ -38,7 +38,7 @@ pub(crate) fn state(ruby: &Ruby, state: State) -> Symbol {
 }
 
 /// The ivar that holds the block for a kind of message.
-pub(crate) fn ivar(kind: Kind) -> OpaqueId {
+pub(crate) fn ivar(kind: MessageKind) -> OpaqueId {
     static IVARS: [LazyId; 4] = [
         LazyId::new("@onmessage"),
         LazyId::new("@onbinary"),
@@ -49,7 +49,7 @@ pub(crate) fn ivar(kind: Kind) -> OpaqueId {
 }
 
 /// The method that calls it.
-pub(crate) fn trigger(kind: Kind) -> OpaqueId {
+pub(crate) fn trigger(kind: MessageKind) -> OpaqueId {
     static TRIGGERS: [LazyId; 4] = [
         LazyId::new("trigger_on_message"),
         LazyId::new("trigger_on_binary"),

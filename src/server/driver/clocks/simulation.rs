@@ -113,7 +113,7 @@ impl World {
         self.orders();
         self.write();
         self.read();
-        self.keep_time()
+        self.poll_timers()
     }
 
     fn peer(&mut self) {
@@ -207,7 +207,7 @@ impl World {
         }
     }
 
-    fn keep_time(&mut self) -> Option<Timer> {
+    fn poll_timers(&mut self) -> Option<Timer> {
         self.facts.waiting = (self.sent - self.written) as usize;
         let told = self.story.tells.then(|| Transmission {
             acked: self.acked,

@@ -9,10 +9,10 @@ use super::{
     Driver, Site,
 };
 use crate::server::{
-    broadcast::Broadcast,
     config::QueueLimits,
-    handle::{Cork, Handle},
+    handle::{Flush, Handle},
     models::{model, socket::Peer, spawn_task},
+    outbound::broadcast::Broadcast,
 };
 
 /// Longer than what is compressed at once.
@@ -32,8 +32,8 @@ fn what_waits_for_its_turn_to_be_compressed_has_it_and_is_overtaken_by_nothing()
     model(2, || {
         let site = Site::new(QueueLimits::default());
         let both = open::<2>(&site).map(|(driver, handle, peer)| {
-            handle.send_text(LONG, Cork::No).unwrap();
-            handle.send_text(b"b", Cork::No).unwrap();
+            handle.send_text(LONG, Flush::Now).unwrap();
+            handle.send_text(b"b", Flush::Now).unwrap();
             (spawn_task(driver), handle, peer)
         });
         for (driver, handle, peer) in both {
@@ -51,7 +51,7 @@ fn a_broadcast_reaches_everybody_whoever_makes_its_frame() {
             let site = Site::new(QueueLimits::default());
             let message_ = Arc::new(Broadcast::text(message));
             let both = open::<2>(&site).map(|(driver, handle, peer)| {
-                handle.send_shared(&message_, Cork::No);
+                handle.send_shared(&message_, Flush::Now);
                 (spawn_task(driver), handle, peer)
             });
             for (driver, handle, peer) in both {
@@ -63,7 +63,7 @@ fn a_broadcast_reaches_everybody_whoever_makes_its_frame() {
     }
 }
 
-/// The first may have begun to make it, or wait for its turn to, behind something of the other's.
+/// The first may have opening to make it, or wait for its turn to, behind something of the other's.
 #[test]
 fn a_broadcast_reaches_the_others_where_who_makes_its_frame_is_aborted() {
     model(2, || {
@@ -71,11 +71,11 @@ fn a_broadcast_reaches_the_others_where_who_makes_its_frame_is_aborted() {
         let message = Arc::new(Broadcast::text(LONG));
         let [first, second] = open::<2>(&site);
         let (driver, first, _peer) = (first.0, first.1, first.2);
-        first.send_shared(&message, Cork::No);
+        first.send_shared(&message, Flush::Now);
         let one = spawn_task(driver);
         let (driver, second, peer) = second;
-        second.send_text(b"own, long", Cork::No).unwrap();
-        second.send_shared(&message, Cork::No);
+        second.send_text(b"own, long", Flush::Now).unwrap();
+        second.send_shared(&message, Flush::Now);
         let two = spawn_task(driver);
         first.abort();
         let frames = receive(&peer, 2);

@@ -8,14 +8,15 @@ use super::{begin, plain, Driver, Ends, Stage};
 use crate::{
     protocol::{version::RFC_6455, Limits, Receiver},
     server::{
-        backlog::Backlog,
-        compressing::Compressing,
-        config::{ConnectionOptions, QueueLimits, ReadSize},
-        events::{Batch, EventQueue, Record},
+        batch::Batch,
+        config::{ConnectionOptions, QueueLimits},
+        delivery::Record,
+        event_queue::EventQueue,
+        event_sender::EventSender,
         handle::Handle,
+        inbound::InboundBudget,
         models::socket::{pair, Peer},
-        sender::EventSender,
-        tally::Tally,
+        registry::Registry,
     },
 };
 
@@ -27,28 +28,34 @@ mod writing;
 /// What a server has but a listener.
 struct Site {
     queue: Arc<EventQueue>,
-    backlog: Arc<Backlog>,
-    tally: Arc<Tally>,
+    budget: Arc<InboundBudget>,
+    registry: Arc<Registry>,
 }
 
 impl Site {
     fn new(limits: QueueLimits) -> Self {
         Self {
             queue: Arc::new(EventQueue::new().unwrap()),
-            backlog: Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default())),
-            tally: Arc::default(),
+            budget: Arc::new(InboundBudget::new(limits)),
+            registry: Arc::default(),
         }
     }
 
     /// A connection before its opening handshake, whose socket has room for so many bytes.
-    fn accept(&self, connection: u64, room: usize, asks: bool) -> (Driver, Handle, Peer) {
+    fn accept(
+        &self,
+        connection: u64,
+        room: usize,
+        asks_application: bool,
+    ) -> (Driver, Handle, Peer) {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let handle = Handle::new(0, address, address, Arc::clone(&self.backlog));
-        let options = ConnectionOptions { asks, write_timeout: None, ..Default::default() };
+        let handle = Handle::new(0, address, address, Arc::clone(&self.budget));
+        let options =
+            ConnectionOptions { asks_application, write_timeout: None, ..Default::default() };
         handle.configure(&options);
-        let place = self.tally.place(None).unwrap();
+        let permit = self.registry.permit(None).unwrap();
         let ends = Ends {
-            handle: self.tally.count(&handle, place),
+            handle: permit.register(&handle),
             events: EventSender::new(Arc::clone(&self.queue), connection),
         };
         let (halves, peer) = pair(room);

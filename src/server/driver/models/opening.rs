@@ -5,7 +5,7 @@ use crate::{
     protocol::version::RFC_6455,
     server::{
         config::QueueLimits,
-        events::Delivery,
+        delivery::Delivery,
         models::{model, spawn, spawn_task},
     },
 };
@@ -24,7 +24,7 @@ fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
         peer.send(REQUEST);
         let driver = spawn_task(driver);
         let Delivery::Open(opened) = owner.next().delivery else { panic!("it is not asked") };
-        let answer = opened.answer.expect("it is asked").to_bytes();
+        let answer = opened.response.expect("it is asked").to_bytes();
         let peer = spawn(move || {
             peer.send(&frame(0x81, b"m"));
             peer.send(b"");
@@ -59,7 +59,7 @@ fn of_all_who_decide_one_has() {
         };
         let application = {
             let handle = handle.clone();
-            spawn(move || handle.refuse_opening(b"no"))
+            spawn(move || handle.reject_handshake(b"no"))
         };
         let is_open = handle.open_with(b"yes", &RFC_6455);
         let decisions = [is_open, time.join().unwrap(), application.join().unwrap()];

@@ -7,10 +7,10 @@ use crate::{
     protocol::Limits,
     server::{
         config::QueueLimits,
-        events::Delivery,
-        handle::{Cork, Handle},
-        hold,
+        delivery::Delivery,
+        handle::{Flush, Handle},
         models::{model, spawn, spawn_task},
+        pause,
     },
 };
 
@@ -69,10 +69,10 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
 /// An opening handshake with a message behind it, and another one later; `onopen` sends.
-fn open(asks: bool, in_onopen: fn(&Handle), then: fn(Owner)) {
+fn open(asks_application: bool, in_onopen: fn(&Handle), then: fn(Owner)) {
     let site = Site::new(QueueLimits::default());
     let mut owner = Owner::new(&site);
-    let (driver, handle, peer) = site.accept(0, 1000, asks);
+    let (driver, handle, peer) = site.accept(0, 1000, asks_application);
     let driver = spawn_task(driver);
     let peer = spawn(move || {
         peer.send(&[REQUEST, &frame(TEXT, b"m0")].concat());
@@ -84,12 +84,12 @@ fn open(asks: bool, in_onopen: fn(&Handle), then: fn(Owner)) {
         assert!(wire.starts_with(b"HTTP/1.1 101 ") && wire.ends_with(b"\r\n\r\n\x81\x02o0"));
     });
     let Delivery::Open(opened) = owner.next().delivery else { panic!("it is not open") };
-    if let Some(answer) = opened.answer {
-        handle.send_raw(&answer.to_bytes(), Cork::No);
+    if let Some(answer) = opened.response {
+        handle.send_raw(&answer.to_bytes(), Flush::Now);
     }
     handle.open(opened.profile);
     in_onopen(&handle);
-    handle.send_text(b"o0", Cork::No).unwrap();
+    handle.send_text(b"o0", Flush::Now).unwrap();
     handle.opened();
     handle.set_paused(false);
     then(owner);
@@ -131,7 +131,7 @@ fn what_is_aborted_before_it_is_let_go_is_not_read() {
     model(3, || {
         let site = Site::new(QueueLimits::default());
         let (driver, handle, peer) = site.accept(0, 1000, false);
-        handle.0.hold.fetch_or(hold::SECURING, SeqCst);
+        handle.0.pauses.fetch_or(pause::AWAITING_TLS_VERIFY, SeqCst);
         peer.send(REQUEST);
         let driver = spawn_task(driver);
         handle.abort();

@@ -6,15 +6,15 @@ use super::{frame, join, Driver, Owner, Site};
 use crate::{
     protocol::{
         close::CloseCode,
-        deflate::{Agreed, Config, Deflater},
+        deflate::{Config, Deflater, Params},
         version::RFC_6455,
     },
     server::{
         config::QueueLimits,
-        deferred::Compressor,
-        events::Delivery,
-        handle::{Cork, Handle},
+        delivery::Delivery,
+        handle::{Flush, Handle},
         models::{block_on, model, socket::Peer, spawn, spawn_task},
+        outbound::compression::Compressor,
     },
 };
 
@@ -69,8 +69,8 @@ fn of(letter: u8, frames: &[(u8, Vec<u8>)]) -> Vec<&[u8]> {
     payloads.filter(|payload| payload.first() == Some(&letter)).collect()
 }
 
-fn send(handle: &Handle, text: &str, cork: Cork) {
-    handle.send_text(text.as_bytes(), cork).unwrap();
+fn send(handle: &Handle, text: &str, flush: Flush) {
+    handle.send_text(text.as_bytes(), flush).unwrap();
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn frames_of_two_threads_and_what_the_driver_writes_of_them_are_whole_and_in_ord
         let threads = [
             spawn_task(driver),
             spawn(move || {
-                send(&a, "a0", Cork::No);
-                send(&a, "a1", Cork::No);
+                send(&a, "a0", Flush::Now);
+                send(&a, "a1", Flush::Now);
             }),
             spawn(move || {
-                send(&b, "b0", Cork::Yes);
+                send(&b, "b0", Flush::Later);
                 b.flush();
             }),
         ];
@@ -109,8 +109,8 @@ fn a_pong_goes_between_frames() {
         let threads = [
             spawn_task(driver),
             spawn(move || {
-                send(&a, "a0", Cork::No);
-                a.ping(b"a1", Cork::No).unwrap();
+                send(&a, "a0", Flush::Now);
+                a.ping(b"a1", Flush::Now).unwrap();
             }),
         ];
         let frames = receive(&peer, 3);
@@ -125,10 +125,10 @@ fn a_pong_goes_between_frames() {
 /// this way is what matters, not what becomes of them, which would take its time.
 pub(super) fn defer(driver: &mut Driver, handle: &Handle) {
     let as_they_are = Config { threshold: usize::MAX, ..Config::default() };
-    let deflater = Deflater::new(&Agreed::default(), &as_they_are);
+    let deflater = Deflater::new(&Params::default(), &as_they_are);
     let (compressor, deferred) = Compressor::new(deflater, &RFC_6455, 2);
     driver.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
-    handle.0.driver_link().deferred = Some(Box::new(deferred));
+    handle.0.driver_lock().compression = Some(Box::new(deferred));
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn nothing_overtakes_what_is_left_to_the_driver_to_compress() {
         let threads = [
             spawn_task(driver),
             spawn(move || {
-                send(&a, "a0", Cork::Yes);
+                send(&a, "a0", Flush::Later);
                 a.flush();
             }),
             spawn(move || {
-                send(&b, "b0", Cork::No);
-                b.ping(b"b1", Cork::No).unwrap();
+                send(&b, "b0", Flush::Now);
+                b.ping(b"b1", Flush::Now).unwrap();
             }),
         ];
         let frames = receive(&peer, 3);
@@ -167,10 +167,10 @@ fn end(prepare: fn(&mut Driver, &Handle), end: fn(&Handle)) -> (Vec<(u8, Vec<u8>
         spawn_task(driver),
         spawn(move || {
             // Too late, perhaps.
-            let _ = a.send_text(b"a0", Cork::No);
+            let _ = a.send_text(b"a0", Flush::Now);
         }),
         spawn(move || {
-            send(&handle, "b0", Cork::Yes);
+            send(&handle, "b0", Flush::Later);
             end(&handle);
         }),
     ];
@@ -215,10 +215,10 @@ fn our_close_stands_behind_what_was_sent_before_it_and_before_nothing() {
         let threads = [
             spawn_task(driver),
             spawn(move || {
-                let _ = a.send_text(b"a0", Cork::No);
+                let _ = a.send_text(b"a0", Flush::Now);
             }),
             spawn(move || {
-                send(&b, "b0", Cork::Yes);
+                send(&b, "b0", Flush::Later);
                 b.close(Some(CloseCode::NORMAL), "");
             }),
         ];
@@ -247,11 +247,11 @@ fn a_peer_that_has_only_stopped_sending_gets_all_that_was_sent() {
         let threads = [
             spawn_task(driver),
             spawn(move || {
-                let _ = a.send_text(b"a0", Cork::No);
+                let _ = a.send_text(b"a0", Flush::Now);
             }),
         ];
         assert!(matches!(owner.next().delivery, Delivery::Closed));
-        send(&handle, "o0", Cork::Yes);
+        send(&handle, "o0", Flush::Later);
         handle.closed();
         join(threads);
         let (frames, rest) = receiver.join().unwrap();
@@ -270,7 +270,7 @@ fn it_is_told_that_what_waits_is_down_to_half() {
         let receiver = spawn(move || {
             receive(&peer, 1);
         });
-        send(&handle, "o0", Cork::Yes);
+        send(&handle, "o0", Flush::Later);
         handle.flush();
         assert!(matches!(owner.next().delivery, Delivery::Drained));
         join([receiver]);
@@ -287,7 +287,7 @@ fn nothing_is_told_behind_closed() {
         let mut owner = Owner::new(&site);
         let (driver, handle, peer) = site.open(0, 3);
         handle.set_high_water(2);
-        send(&handle, "o0", Cork::Yes);
+        send(&handle, "o0", Flush::Later);
         peer.send(b"");
         let receiver = spawn(move || drop(receive_all(&peer)));
         let driver = spawn_task(driver);
@@ -309,8 +309,8 @@ fn a_stop_waits_until_the_sockets_are_closed() {
         let site = Site::new(QueueLimits::default());
         let (driver, _handle, peer) = site.open(0, 3);
         let driver = spawn_task(driver);
-        site.tally.abort_all();
-        assert_eq!(site.tally.wait_for_none(Duration::ZERO), 0);
+        site.registry.abort_all();
+        assert_eq!(site.registry.wait_for_none(Duration::ZERO), 0);
         assert!(peer.is_alone());
         join([driver]);
     });
@@ -325,8 +325,8 @@ fn a_stop_ends_what_begins_meanwhile() {
             let (driver, _handle, _peer) = late.open(1, 3);
             block_on(driver);
         });
-        site.tally.abort_all();
-        assert_eq!(site.tally.wait_for_none(Duration::ZERO), 0);
+        site.registry.abort_all();
+        assert_eq!(site.registry.wait_for_none(Duration::ZERO), 0);
         join([driver]);
     });
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{model, spawn};
-use crate::server::corked::Ticking;
+use crate::server::pending_flushes::TickState;
 
 #[test]
 fn the_clock_goes_during_a_drain_that_begins_as_it_stops() {
     model(3, || {
-        let ticking = Arc::new(Ticking::default());
+        let ticking = Arc::new(TickState::default());
         assert!(ticking.starts());
         let clock = {
             let ticking = Arc::clone(&ticking);

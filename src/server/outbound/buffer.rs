@@ -1,4 +1,4 @@
-//! The outbound buffer: what has been sent and not been written yet.
+//! Write buffer of one connection: what has been sent and not been written yet.
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ use std::{
 use bytes::{Buf, Bytes};
 
 /// Memory that a piece takes that stands by itself, beside its bytes.
-pub(crate) const PIECE: usize = 64;
+pub(crate) const ITEM_OVERHEAD: usize = 64;
 
 /// How many pieces one write takes at most.
 const MAX_SLICES: usize = 32;
@@ -26,35 +26,35 @@ const SPARE: usize = 4 * 1024 * 1024;
 /// A buffer whose tail has grown larger than this is not kept.
 const SPARE_TAIL: usize = 64 * 1024;
 
-/// Up to here it does not matter.
+/// Buffers up to this size are kept even when mostly empty.
 const MUCH: usize = 4 * 1024;
 
 thread_local! {
     /// Buffers that have been written: a connection of which nothing waits holds no memory for it.
-    static SPARES: RefCell<Spares> = RefCell::default();
+    static FREE_LIST: RefCell<FreeList> = RefCell::default();
 }
 
 /// Buffers that have been written.
 #[derive(Debug)]
-struct Spares {
+struct FreeList {
     thread: ThreadId,
     // In the boxes that connections have them in.
     #[allow(clippy::vec_box, reason = "they move between here and there")]
-    buffers: Vec<Box<Waiting>>,
-    /// The memory that they hold, together.
+    buffers: Vec<Box<Buffers>>,
+    /// The memory that they pause, together.
     room: usize,
 }
 
-impl Default for Spares {
+impl Default for FreeList {
     fn default() -> Self {
         Self { thread: thread::current().id(), buffers: Vec::new(), room: 0 }
     }
 }
 
-impl Spares {
-    fn take(&mut self) -> Box<Waiting> {
+impl FreeList {
+    fn take(&mut self) -> Box<Buffers> {
         let Some(buffer) = self.buffers.pop() else {
-            return Box::new(Waiting::new(self.thread));
+            return Box::new(Buffers::new(self.thread));
         };
         self.room -= buffer.room();
         buffer
@@ -62,7 +62,7 @@ impl Spares {
 
     /// Keeps a buffer that was taken here. Those that one thread fills and another one writes would
     /// all gather with the other, and be of no use there.
-    fn give_back(&mut self, mut buffer: Box<Waiting>) {
+    fn give_back(&mut self, mut buffer: Box<Buffers>) {
         if buffer.thread != self.thread {
             return;
         }
@@ -81,14 +81,14 @@ impl Spares {
 /// The outbound buffer. Small frames are gathered in one tail; large payloads stand by themselves
 /// and are not copied.
 #[derive(Debug, Default)]
-pub struct Outbound {
+pub struct OutboundBuffer {
     /// There only while anything waits: there are many connections, and most are idle.
-    waiting: Option<Box<Waiting>>,
+    waiting: Option<Box<Buffers>>,
 }
 
-/// What waits.
+/// Buffered bytes of one connection.
 #[derive(Debug)]
-struct Waiting {
+struct Buffers {
     /// Who has made it.
     thread: ThreadId,
     len: usize,
@@ -98,7 +98,7 @@ struct Waiting {
     pieces: VecDeque<Bytes>,
 }
 
-impl Outbound {
+impl OutboundBuffer {
     /// How many bytes wait.
     pub fn len(&self) -> usize {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len)
@@ -106,7 +106,9 @@ impl Outbound {
 
     /// Memory that is held for it.
     pub fn held(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.len + waiting.pieces.len() * PIECE)
+        self.waiting
+            .as_ref()
+            .map_or(0, |waiting| waiting.len + waiting.pieces.len() * ITEM_OVERHEAD)
     }
 
     /// The bytes that stand by themselves, and may stand in other buffers, too.
@@ -164,13 +166,13 @@ impl Outbound {
         self.waiting = None;
     }
 
-    fn waiting(&mut self) -> &mut Waiting {
-        self.waiting.get_or_insert_with(|| SPARES.with_borrow_mut(Spares::take))
+    fn waiting(&mut self) -> &mut Buffers {
+        self.waiting.get_or_insert_with(|| FREE_LIST.with_borrow_mut(FreeList::take))
     }
 
     fn give_back(&mut self) {
         if let Some(waiting) = self.waiting.take() {
-            SPARES.with_borrow_mut(|spares| spares.give_back(waiting));
+            FREE_LIST.with_borrow_mut(|spares| spares.give_back(waiting));
         }
     }
 
@@ -210,7 +212,7 @@ impl Outbound {
     }
 }
 
-impl Waiting {
+impl Buffers {
     fn new(thread: ThreadId) -> Self {
         Self { thread, len: 0, written: 0, tail: Vec::new(), pieces: VecDeque::new() }
     }
@@ -270,11 +272,11 @@ mod tests {
             parts in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
             room in prop::collection::vec(0usize..50, 1..80),
         ) {
-            let mut out = Outbound::default();
+            let mut out = OutboundBuffer::default();
             let mut expected = Vec::new();
             let mut written = Vec::new();
             let mut room = room.into_iter();
-            let mut flush = |out: &mut Outbound, written: &mut Vec<u8>| {
+            let mut flush = |out: &mut OutboundBuffer, written: &mut Vec<u8>| {
                 let mut left = room.next().unwrap_or(usize::MAX);
                 out.flush(|slices| {
                     if left == 0 {
@@ -311,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_connection_of_which_nothing_waits_holds_no_memory_and_one_of_which_little_waits_little() {
-        let mut out = Outbound::default();
+        let mut out = OutboundBuffer::default();
         out.extend(&[0; 40_000]);
         assert!(out.flush(|slices| Ok(slices[0].len())).unwrap());
         assert!(out.waiting.is_none());
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_though_the_peer_takes_all_that_is_written() {
-        let mut out = Outbound::default();
+        let mut out = OutboundBuffer::default();
         (0..100).for_each(|_| out.push(Bytes::from(vec![0; TURN / 10])));
         let mut turns = 0;
         loop {
@@ -342,12 +344,12 @@ mod tests {
 
     #[test]
     fn what_one_thread_fills_and_another_one_writes_gathers_with_neither() {
-        let kept = || SPARES.with_borrow(|spares| (spares.buffers.len(), spares.room));
-        let write = |mut out: Outbound| {
+        let kept = || FREE_LIST.with_borrow(|spares| (spares.buffers.len(), spares.room));
+        let write = |mut out: OutboundBuffer| {
             assert!(out.flush(|slices| Ok(slices.iter().map(|slice| slice.len()).sum())).unwrap());
         };
         let filled = || {
-            let mut out = Outbound::default();
+            let mut out = OutboundBuffer::default();
             out.extend(&[0; 1000]);
             out
         };

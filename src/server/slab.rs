@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// nobody, whoever has its place now. (A number would have to be kept while 2^32 connections come, to
 /// be taken for another's.)
 #[derive(Debug)]
-pub struct Slots<T> {
+pub struct Slab<T> {
     values: Vec<Option<T>>,
     /// Apart from the values, which are smaller without.
     generations: Vec<u32>,
@@ -24,13 +24,13 @@ pub fn slot(number: u64) -> u32 {
     number as u32
 }
 
-impl<T> Default for Slots<T> {
+impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self { values: Vec::new(), generations: Vec::new(), free: Vec::new() }
     }
 }
 
-impl<T> Slots<T> {
+impl<T> Slab<T> {
     /// Keeps a value; its number.
     pub fn insert(&mut self, value: T) -> u64 {
         let generation = GIVEN.fetch_add(1, Relaxed);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_place_is_used_again_and_a_number_is_not() {
-        let mut slots = Slots::default();
+        let mut slots = Slab::default();
         let [first, second] = ["first", "second"].map(|name| slots.insert(name));
         assert_eq!(slots.remove(first), Some("first"));
         let third = slots.insert("third");
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn nobody_is_found_by_the_number_of_a_connection_of_another_owner() {
-        let (mut ours, mut theirs) = (Slots::default(), Slots::default());
+        let (mut ours, mut theirs) = (Slab::default(), Slab::default());
         let number = ours.insert(1);
         theirs.insert(2);
         assert_eq!(theirs.get(number), None);
         assert_eq!(theirs.remove(number), None);
         assert_eq!(theirs.len(), 1);
-        assert_eq!(Slots::<u8>::default().get(number), None);
+        assert_eq!(Slab::<u8>::default().get(number), None);
     }
 }

@@ -8,7 +8,8 @@ use super::sync::on_another_thread;
 
 /// Past so many bytes, others do not wait for what is being compressed: another thread does it,
 /// which costs a hand-over. In the models, past what most of their messages have.
-pub(crate) const APART: usize = if cfg!(all(test, feature = "loom")) { 4 } else { 64 * 1024 };
+pub(crate) const BLOCKING_THRESHOLD: usize =
+    if cfg!(all(test, feature = "loom")) { 4 } else { 64 * 1024 };
 
 /// Number of threads that compress at the same time. The worker and the application's thread want
 /// processors, too. In the models one, so that somebody waits.
@@ -17,17 +18,17 @@ pub(crate) const THREADS: usize = if cfg!(all(test, feature = "loom")) { 1 } els
 /// Threads that compress what is large, beside those that serve sockets: so many at the same time,
 /// and whoever wants another one waits for its turn without a thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Compressing(Arc<Semaphore>);
+pub(crate) struct CompressionThreads(Arc<Semaphore>);
 
-impl Default for Compressing {
+impl Default for CompressionThreads {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(THREADS)))
     }
 }
 
-impl Compressing {
+impl CompressionThreads {
     /// Runs a job once it has its turn, and returns what it makes. Jobs begin in the order they
-    /// were first polled in. One that has begun is finished although nobody waits for it any more.
+    /// were first polled in. One that has opening is finished although nobody waits for it any more.
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,

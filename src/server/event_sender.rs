@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::events::{Batch, Delivery, EventQueue};
+use super::{batch::Batch, delivery::Delivery, event_queue::EventQueue};
 
 /// Sends one connection's events into the queue, up to [`Delivery::Closed`]. Whatever is sent later
 /// goes nowhere: the connection's place may be another's by then.
@@ -35,6 +35,15 @@ impl EventSender {
         self.queue.as_ref()?.append(append)
     }
 
+    /// As [`append`](Self::append), of what is [collected](EventQueue::append_collected) first.
+    pub(crate) fn append_collected<T, R>(
+        &self,
+        collect: impl FnOnce(&mut Batch) -> T,
+        finish: impl FnOnce(T, &mut Batch) -> R,
+    ) -> Option<R> {
+        self.queue.as_ref()?.append_collected(collect, finish)
+    }
+
     /// Sends [`Delivery::Closed`], once.
     pub(crate) fn close(&mut self) {
         self.send(Delivery::Closed);
@@ -54,15 +63,16 @@ mod tests {
     use super::*;
     use crate::{
         error::{HandshakeError, ProtocolError},
-        protocol::{handshake::Refused, Event},
+        protocol::{handshake::Rejected, Event},
     };
 
     #[test]
     fn nothing_is_told_of_a_connection_behind_closed() {
-        let refused = || Refused { error: HandshakeError::TimedOut, response: None, request: None };
+        let refused =
+            || Rejected { error: HandshakeError::TimedOut, response: None, request: None };
         let later: [fn(&mut EventSender); 6] = [
             |sender| sender.send(Delivery::Drained),
-            |sender| sender.send(Delivery::Secured),
+            |sender| sender.send(Delivery::TlsEstablished),
             |sender| sender.send(Delivery::Error(Box::new(ProtocolError::Internal(String::new())))),
             |sender| sender.close(),
             |sender| {
@@ -83,7 +93,7 @@ mod tests {
         for late in later {
             late(&mut sender);
         }
-        sender.send(Delivery::Refused(Box::new(refused())));
+        sender.send(Delivery::Rejected(Box::new(refused())));
 
         let mut batch = Batch::default();
         queue.take(&mut batch);

@@ -1,4 +1,5 @@
-//! What waits for the driver to compress it, in the order it was sent in.
+//! Queue of messages that wait for compression, in the order they were sent in, and the compressor
+//! that takes from it.
 
 use std::{
     collections::VecDeque,
@@ -15,28 +16,28 @@ use bytes::Bytes;
 
 use super::{
     broadcast::{Broadcast, Compressed, SHARED},
-    compressing::{Compressing, APART},
-    link::{Link, Shared},
-    locks::Guard,
-    outbound::PIECE,
+    buffer::ITEM_OVERHEAD,
 };
-use crate::protocol::{deflate::Deflater, version::Profile, Opcode};
+use crate::{
+    protocol::{deflate::Deflater, version::Profile, Opcode},
+    server::compression_threads::{CompressionThreads, BLOCKING_THRESHOLD},
+};
 
 /// So many bytes are compressed before other connections have their turn: some milliseconds. In the
 /// models, where it is the turns that matter, a message each.
-const TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
+const MAX_BYTES_PER_TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
 
-/// What has been sent on a connection that compresses, and is no frame yet. Compressing is the
+/// What has been sent on a connection that compresses, and is no frame yet. CompressionThreads is the
 /// driver's: it takes long, and here nobody holds the connection's lock, or Ruby's.
 ///
 /// It is made with the [`Compressor`] that belongs to it ([`Compressor::new`]), which alone takes
 /// from it: what nobody would compress would wait for ever, and all that is sent behind it.
 #[derive(Debug)]
-pub(crate) struct Deferred {
-    pieces: VecDeque<Piece>,
+pub(crate) struct CompressionQueue {
+    items: VecDeque<Item>,
     len: usize,
     /// The driver compresses what came before: nothing may overtake it.
-    in_work: bool,
+    in_progress: bool,
     /// How many bytes that is.
     working: usize,
     /// Messages of fewer bytes are not compressed.
@@ -45,7 +46,7 @@ pub(crate) struct Deferred {
 
 /// One thing that was sent.
 #[derive(Debug)]
-pub(crate) enum Piece {
+pub(crate) enum Item {
     /// A message.
     Message(Opcode, Bytes),
     /// A message that goes to others, too.
@@ -54,7 +55,7 @@ pub(crate) enum Piece {
     Bytes(Bytes),
 }
 
-impl Piece {
+impl Item {
     fn len(&self) -> usize {
         match self {
             Self::Message(_, bytes) | Self::Bytes(bytes) => bytes.len(),
@@ -67,15 +68,15 @@ impl Piece {
     }
 }
 
-impl Deferred {
+impl CompressionQueue {
     /// Whether a message has to take the way through here.
-    pub(crate) fn wants(&self, len: usize) -> bool {
+    pub(crate) fn accepts(&self, len: usize) -> bool {
         len >= self.threshold || self.is_waiting()
     }
 
     /// Whether something is on its way through here.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.in_work || !self.pieces.is_empty()
+        self.in_progress || !self.items.is_empty()
     }
 
     /// How many bytes wait, those included that are being compressed.
@@ -85,50 +86,50 @@ impl Deferred {
 
     /// Memory that is held for them.
     pub(crate) fn held(&self) -> usize {
-        self.len() + self.pieces.len() * PIECE
+        self.len() + self.items.len() * ITEM_OVERHEAD
     }
 
     /// The bytes that others wait for, too.
     pub(crate) fn shared(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Shared(message) => Some(message.payload()),
-            Piece::Message(..) | Piece::Bytes(_) => None,
+        self.items.iter().filter_map(|item| match item {
+            Item::Shared(message) => Some(message.payload()),
+            Item::Message(..) | Item::Bytes(_) => None,
         })
     }
 
-    pub(crate) fn push(&mut self, piece: Piece) {
-        self.len += piece.len();
-        self.pieces.push_back(piece);
+    pub(crate) fn push(&mut self, item: Item) {
+        self.len += item.len();
+        self.items.push_back(item);
     }
 
-    /// Takes the pieces that come next, one message at least and no more than is compressed at a
+    /// Takes the items that come next, one message at least and no more than is compressed at a
     /// time. [`done`](Self::done) must follow.
-    fn take(&mut self) -> Option<VecDeque<Piece>> {
+    fn take(&mut self) -> Option<VecDeque<Item>> {
         let mut bytes = 0;
-        let count = self.pieces.iter().take_while(|piece| {
-            let is_next = bytes < TURN;
-            bytes += piece.len();
+        let count = self.items.iter().take_while(|item| {
+            let is_next = bytes < MAX_BYTES_PER_TURN;
+            bytes += item.len();
             is_next
         });
         let count = count.count();
         // Pieces that stay are not moved: there may be very many. Where none do, no memory stays.
-        let next = if count == self.pieces.len() {
-            mem::take(&mut self.pieces)
+        let next = if count == self.items.len() {
+            mem::take(&mut self.items)
         } else {
-            self.pieces.drain(..count).collect()
+            self.items.drain(..count).collect()
         };
         if next.is_empty() {
             return None;
         }
-        self.in_work = true;
-        self.working = next.iter().map(Piece::len).sum();
+        self.in_progress = true;
+        self.working = next.iter().map(Item::len).sum();
         self.len -= self.working;
         Some(next)
     }
 
     /// Notes that what was taken stands in the outbound buffer.
-    fn done(&mut self) {
-        self.in_work = false;
+    pub(crate) fn done(&mut self) {
+        self.in_progress = false;
         self.working = 0;
     }
 }
@@ -157,9 +158,14 @@ impl Compressor {
         deflater: Deflater,
         profile: &'static Profile,
         threshold: usize,
-    ) -> (Self, Deferred) {
-        let deferred =
-            Deferred { pieces: VecDeque::new(), len: 0, in_work: false, working: 0, threshold };
+    ) -> (Self, CompressionQueue) {
+        let deferred = CompressionQueue {
+            items: VecDeque::new(),
+            len: 0,
+            in_progress: false,
+            working: 0,
+            threshold,
+        };
         (Self { deflater, profile, work: None, used: None, idle_at: None }, deferred)
     }
 
@@ -179,49 +185,29 @@ impl Compressor {
         }
     }
 
-    /// Goes on with what is in work, or begins with what comes next; what is made of it goes into
-    /// the outbound buffer. The link is let go meanwhile. Where something is still in work, or more
-    /// waits, the task will be woken.
-    pub(crate) fn advance<'a>(
+    /// Begins with the next items of its queue, unless others are in progress: whether any are now.
+    pub(crate) fn begin_next(
         &mut self,
-        shared: &'a Shared,
-        mut link: Guard<'a, Link>,
-        cx: &mut Context<'_>,
-    ) -> Guard<'a, Link> {
+        queue: Option<&mut CompressionQueue>,
+        threads: &CompressionThreads,
+    ) -> bool {
         if self.work.is_none() {
-            let next = link.deferred.as_mut().and_then(|deferred| deferred.take());
-            self.work = next.map(|pieces| self.begin(pieces, &shared.backlog.compressing));
+            let next = queue.and_then(CompressionQueue::take);
+            self.work = next.map(|items| self.begin(items, threads));
         }
-        if self.work.is_none() {
-            return link;
-        }
-        drop(link);
-        let polled = self.poll(cx, Instant::now());
-        link = shared.driver_link();
-        let Poll::Ready(frames) = polled else { return link };
-        for bytes in frames {
-            link.out.push(bytes);
-        }
-        if let Some(deferred) = &mut link.deferred {
-            deferred.done();
-            if deferred.is_waiting() {
-                // Others have their turn first.
-                cx.waker().wake_by_ref();
-            }
-        }
-        link
+        self.work.is_some()
     }
 
-    fn begin(&mut self, pieces: VecDeque<Piece>, compressing: &Compressing) -> Work {
+    fn begin(&mut self, items: VecDeque<Item>, threads: &CompressionThreads) -> Work {
         let bare = self.deflater.bare();
         let deflater = mem::replace(&mut self.deflater, bare);
         let making =
             Making { deflater, profile: self.profile, out: Vec::new(), frames: Vec::new() };
-        Box::pin(making.make(pieces, compressing.clone()))
+        Box::pin(making.make(items, threads.clone()))
     }
 
     /// The frames, once they are made.
-    fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Vec<Bytes>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Vec<Bytes>> {
         // A panic in the work loses it, and the context with it: what is sent next has none.
         let Some(mut work) = self.work.take() else { return Poll::Ready(Vec::new()) };
         let Poll::Ready(made) = work.as_mut().poll(cx) else {
@@ -242,7 +228,7 @@ impl fmt::Debug for Compressor {
         formatter
             .debug_struct("Compressor")
             .field("deflater", &self.deflater)
-            .field("in_work", &self.work.is_some())
+            .field("in_progress", &self.work.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -258,24 +244,25 @@ struct Making {
 }
 
 impl Making {
-    /// Makes the bytes that these pieces come to.
-    async fn make(mut self, mut pieces: VecDeque<Piece>, compressing: Compressing) -> Self {
-        let own = pieces.iter().filter(|piece| !piece.is_shared()).map(Piece::len).sum::<usize>();
-        while !pieces.is_empty() {
-            let count = pieces.iter().position(Piece::is_shared).unwrap_or(pieces.len());
-            let run: Vec<_> = pieces.drain(..count).collect();
-            if own > APART && !run.is_empty() {
+    /// Makes the bytes that these items come to.
+    async fn make(mut self, mut items: VecDeque<Item>, threads: CompressionThreads) -> Self {
+        let own = items.iter().filter(|item| !item.is_shared()).map(Item::len).sum::<usize>();
+        while !items.is_empty() {
+            let count = items.iter().position(Item::is_shared).unwrap_or(items.len());
+            let run: Vec<_> = items.drain(..count).collect();
+            if own > BLOCKING_THRESHOLD && !run.is_empty() {
                 let job = move || {
                     self.add(run);
                     self
                 };
-                self = compressing.run(job).await;
+                self = threads.run(job).await;
             } else {
                 self.add(run);
             }
-            if let Some(Piece::Shared(message)) = pieces.pop_front() {
-                let made =
-                    message.compressed(self.profile, self.deflater.alone(), &compressing).await;
+            if let Some(Item::Shared(message)) = items.pop_front() {
+                let made = message
+                    .compressed(self.profile, self.deflater.without_context(), &threads)
+                    .await;
                 self.add_shared(made);
             }
         }
@@ -283,15 +270,15 @@ impl Making {
         self
     }
 
-    /// Adds pieces of which none is shared.
-    fn add(&mut self, pieces: Vec<Piece>) {
-        for piece in pieces {
-            match piece {
-                Piece::Message(opcode, payload) => {
+    /// Adds items of which none is shared.
+    fn add(&mut self, items: Vec<Item>) {
+        for item in items {
+            match item {
+                Item::Message(opcode, payload) => {
                     self.deflater.message(self.profile, opcode, &payload, &mut self.out);
                 }
-                Piece::Bytes(bytes) => self.out.extend_from_slice(&bytes),
-                Piece::Shared(_) => {}
+                Item::Bytes(bytes) => self.out.extend_from_slice(&bytes),
+                Item::Shared(_) => {}
             }
         }
     }
@@ -323,17 +310,17 @@ mod tests {
 
     use super::*;
     use crate::protocol::{
-        deflate::{negotiate, Agreed, Config},
+        deflate::{negotiate, Config, Params},
         version::RFC_6455,
     };
 
-    fn new(agreed: &Agreed, config: &Config) -> Compressor {
+    fn new(agreed: &Params, config: &Config) -> Compressor {
         Compressor::new(Deflater::new(agreed, config), &RFC_6455, config.threshold).0
     }
 
-    /// Compresses these pieces, where nobody is waited for.
-    fn compress(compressor: &mut Compressor, pieces: VecDeque<Piece>, now: Instant) -> Vec<u8> {
-        compressor.work = Some(compressor.begin(pieces, &Compressing::default()));
+    /// Compresses these items, where nobody is waited for.
+    fn compress(compressor: &mut Compressor, items: VecDeque<Item>, now: Instant) -> Vec<u8> {
+        compressor.work = Some(compressor.begin(items, &CompressionThreads::default()));
         match compressor.poll(&mut Context::from_waker(Waker::noop()), now) {
             Poll::Ready(frames) => frames.concat(),
             Poll::Pending => panic!("it waits"),
@@ -345,7 +332,7 @@ mod tests {
         let config = Config { threshold: 1, ..Config::default() };
         let agreed = negotiate([&b"permessage-deflate"[..]], &config).unwrap();
         let mut compressor = new(&agreed, &config);
-        let message = || [Piece::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]))].into();
+        let message = || [Item::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]))].into();
         let begin = Instant::now();
         assert_eq!(compressor.poll_timeout(), None);
 
@@ -367,15 +354,15 @@ mod tests {
     #[test]
     fn what_is_taken_at_a_time_is_bounded() {
         let config = Config::default();
-        let deflater = Deflater::new(&Agreed::default(), &config);
+        let deflater = Deflater::new(&Params::default(), &config);
         let (_, mut deferred) = Compressor::new(deflater, &RFC_6455, 1);
         for _ in 0..10 {
-            deferred.push(Piece::Bytes(Bytes::from(vec![0; TURN / 4])));
+            deferred.push(Item::Bytes(Bytes::from(vec![0; MAX_BYTES_PER_TURN / 4])));
         }
-        deferred.push(Piece::Bytes(Bytes::from(vec![0; TURN * 4])));
+        deferred.push(Item::Bytes(Bytes::from(vec![0; MAX_BYTES_PER_TURN * 4])));
         for (count, left) in [(4, 6), (4, 2), (3, 0)] {
             let all = deferred.len();
-            assert_eq!(deferred.take().map(|pieces| pieces.len()), Some(count));
+            assert_eq!(deferred.take().map(|items| items.len()), Some(count));
             assert_eq!(deferred.len(), all, "it waits until it is done");
             deferred.done();
             assert_eq!(deferred.is_waiting(), left > 0);
@@ -386,15 +373,15 @@ mod tests {
 
     #[test]
     fn what_stays_is_not_moved_by_what_is_taken() {
-        let deflater = Deflater::new(&Agreed::default(), &Config::default());
+        let deflater = Deflater::new(&Params::default(), &Config::default());
         let (_, mut deferred) = Compressor::new(deflater, &RFC_6455, 1);
-        let bytes = Bytes::from(vec![0; TURN]);
-        (0..60_000).for_each(|_| deferred.push(Piece::Bytes(bytes.clone())));
+        let bytes = Bytes::from(vec![0; MAX_BYTES_PER_TURN]);
+        (0..60_000).for_each(|_| deferred.push(Item::Bytes(bytes.clone())));
         let begin = Instant::now();
         while deferred.take().is_some() {}
         // To move it each time is 70 GB to be copied.
         assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-        assert_eq!(deferred.pieces.capacity(), 0, "nothing waits, and no memory stays");
+        assert_eq!(deferred.items.capacity(), 0, "nothing waits, and no memory stays");
     }
 
     #[test]
@@ -405,9 +392,9 @@ mod tests {
         let frames: Vec<_> = (0..3)
             .map(|_| {
                 let mut compressor = new(&agreed, &config);
-                let own = Piece::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]));
-                let pieces = [own, Piece::Shared(Arc::clone(&shared))].into();
-                let frames = compress(&mut compressor, pieces, Instant::now());
+                let own = Item::Message(Opcode::Text, Bytes::from_static(&[b'x'; 100]));
+                let items = [own, Item::Shared(Arc::clone(&shared))].into();
+                let frames = compress(&mut compressor, items, Instant::now());
                 assert!(!compressor.deflater.has_context());
                 frames
             })
@@ -415,7 +402,7 @@ mod tests {
         assert_eq!(frames[0], frames[1]);
         assert_eq!(frames[0], frames[2]);
         let alone =
-            compress(&mut new(&agreed, &config), [Piece::Shared(shared)].into(), Instant::now());
+            compress(&mut new(&agreed, &config), [Item::Shared(shared)].into(), Instant::now());
         assert!(alone.len() < 100 && frames[0].ends_with(&alone));
     }
 }

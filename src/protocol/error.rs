@@ -3,7 +3,7 @@
 //! The texts are em-websocket's: applications match on them, so they are API. A [`HandshakeError`]
 //! and a [`ProtocolError`] are the client's doing, a [`UsageError`] is the caller's.
 
-use crate::protocol::close::CloseCode;
+use super::close_code::CloseCode;
 
 /// Anything that can go wrong on one connection.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

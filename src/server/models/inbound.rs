@@ -5,28 +5,28 @@ use std::{array, net::SocketAddr, sync::Arc};
 
 use super::{model, spawn, sync::atomic::Ordering::SeqCst};
 use crate::server::{
-    backlog::{Backlog, Claim},
-    charge::{held, Charge},
-    compressing::Compressing,
-    config::{QueueLimits, ReadSize},
+    charge::Charge,
+    config::QueueLimits,
+    connection::held,
     handle::Handle,
-    hold,
+    inbound::{Claim, InboundBudget},
+    pause,
 };
 
 fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let backlog = Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default()));
-    array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&backlog)))
+    let budget = Arc::new(InboundBudget::new(limits));
+    array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&budget)))
 }
 
 /// Whether it is not read.
 fn rests(handle: &Handle) -> bool {
-    handle.0.hold.load(SeqCst) & (hold::FULL | hold::CROWDED) != 0
+    handle.0.pauses.load(SeqCst) & (pause::INBOUND_FULL | pause::BUDGET_FULL) != 0
 }
 
-/// Reads as its driver does: asks first, and queues what that brings.
+/// Reads as its driver does: asks_application first, and queues what that brings.
 fn read(handle: &Handle, bytes: usize) -> Option<Charge> {
-    handle.0.backlog.may_read(&handle.0, None).then(|| Charge::new(&handle.0, bytes, 1))
+    handle.0.budget.may_read(&handle.0, None).then(|| Charge::new(&handle.0, bytes, 1))
 }
 
 #[test]
@@ -70,13 +70,13 @@ fn whoever_waits_for_his_turn_has_it() {
         let waits = Charge::new(&small.0, 2, 1);
         let turns = [one.clone(), other.clone()].map(|handle| {
             spawn(move || {
-                let backlog = &handle.0.backlog;
-                while !backlog.may_read(&handle.0, claim) {
+                let budget = &handle.0.budget;
+                while !budget.may_read(&handle.0, claim) {
                     while rests(&handle) {
                         loom::thread::yield_now();
                     }
                 }
-                backlog.end_turn(&handle.0);
+                budget.end_turn(&handle.0);
             })
         });
         drop(waits);

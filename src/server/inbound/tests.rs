@@ -8,15 +8,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Backlog, Claim, Compressing, SMALL};
+use super::{Claim, InboundBudget, SMALL_MESSAGE};
 use crate::{
     protocol::Held,
-    server::{
-        charge::{held, Charge},
-        config::{QueueLimits, ReadSize},
-        handle::Handle,
-        hold,
-    },
+    server::{charge::Charge, config::QueueLimits, connection::held, handle::Handle, pause},
 };
 
 const TOTAL: usize = 256 * 1024;
@@ -34,7 +29,7 @@ struct Client {
 }
 
 fn client() -> impl Strategy<Value = Client> {
-    let message = prop_oneof![Just(0), 1..2 * SMALL, SMALL..LIMIT];
+    let message = prop_oneof![Just(0), 1..2 * SMALL_MESSAGE, SMALL_MESSAGE..LIMIT];
     let missing = prop_oneof![2 => Just(0), 1 => 1..LIMIT];
     (prop::collection::vec(message, 1..5), missing, any::<bool>())
         .prop_map(|(messages, missing, says)| Client { messages, missing, says })
@@ -70,15 +65,16 @@ impl Driver {
     /// Reads once, if it may: what it has to tell of.
     fn read(&mut self) -> Option<Charge> {
         let shared = Arc::clone(&self.handle.0);
-        let is_held = shared.hold.load(SeqCst) != 0;
+        let is_held = shared.pauses.load(SeqCst) != 0;
         if self.is_done() || is_held {
             return None;
         }
         let is_last = self.next + 1 == self.client.messages.len();
         let never = if is_last { self.client.missing.min(self.left()) } else { 0 };
         let outstanding = if self.client.says { self.left() } else { LIMIT - self.come };
-        let claim = (self.held.bytes() > SMALL).then_some(Claim { outstanding, limit: LIMIT });
-        if !shared.backlog.may_read(&shared, claim) {
+        let claim =
+            (self.held.bytes() > SMALL_MESSAGE).then_some(Claim { outstanding, limit: LIMIT });
+        if !shared.budget.may_read(&shared, claim) {
             return None;
         }
         let len = READ.min(self.left() - never);
@@ -94,24 +90,24 @@ impl Driver {
         self.held.set(0);
         self.come = 0;
         self.next += 1;
-        shared.backlog.end_turn(&shared);
+        shared.budget.end_turn(&shared);
         Some(charge)
     }
 
     /// The time of its turn is over, if it has one.
     fn tick(&mut self) {
-        let backlog = &self.handle.0.backlog;
+        let budget = &self.handle.0.budget;
         let is_idle = !std::mem::take(&mut self.has_moved);
-        let had_turn = std::mem::replace(&mut self.had_turn, backlog.has_turn(&self.handle.0));
+        let had_turn = std::mem::replace(&mut self.had_turn, budget.has_turn(&self.handle.0));
         if !self.had_turn {
             return;
         }
-        let held = self.handle.0.hold.load(SeqCst);
-        if held & !hold::CROWDED != 0 {
+        let held = self.handle.0.pauses.load(SeqCst);
+        if held & !pause::BUDGET_FULL != 0 {
             // As the driver does: it is not read, for other reasons.
-            backlog.end_turn(&self.handle.0);
-        } else if is_idle && had_turn && backlog.is_waited_for() {
-            backlog.leave(&self.handle.0);
+            budget.end_turn(&self.handle.0);
+        } else if is_idle && had_turn && budget.is_waited_for() {
+            budget.leave(&self.handle.0);
             self.held.set(0);
             self.is_ended = true;
         }
@@ -119,32 +115,32 @@ impl Driver {
 }
 
 struct Site {
-    backlog: Arc<Backlog>,
+    budget: Arc<InboundBudget>,
     drivers: Vec<Driver>,
     queue: Vec<Charge>,
 }
 
 impl Site {
     fn new(clients: Vec<Client>) -> Self {
-        let limits = QueueLimits { bytes: SMALL, messages: 8, total: TOTAL };
-        let backlog = Arc::new(Backlog::new(limits, ReadSize::default(), Compressing::default()));
+        let limits = QueueLimits { bytes: SMALL_MESSAGE, messages: 8, total: TOTAL };
+        let budget = Arc::new(InboundBudget::new(limits));
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let drivers = clients.into_iter().map(|client| {
-            let handle = Handle::new(0, address, address, Arc::clone(&backlog));
+            let handle = Handle::new(0, address, address, Arc::clone(&budget));
             let held = held(&handle.0, 0);
             let (come, next) = (0, 0);
             let (has_moved, had_turn, is_ended) = (false, false, false);
             Driver { client, handle, held, come, next, has_moved, had_turn, is_ended }
         });
         let drivers = drivers.collect();
-        Self { backlog, drivers, queue: Vec::new() }
+        Self { budget, drivers, queue: Vec::new() }
     }
 
     fn read(&mut self, at: usize) {
         let at = at % self.drivers.len();
         self.queue.extend(self.drivers[at].read());
-        let most = TOTAL + LIMIT + self.drivers.len() * (SMALL + READ);
-        let (_, bytes) = self.backlog.held();
+        let most = TOTAL + LIMIT + self.drivers.len() * (SMALL_MESSAGE + READ);
+        let (_, bytes) = self.budget.usage();
         assert!(bytes <= most, "{bytes} bytes are held, and not {most}");
     }
 }
@@ -177,7 +173,7 @@ proptest! {
             prop_assert!(driver.is_done(), "{:?} waits", driver.client);
         }
         site.drivers.clear();
-        prop_assert_eq!(site.backlog.held(), (0, 0));
+        prop_assert_eq!(site.budget.usage(), (0, 0));
     }
 }
 
@@ -192,9 +188,9 @@ fn who_rests_for_what_nobody_finishes_is_read_all_the_same() {
         }
         site.queue.clear();
     }
-    assert!(site.backlog.is_crowded());
+    assert!(site.budget.is_unfinished_full());
     assert!(site.drivers[3].is_done(), "small messages pass");
-    let rests = |driver: &Driver| driver.handle.0.hold.load(SeqCst) & hold::CROWDED != 0;
+    let rests = |driver: &Driver| driver.handle.0.pauses.load(SeqCst) & pause::BUDGET_FULL != 0;
     assert!(site.drivers.iter().filter(|driver| rests(driver)).count() >= 1);
 }
 
@@ -203,14 +199,14 @@ fn whoever_fits_beside_a_turn_does_not_wait_for_who_does_not() {
     let site = Site::new(vec![]);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let handles: [_; 3] =
-        std::array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&site.backlog)));
+        std::array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&site.budget)));
     let all = held(&handles[0].0, TOTAL);
-    let has_turns = || handles.each_ref().map(|handle| site.backlog.has_turn(&handle.0));
+    let has_turns = || handles.each_ref().map(|handle| site.budget.has_turn(&handle.0));
     for (handle, outstanding) in handles.iter().zip([LIMIT / 2, LIMIT / 2 + 1, LIMIT / 4]) {
-        site.backlog.may_read(&handle.0, Some(Claim { outstanding, limit: LIMIT }));
+        site.budget.may_read(&handle.0, Some(Claim { outstanding, limit: LIMIT }));
     }
     assert_eq!(has_turns(), [true, false, true]);
-    site.backlog.leave(&handles[0].0);
+    site.budget.leave(&handles[0].0);
     assert_eq!(has_turns(), [false, true, true]);
     drop(all);
 }

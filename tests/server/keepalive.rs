@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use em_websocket::server::{ConnectionOptions, Cork, Keepalive};
+use em_websocket::server::{ConnectionOptions, Flush, Keepalive};
 
 use crate::{
     client::{connect, request, Client},
@@ -51,7 +51,7 @@ fn a_peer_that_answers_stays_and_the_application_does_not_hear_of_it() {
 }
 
 fn pong(body: &[u8]) -> Seen {
-    Seen::Message(em_websocket::server::Kind::Pong, body.to_vec())
+    Seen::Message(em_websocket::server::MessageKind::Pong, body.to_vec())
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_peer_that_takes_nothing_is_cut_off() {
     let handle = reactor.wait_for_open();
     let payload = vec![b'x'; 1_000_000];
     while handle.outbound_len() == 0 {
-        handle.send_binary(&payload, Cork::No).unwrap();
+        handle.send_binary(&payload, Flush::Now).unwrap();
     }
     let begin = Instant::now();
     assert_eq!(reactor.wait_for_closed(), abrupt());
@@ -140,7 +140,7 @@ fn a_slow_peer_is_not_cut_off() {
     let payload = vec![b'x'; 1_000_000];
     let mut sent = 0;
     while handle.outbound_len() < 8_000_000 {
-        handle.send_binary(&payload, Cork::No).unwrap();
+        handle.send_binary(&payload, Flush::Now).unwrap();
         sent += 1;
     }
     for number in 0..sent {
@@ -152,7 +152,7 @@ fn a_slow_peer_is_not_cut_off() {
 #[test]
 fn the_application_has_no_longer_than_the_handshake_may_take() {
     let reactor = Reactor::with_options(ConnectionOptions {
-        asks: true,
+        asks_application: true,
         handshake_timeout: SOON,
         ..ConnectionOptions::default()
     });
@@ -160,8 +160,8 @@ fn the_application_has_no_longer_than_the_handshake_may_take() {
     client.write(&request(&RFC_6455));
     reactor.wait_for(|seen| *seen == Seen::Asked);
     assert!(client.rest().is_empty());
-    let refused = Seen::Refused("Opening handshake timed out".into());
-    assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Refused(_))).1, refused);
+    let refused = Seen::Rejected("Opening handshake timed out".into());
+    assert_eq!(reactor.wait_for(|seen| matches!(seen, Seen::Rejected(_))).1, refused);
     assert_eq!(reactor.server().stats().failed.get("timed_out"), Some(&1));
     assert!(PATIENCE > SOON);
 }
@@ -175,7 +175,7 @@ fn the_application_hears_when_enough_is_written() {
     let payload = vec![b'x'; 1_000_000];
     let mut sent = 0;
     while handle.outbound_len() <= 4_000_000 {
-        handle.send_binary(&payload, Cork::No).unwrap();
+        handle.send_binary(&payload, Flush::Now).unwrap();
         sent += 1;
     }
     for _ in 0..sent {

@@ -1,4 +1,4 @@
-//! Bytes that are sent during a drain, and leave at its end or once it has taken long.
+//! Flushes that wait for the end of a drain, or until it has taken long.
 
 use std::{mem, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{
     handle::Handle,
-    locks::{Guarded, Place},
+    locks::{Guarded, LockRank},
     process::ProcessMutex,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
@@ -25,35 +25,35 @@ const TICKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Number of connections that are flushed before the thread's others have their turn.
-const FLUSHED: usize = 16;
+const FLUSHES_PER_TURN: usize = 16;
 
-/// The connections that wait for the end of a drain, with a first frame that is corked.
+/// The connections with frames that wait for a flush.
 ///
 /// They are flushed at its end. A drain that takes long is noticed by a task, which flushes what
 /// waits then: from another thread, so that what a block has sent leaves although the
 /// block has not returned. A message costs next to nothing for it, and a drain two additions; the
 /// clock goes only while there is something to drain.
 #[derive(Debug)]
-pub struct Corked {
+pub struct PendingFlushes {
     waiting: ProcessMutex<Waiting>,
     /// True once the drain has taken long, since that was asked last.
     is_late: AtomicBool,
-    ticking: Ticking,
+    ticking: TickState,
     start: Notify,
 }
 
 type Waiting = Vec<Handle>;
 
 impl Guarded for Waiting {
-    const PLACE: Place = Place::Corked;
+    const RANK: LockRank = LockRank::PendingFlushes;
 }
 
-impl Corked {
+impl PendingFlushes {
     pub(crate) fn new() -> Self {
         Self {
             waiting: ProcessMutex::default(),
             is_late: AtomicBool::new(false),
-            ticking: Ticking::default(),
+            ticking: TickState::default(),
             start: Notify::new(),
         }
     }
@@ -74,7 +74,7 @@ impl Corked {
     }
 
     /// For the queue's owner: a connection waits for the end of the drain
-    /// ([`Sent::Corked`](super::Sent::Corked)).
+    /// ([`Sent::Unflushed`](super::Sent::Unflushed)).
     pub fn add(&self, handle: Handle) {
         if let Some(mut waiting) = self.waiting.lock() {
             waiting.push(handle);
@@ -94,7 +94,7 @@ impl Corked {
     /// so too, because that is cheap on the thread that the clock goes on.
     pub(crate) fn expect(&self) {
         // The clock's own lock may be held for ever in a forked child.
-        if !self.waiting.is_foreign() && self.ticking.starts() {
+        if !self.waiting.is_inherited() && self.ticking.starts() {
             self.start.notify_one();
         }
     }
@@ -129,7 +129,7 @@ impl Corked {
 
     async fn flush_late(&self) {
         self.is_late.store(true, SeqCst);
-        for handles in self.take().chunks(FLUSHED) {
+        for handles in self.take().chunks(FLUSHES_PER_TURN) {
             handles.iter().for_each(Handle::flush);
             yield_now().await;
         }
@@ -138,13 +138,13 @@ impl Corked {
 
 /// Which drain there is, and whether the clock goes: it does during each, whoever meets whom.
 #[derive(Debug, Default)]
-pub(crate) struct Ticking {
+pub(crate) struct TickState {
     /// Odd during a drain.
     drain: AtomicUsize,
     is_on: AtomicBool,
 }
 
-impl Ticking {
+impl TickState {
     pub(crate) fn drain(&self) -> usize {
         self.drain.load(SeqCst)
     }
@@ -154,12 +154,12 @@ impl Ticking {
         self.drain.fetch_add(1, SeqCst);
     }
 
-    /// Once a drain has begun, or earlier: whether the clock is to be started.
+    /// Once a drain has opening, or earlier: whether the clock is to be started.
     pub(crate) fn starts(&self) -> bool {
         !self.is_on.load(SeqCst) && !self.is_on.swap(true, SeqCst)
     }
 
-    /// For the clock, where it has seen no drain: whether it stops. It does not where one has begun
+    /// For the clock, where it has seen no drain: whether it stops. It does not where one has opening
     /// meanwhile; unless who began it has seen it stop, and starts it.
     pub(crate) fn stops(&self) -> bool {
         self.is_on.store(false, SeqCst);
@@ -169,15 +169,15 @@ impl Ticking {
 
 /// The clock, as long as there is who drains.
 #[derive(Debug)]
-pub(crate) struct Clock(JoinHandle<()>);
+pub(crate) struct Ticker(JoinHandle<()>);
 
-impl Clock {
-    pub(crate) fn of(corked: &Arc<Corked>, runtime: &runtime::Handle) -> Self {
-        Self(runtime.spawn(Arc::clone(corked).watch()))
+impl Ticker {
+    pub(crate) fn of(flushes: &Arc<PendingFlushes>, runtime: &runtime::Handle) -> Self {
+        Self(runtime.spawn(Arc::clone(flushes).watch()))
     }
 }
 
-impl Drop for Clock {
+impl Drop for Ticker {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -190,20 +190,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_goes_during_each_drain_however_it_meets_the_one_before() {
+    fn the_ticker_goes_during_each_drain_however_it_meets_the_one_before() {
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-        let corked = Arc::new(Corked::new());
-        let _clock = Clock::of(&corked, runtime.handle());
+        let flushes = Arc::new(PendingFlushes::new());
+        let _ticker = Ticker::of(&flushes, runtime.handle());
         for pause in (0..400).map(|number| time::Duration::from_micros(number * 37 % 2_500)) {
-            corked.begin();
+            flushes.begin();
             let begin = time::Instant::now();
-            while !corked.is_late() {
+            while !flushes.is_late() {
                 assert!(begin.elapsed() < time::Duration::from_secs(5), "after {pause:?}");
                 thread::yield_now();
             }
-            corked.end();
-            assert!(!corked.is_late());
+            flushes.end();
+            assert!(!flushes.is_late());
             thread::sleep(pause);
         }
     }

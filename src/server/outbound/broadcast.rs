@@ -5,18 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{
-    compressing::{Compressing, APART},
-    deferred::Piece,
-    handle::{Cork, Handle, Sent},
-    locks::{lock, Guarded, Place},
-    process::ProcessMutex,
-    sync::Mutex,
-};
-use crate::protocol::{
-    deflate::{Deflater, Shape},
-    version::Profile,
-    FrameParts, Opcode, State,
+use crate::{
+    protocol::{
+        deflate::{Deflater, Key},
+        version::Profile,
+        FrameParts, Opcode,
+    },
+    server::{
+        compression_threads::{CompressionThreads, BLOCKING_THRESHOLD},
+        locks::{lock, Guarded, LockRank},
+        process::ProcessMutex,
+        sync::Mutex,
+    },
 };
 
 /// A rest at least this long is shared; a shorter one is copied, which costs less.
@@ -44,14 +44,14 @@ pub struct Broadcast {
 type Frames = Vec<(u16, Bytes)>;
 
 /// A compressed frame for each version and way that was agreed.
-type CompressedFrames = Vec<(u16, Shape, Coming)>;
+type CompressedFrames = Vec<(u16, Key, Coming)>;
 
 /// A frame that is made already, or is being made.
 type Coming = watch::Receiver<Option<Compressed>>;
 
 /// Who makes a frame.
 enum Maker {
-    /// The one that asks: nobody makes it yet. The others are told through this.
+    /// The one that asks_application: nobody makes it yet. The others are told through this.
     Asking(watch::Sender<Option<Compressed>>),
     Another(Coming),
 }
@@ -76,7 +76,12 @@ impl Broadcast {
         }
     }
 
-    /// How many bytes the message has.
+    /// Type of the message.
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Number of bytes of the message.
     pub(crate) fn len(&self) -> usize {
         self.payload.len()
     }
@@ -86,7 +91,8 @@ impl Broadcast {
         &self.payload
     }
 
-    fn frame(&self, profile: &Profile) -> Bytes {
+    /// Frame for connections that do not compress it.
+    pub(crate) fn frame(&self, profile: &Profile) -> Bytes {
         let Some(mut frames) = self.frames.lock() else { return self.make(profile) };
         if let Some((_, frame)) = frames.iter().find(|(version, _)| *version == profile.version) {
             return frame.clone();
@@ -102,16 +108,16 @@ impl Broadcast {
     }
 
     /// For the driver: the frame as this deflater would make it without a context. Whoever finds it
-    /// being made waits until it is, without a thread. Where its maker gives up before it has begun,
+    /// being made waits until it is, without a thread. Where its maker gives up before it has opening,
     /// because its connection is gone, or where it panics, one of those who wait makes it.
     pub(crate) async fn compressed(
         self: Arc<Self>,
         profile: &'static Profile,
         deflater: Deflater,
-        compressing: &Compressing,
+        threads: &CompressionThreads,
     ) -> Compressed {
         loop {
-            match self.maker(profile.version, deflater.shape()) {
+            match self.maker(profile.version, deflater.key()) {
                 Maker::Another(coming) => {
                     if let Some(made) = made(coming).await {
                         return made;
@@ -120,14 +126,14 @@ impl Broadcast {
                 Maker::Asking(others) => {
                     let (message, deflater) = (Arc::clone(&self), deflater.bare());
                     let job = move || message.compress(profile, deflater, &others);
-                    let is_long = self.len() > APART;
-                    return if is_long { compressing.run(job).await } else { job() };
+                    let is_long = self.len() > BLOCKING_THRESHOLD;
+                    return if is_long { threads.run(job).await } else { job() };
                 }
             }
         }
     }
 
-    fn maker(&self, version: u16, shape: Shape) -> Maker {
+    fn maker(&self, version: u16, shape: Key) -> Maker {
         let mut all = lock(&self.compressed);
         let is_coming = |coming: &Coming| coming.borrow().is_some() || coming.has_changed().is_ok();
         all.retain(|(.., coming)| is_coming(coming));
@@ -161,37 +167,9 @@ async fn made(mut coming: Coming) -> Option<Compressed> {
 }
 
 impl Guarded for Frames {
-    const PLACE: Place = Place::Frames;
+    const RANK: LockRank = LockRank::Frames;
 }
 
 impl Guarded for CompressedFrames {
-    const PLACE: Place = Place::Compressed;
-}
-
-impl Handle {
-    /// Sends a message that goes to others, too. [`Sent::Nothing`] where the connection is not
-    /// open, or its draft has no binary messages.
-    pub fn send_shared(&self, message: &Arc<Broadcast>, cork: Cork) -> Sent {
-        let Some(mut link) = self.0.link() else { return Sent::Nothing };
-        let profile = match link.connection.profile() {
-            Some(profile) if link.connection.state() == State::Connected => profile,
-            _ => return Sent::Nothing,
-        };
-        if link.is_gone() || message.opcode == Opcode::Binary && !profile.binary {
-            return Sent::Nothing;
-        }
-        link.count_sent(message.len());
-        if link.compresses(message.len()) {
-            let piece = Piece::Shared(Arc::clone(message));
-            return self.defer(&mut link, piece, message.len(), cork);
-        }
-        let frame = message.frame(profile);
-        self.put_with(&mut link, &[&frame], cork, |out, written| {
-            if frame.len() - written < SHARED {
-                out.extend(&frame[written..]);
-            } else {
-                out.push(frame.slice(written..));
-            }
-        })
-    }
+    const RANK: LockRank = LockRank::Compressed;
 }

@@ -1,0 +1,273 @@
+//! Batch of records, and the bytes that they speak of.
+//!
+//! Payloads of small messages stand one behind the other in the batch's own buffer, and those of large
+//! ones where they were read to, so that a message costs no allocation here.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{
+    charge::{Charge, PORTION, RECORD},
+    delivery::{Delivery, MessageKind, Record, Span},
+    incoming::Incoming,
+    locks::{Guarded, LockRank},
+};
+use crate::protocol::{CodeRange, Event, Payload};
+
+/// A message at least this long keeps its buffer, and so does a read of whose messages some are
+/// not tiny.
+pub(crate) const LARGE: usize = 16 * 1024;
+
+/// A batch that has been read keeps at most this much memory. Giving back less would be asked for
+/// again under load, at a page fault for every 4 KiB.
+const KEPT: usize = 4 * 1024 * 1024;
+
+/// Many records, and the bytes they speak of.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: VecDeque<Record>,
+    bytes: Vec<u8>,
+    /// Where large messages stand, in the order of their records.
+    pieces: VecDeque<Bytes>,
+    /// How many pieces have been read and let go.
+    gone: u32,
+    /// Charges for the records: each up to the record of this number.
+    charges: VecDeque<(usize, Charge)>,
+    /// Number of records that have been appended, and of those that have been read.
+    appended: usize,
+    read: usize,
+    /// Bytes and messages that have been read of the first charge and not been told yet.
+    due: (usize, usize),
+}
+
+impl Guarded for Batch {
+    const RANK: LockRank = LockRank::Queue;
+}
+
+impl Batch {
+    /// The next record, in order; the bytes of those before it may be gone. They count as delivered
+    /// from now on.
+    pub fn pop(&mut self) -> Option<Record> {
+        self.tell(PORTION);
+        let record = self.records.pop_front()?;
+        self.read += 1;
+        let (bytes, messages) = match record.delivery {
+            Delivery::Message(_, span) | Delivery::Bytes(span) => (span.len, 1),
+            Delivery::Close(_, span) => (span.len, 0),
+            _ => (0, 0),
+        };
+        self.due.0 += RECORD + bytes;
+        self.due.1 += messages;
+        if let Delivery::Open(_) | Delivery::Rejected(_) | Delivery::Error(_) = record.delivery {
+            // It is the caller's now.
+            self.tell(PORTION);
+        }
+        if let Delivery::Message(_, span) = record.delivery {
+            while span.piece > self.gone + 1 {
+                self.pieces.pop_front();
+                self.gone += 1;
+            }
+        }
+        Some(record)
+    }
+
+    /// Lets go of what has been read so far: it has been delivered. Otherwise that is done once it is
+    /// much, or all of what one read has brought.
+    pub fn settle(&mut self) {
+        self.tell(1);
+    }
+
+    /// Lets go of what has been delivered, if it is so much or all of it.
+    fn tell(&mut self, much: usize) {
+        while let Some((end, charge)) = self.charges.front_mut() {
+            if *end > self.read {
+                if self.due.0 >= much {
+                    let (bytes, messages) = std::mem::take(&mut self.due);
+                    charge.release(bytes, messages);
+                }
+                return;
+            }
+            self.due = (0, 0);
+            self.charges.pop_front();
+        }
+    }
+
+    /// Adds the charge for the records that were appended last, up to the last of them.
+    pub(crate) fn charge(&mut self, charge: Charge) {
+        self.charges.push_back((self.appended, charge));
+    }
+
+    /// Takes over what the records count for: it counts until that is dropped, and not until they
+    /// are read.
+    pub fn take_charges(&mut self) -> Vec<Charge> {
+        self.charges.drain(..).map(|(_, charge)| charge).collect()
+    }
+
+    /// How many records are left.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether no record is left.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The bytes of a record of this batch.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let bytes = match span.piece {
+            0 => &self.bytes[..],
+            piece => &self.pieces[(piece - self.gone) as usize - 1],
+        };
+        &bytes[span.start..span.start + span.len]
+    }
+
+    /// Appends a record.
+    pub(crate) fn push(&mut self, connection: u64, delivery: Delivery) {
+        self.records.push_back(Record { connection, delivery });
+        self.appended += 1;
+    }
+
+    /// Drops the connections that were accepted and have not been told.
+    pub(crate) fn drop_accepted(&mut self) {
+        self.records.retain(|record| !matches!(record.delivery, Delivery::Accepted(_)));
+        // Some charges end later than they should have now: with the last record.
+        self.appended = self.read + self.records.len();
+        for (end, _) in &mut self.charges {
+            *end = self.appended.min(*end);
+        }
+    }
+
+    /// The connections that were accepted and have not been told.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = &Incoming> {
+        self.records.iter().filter_map(|record| match &record.delivery {
+            Delivery::Accepted(incoming) => Some(&**incoming),
+            _ => None,
+        })
+    }
+
+    /// Appends bytes of a raw connection.
+    pub(crate) fn push_bytes(&mut self, connection: u64, bytes: &[u8]) {
+        let span = self.copy(bytes);
+        self.push(connection, Delivery::Bytes(span));
+    }
+
+    /// Appends what the protocol reports.
+    pub(crate) fn push_event(&mut self, connection: u64, event: Event<'_>) {
+        let delivery = match event {
+            Event::Text(payload, code_range) => match self.message(MessageKind::Text, payload) {
+                Delivery::Message(kind, span) => {
+                    Delivery::Message(kind, Span { code_range, ..span })
+                }
+                other => other,
+            },
+            Event::Binary(payload) => self.message(MessageKind::Binary, payload),
+            Event::Ping(payload) => self.message(MessageKind::Ping, payload),
+            Event::Pong(payload) => self.message(MessageKind::Pong, payload),
+            Event::Close(close) => Delivery::Close(close.code, self.copy(close.body)),
+            Event::Error(error) => Delivery::Error(Box::new(error)),
+        };
+        self.push(connection, delivery);
+    }
+
+    /// Appends a message that stands at `start` of a piece that is still to come, by
+    /// [`attach`](Self::attach).
+    pub(crate) fn push_shared(
+        &mut self,
+        connection: u64,
+        kind: MessageKind,
+        code_range: Option<CodeRange>,
+        start: usize,
+        len: usize,
+    ) {
+        if self.pieces.back().is_none_or(|piece| !piece.is_empty()) {
+            self.pieces.push_back(Bytes::new());
+        }
+        let span = Span { start, len, piece: self.last_piece(), code_range };
+        self.push(connection, Delivery::Message(kind, span));
+    }
+
+    /// The piece that messages landed in.
+    pub(crate) fn attach(&mut self, buffer: &Bytes) {
+        for piece in self.pieces.iter_mut().filter(|piece| piece.is_empty()) {
+            piece.clone_from(buffer);
+        }
+    }
+
+    /// Copies the messages among the last records that landed in a piece that is still to come,
+    /// where they are too few for it to stay: `read` is where they stand.
+    pub(crate) fn copy_shared(&mut self, records: usize, read: &[u8]) {
+        let Self { records: all, bytes, pieces, gone, .. } = self;
+        for record in all.iter_mut().rev().take(records) {
+            let Delivery::Message(_, span) = &mut record.delivery else { continue };
+            if span.piece > 0 && pieces[(span.piece - *gone) as usize - 1].is_empty() {
+                let begin = bytes.len();
+                bytes.extend_from_slice(&read[span.start..span.start + span.len]);
+                (span.start, span.piece) = (begin, 0);
+            }
+        }
+        for piece in pieces.iter_mut().filter(|piece| piece.is_empty()) {
+            *piece = Bytes::from_static(b"copied");
+        }
+    }
+
+    fn message(&mut self, kind: MessageKind, payload: Payload<'_>) -> Delivery {
+        let span = match payload {
+            Payload::Owned(bytes) if bytes.len() >= LARGE => {
+                let len = bytes.len();
+                // Without the room behind it: it counts by its length.
+                self.pieces.push_back(Bytes::from(bytes.into_boxed_slice()));
+                Span { len, piece: self.last_piece(), ..Span::default() }
+            }
+            payload => self.copy(&payload),
+        };
+        Delivery::Message(kind, span)
+    }
+
+    fn last_piece(&self) -> u32 {
+        self.gone + self.pieces.len() as u32
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span { start, len: bytes.len(), ..Span::default() }
+    }
+
+    /// Appends what is in another batch, of which nothing has been read.
+    pub(crate) fn absorb(&mut self, other: &mut Self) {
+        if self.is_empty() && self.bytes.is_empty() && self.charges.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let (bytes, pieces) = (self.bytes.len(), self.last_piece());
+        self.bytes.extend_from_slice(&other.bytes);
+        self.pieces.append(&mut other.pieces);
+        self.appended += other.records.len();
+        self.records.extend(other.records.drain(..).map(|mut record| {
+            if let Delivery::Message(_, span) | Delivery::Close(_, span) | Delivery::Bytes(span) =
+                &mut record.delivery
+            {
+                match span.piece {
+                    0 => span.start += bytes,
+                    _ => span.piece += pieces,
+                }
+            }
+            record
+        }));
+    }
+
+    /// Forgets what has been read.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.bytes.clear();
+        self.pieces.clear();
+        self.gone = 0;
+        self.charges.clear();
+        (self.appended, self.read, self.due) = (0, 0, (0, 0));
+        self.charges.shrink_to(KEPT / 64);
+        self.records.shrink_to(KEPT / size_of::<Record>());
+        self.bytes.shrink_to(KEPT);
+    }
+}

@@ -1,0 +1,121 @@
+//! Deliveries: what happens on a server's connections, as the queue's owner is told of it.
+
+use super::incoming::Incoming;
+use crate::{
+    error::ProtocolError,
+    protocol::{
+        close::CloseCode,
+        handshake::{Rejected, Request, Response},
+        version::Profile,
+        CodeRange,
+    },
+};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub struct Record {
+    /// Which connection, by the number it was [started](super::Server::start) with; of no meaning for
+    /// [`Delivery::Accepted`].
+    pub connection: u64,
+    /// What happened.
+    pub delivery: Delivery,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A connection was accepted and waits for [`Server::start`](super::Server::start).
+    Accepted(Box<Incoming>),
+    /// TLS is established. Nothing is read until [`Handle::secured`](super::Handle::secured).
+    TlsEstablished,
+    /// The opening handshake is accepted. Nothing is read until [`Handle::opened`](super::Handle::opened).
+    Open(Box<Opened>),
+    /// The opening handshake was refused; [`Handle::reject`](super::Handle::reject) answers.
+    Rejected(Box<Rejected>),
+    /// No opening handshake, but what the application answers itself
+    /// ([`ConnectionOptions::reports_plain_http`](super::ConnectionOptions::reports_plain_http)).
+    NonWebSocket(NonWebSocket),
+    /// A message: [`Batch::bytes`].
+    Message(MessageKind, Span),
+    /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.
+    Close(Option<CloseCode>, Span),
+    /// The peer broke a rule; [`Handle::fail`](super::Handle::fail) ends the connection.
+    Error(Box<ProtocolError>),
+    /// What waits to be written is down to half of [`Handle::set_high_water`](super::Handle::set_high_water).
+    Drained,
+    /// Bytes of a raw connection.
+    Bytes(Span),
+    /// The connection is gone, or its peer has stopped sending. Always the last of a connection;
+    /// [`Handle::closed`](super::Handle::closed) lets go of it.
+    Closed,
+}
+
+/// An opening handshake that was accepted.
+#[derive(Debug)]
+pub struct Opened {
+    /// What the client asked for.
+    pub request: Request,
+    /// What its version does.
+    pub profile: &'static Profile,
+    /// The subprotocol that is selected, one of those that the client offers.
+    pub subprotocol: Option<Box<[u8]>>,
+    /// Response that the application may change where it is asked first
+    /// ([`Handle::asked`](super::Handle::asked) begins its time), and must give to
+    /// [`Handle::open_with`](super::Handle::open_with); or it calls
+    /// [`Handle::reject_handshake`](super::Handle::reject_handshake).
+    pub response: Option<Box<Response>>,
+}
+
+/// Requests that are answered although they are no opening handshakes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NonWebSocket {
+    /// `GET /healthcheck`.
+    Healthcheck,
+    /// A Flash player's request for the policy file.
+    FlashPolicy,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MessageKind {
+    /// UTF-8 where the draft checks it.
+    Text,
+    /// Bytes.
+    Binary,
+    /// A ping; its pong has been sent.
+    Ping,
+    /// A pong.
+    Pong,
+}
+
+/// Where bytes stand in their batch.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Span {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    /// Of which piece, counted from 1; 0: of the batch's own buffer.
+    pub(super) piece: u32,
+    pub(super) code_range: Option<CodeRange>,
+}
+
+impl Span {
+    /// What the bytes are made of, where they are text that was checked.
+    pub fn code_range(self) -> Option<CodeRange> {
+        self.code_range
+    }
+
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+const _: () = {
+    // Millions of these pass through the queue.
+    assert!(size_of::<Record>() <= 40);
+};

@@ -1,0 +1,267 @@
+//! Handle on one connection, for the application's threads: any of them may hold it.
+
+mod opening;
+mod sending;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    os::fd::RawFd,
+    sync::{atomic::Ordering::SeqCst, Arc},
+    time::{Duration, Instant},
+};
+
+pub use self::sending::{Flush, Sent};
+use super::{
+    config::ConnectionOptions,
+    connection::{Shared, State},
+    inbound::InboundBudget,
+    pause,
+    socket::WriteHalf,
+    stats::{Stats, Traffic},
+    tls::TlsSession,
+};
+use crate::{
+    error::ProtocolError,
+    protocol::{
+        close::{CloseCode, CloseInfo},
+        version::Profile,
+        CloseAction, Limits, PeerClose, ReadyState,
+    },
+};
+
+/// A cheap clone that lets its holder act on one connection, from any thread.
+///
+/// In a forked child it does nothing, and takes no lock: the connection is the parent's, closed as
+/// far as the child sees. Only its addresses are known.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(
+        fd: RawFd,
+        peer: SocketAddr,
+        local: SocketAddr,
+        budget: Arc<InboundBudget>,
+    ) -> Self {
+        Self(Arc::new(Shared::new(fd, peer, local, budget)))
+    }
+
+    pub(crate) fn configure(&self, options: &ConnectionOptions) {
+        let Some(mut state) = self.0.lock() else { return };
+        state.set_limits(options.limits);
+        state.protocol.set_close_timeout(options.close_timeout);
+        state.outbound_limit = options.outbound_limit.unwrap_or(usize::MAX);
+    }
+
+    /// The client's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.0.addresses.peer()
+    }
+
+    /// The address the client connected to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.0.addresses.local()
+    }
+
+    /// Where the connection stands.
+    pub fn ready_state(&self) -> ReadyState {
+        self.0.lock().map_or(ReadyState::Closed, |state| state.protocol.ready_state())
+    }
+
+    /// What the client's version does, once the connection has been open.
+    pub fn profile(&self) -> Option<&'static Profile> {
+        self.0.lock()?.protocol.profile()
+    }
+
+    /// What the peer may not exceed.
+    pub fn limits(&self) -> Limits {
+        self.0.lock().map(|state| state.limits()).unwrap_or_default()
+    }
+
+    /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
+    /// [`opened`](Self::opened).
+    pub fn set_limits(&self, limits: Limits) {
+        let Some(mut state) = self.0.lock() else { return };
+        state.set_limits(limits);
+        state.limits_changed = true;
+        self.0.driver_notified.store(true, SeqCst);
+    }
+
+    /// How long nothing may be read nor written before the connection is aborted.
+    pub fn inactivity_timeout(&self) -> Option<Duration> {
+        self.0.lock()?.inactivity()
+    }
+
+    /// Sets how long nothing may be read nor written before the connection is aborted.
+    pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
+        let Some(mut state) = self.0.lock() else { return };
+        state.cold_mut().inactivity = timeout;
+        state.record_activity();
+        drop(state);
+        self.0.notify_driver();
+    }
+
+    /// What TLS has agreed on; `None` without TLS, and before it has.
+    pub fn tls_session(&self) -> Option<TlsSession> {
+        self.0.lock()?.cold()?.tls.clone()
+    }
+
+    /// How long our close may stay without answer.
+    pub fn close_timeout(&self) -> Duration {
+        self.0.lock().map_or(Duration::ZERO, |state| state.protocol.close_timeout())
+    }
+
+    /// Sets how long our next close may stay without answer.
+    pub fn set_close_timeout(&self, timeout: Duration) {
+        if let Some(mut state) = self.0.lock() {
+            state.protocol.set_close_timeout(timeout);
+        }
+    }
+
+    /// Number of bytes that wait to be written, with what it takes to hold them.
+    pub fn outbound_len(&self) -> usize {
+        self.0.lock().map_or(0, |state| state.waiting_len())
+    }
+
+    /// Past how many waiting bytes [`Delivery::Drained`](super::Delivery::Drained) will tell that
+    /// they are down to half of it; 0: never.
+    pub fn set_high_water(&self, bytes: usize) {
+        let Some(mut state) = self.0.lock() else { return };
+        state.cold_mut().high_water = bytes;
+        state.note_high();
+    }
+
+    /// What was received over the connection, and what was sent.
+    pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
+        (self.0.received(), self.0.lock().map(|state| state.sent).unwrap_or_default())
+    }
+
+    /// Adds what is counted here.
+    pub(crate) fn add_to(&self, stats: &mut Stats, shared: &mut HashMap<usize, usize>) {
+        let (received, sent) = self.traffic();
+        stats.received += received;
+        stats.sent += sent;
+        let outbound = self.0.lock().map_or(0, |state| state.count_outbound(shared));
+        stats.outbound += outbound as u64;
+    }
+
+    /// Begins the closing handshake; before the opening one is done, aborts.
+    pub fn close(&self, code: Option<CloseCode>, reason: &str) {
+        self.change(|state| {
+            state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
+        });
+    }
+
+    /// As [`close`](Self::close), but the application has not asked for it: what it sends meanwhile
+    /// goes nowhere, without an error.
+    pub fn close_unasked(&self, code: Option<CloseCode>, reason: &str) {
+        self.change(|state| {
+            state.protocol.unasked();
+            state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
+        });
+    }
+
+    /// The application has not asked for the close that follows.
+    pub fn unasked(&self) {
+        if let Some(mut state) = self.0.lock() {
+            state.protocol.unasked();
+        }
+    }
+
+    /// Ends the TCP connection once everything sent has been written.
+    pub fn close_after_writing(&self) {
+        self.finish(CloseAction::AfterFlush);
+    }
+
+    /// Ends the TCP connection now. What is not written yet is dropped.
+    pub fn abort(&self) {
+        self.finish(CloseAction::Abort);
+    }
+
+    /// Stops reading, or goes on.
+    pub fn set_paused(&self, paused: bool) {
+        if paused {
+            self.0.pauses.fetch_or(pause::APPLICATION, SeqCst);
+        } else {
+            self.0.resume_reading(pause::APPLICATION);
+        }
+    }
+
+    /// True if the application has stopped reading.
+    pub fn is_paused(&self) -> bool {
+        self.0.pauses.load(SeqCst) & pause::APPLICATION != 0
+    }
+
+    /// True if the connection is gone, or is being ended.
+    pub fn is_ending(&self) -> bool {
+        self.0.lock().is_none_or(|state| state.is_gone() || state.close != CloseAction::None)
+    }
+
+    /// For the queue's owner: the application has agreed to
+    /// [`Delivery::TlsEstablished`](super::Delivery::TlsEstablished).
+    pub fn secured(&self) {
+        self.0.resume_reading(pause::AWAITING_TLS_VERIFY);
+    }
+
+    /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
+    pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
+        let close = PeerClose::new(code, body);
+        self.change(|state| state.append(|connection, out| connection.peer_closed(&close, out)));
+    }
+
+    /// For the queue's owner: answers [`Delivery::Error`](super::Delivery::Error) with the draft's
+    /// close frame. Once the application has been told, [`finish`](Self::finish) must follow, with
+    /// what is returned.
+    pub fn fail(&self, error: &ProtocolError) -> CloseAction {
+        let Some(mut state) = self.0.lock() else { return CloseAction::Abort };
+        let progress = state.append(|connection, out| connection.fail(error, out));
+        self.push_out(&mut state);
+        progress
+    }
+
+    /// For the queue's owner: does with the TCP connection what is left to do.
+    pub fn finish(&self, progress: CloseAction) {
+        self.change(|_| progress);
+    }
+
+    /// For the queue's owner: lets go of the connection after
+    /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended. A peer that has only
+    /// stopped sending still gets what has been sent to it.
+    pub fn closed(&self) -> CloseInfo {
+        let Some(mut state) = self.0.lock() else { return CloseInfo::abnormal() };
+        self.push_out(&mut state);
+        state.detached = true;
+        let info = state.protocol.closed();
+        drop(state);
+        self.0.notify_driver();
+        info
+    }
+
+    /// Changes what is to become of the TCP connection, and sees to it.
+    pub(super) fn change(&self, change: impl FnOnce(&mut State) -> CloseAction) {
+        let Some(mut state) = self.0.lock() else { return };
+        let progress = change(&mut state);
+        state.close = state.close.max(progress);
+        self.push_out(&mut state);
+        drop(state);
+        self.0.notify_driver();
+    }
+
+    /// Whether the connection is the parent's, and this process a fork's child.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.0.is_inherited()
+    }
+
+    /// The socket is about to be closed.
+    pub(crate) fn gone(&self) {
+        if let Some(mut state) = self.0.lock() {
+            state.write_half = WriteHalf::Closed;
+        }
+    }
+
+    /// In a forked child: the number of the socket, if it is certain that it is still open.
+    pub(crate) fn inherited_fd(&self) -> Option<RawFd> {
+        self.0.inherited_lock()?.write_half.fd()
+    }
+}

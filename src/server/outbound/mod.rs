@@ -1,0 +1,6 @@
+//! Bytes on their way out, before any socket: the write buffer, the queue of what is still to be
+//! compressed, and messages that go to many connections.
+
+pub(crate) mod broadcast;
+pub(crate) mod buffer;
+pub(crate) mod compression;

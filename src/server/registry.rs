@@ -1,0 +1,225 @@
+//! Registry of a server's connections: permits to be one, the drivers that are live, for a stop that
+//! waits until their sockets are gone, and what all drivers share.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{Hash, Hasher},
+    ops::Deref,
+    os::fd::RawFd,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    buffers::ReadBuffers,
+    compression_threads::CompressionThreads,
+    handle::Handle,
+    locks::{Guarded, LockRank},
+    process::ProcessMutex,
+    stats::{Counters, Stats},
+    sync::{
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        Condvar,
+    },
+};
+
+/// The connections of one server, and what their drivers share.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(super) live: ProcessMutex<Live>,
+    none: Condvar,
+    permits: AtomicUsize,
+    pub(crate) counters: Counters,
+    pub(crate) read_buffers: ReadBuffers,
+    /// Those of this server and of others that share its threads.
+    pub(crate) compression_threads: CompressionThreads,
+}
+
+/// Permit to be one of a server's connections, from accept to the end.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Registry>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.permits.fetch_sub(1, SeqCst);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    handles: HashSet<ByAddress>,
+    /// The server has been stopped: what is registered from now on is aborted at once.
+    stopped: bool,
+}
+
+impl Guarded for Live {
+    const RANK: LockRank = LockRank::Registry;
+}
+
+/// Handle that is compared by its connection's identity.
+#[derive(Debug)]
+struct ByAddress(Handle);
+
+impl PartialEq for ByAddress {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0 .0, &other.0 .0)
+    }
+}
+
+impl Eq for ByAddress {}
+
+impl Hash for ByAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0 .0).hash(state);
+    }
+}
+
+/// Registration of a live connection; dropping it deregisters.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    handle: ByAddress,
+    permit: Permit,
+}
+
+impl Registration {
+    /// Counters of its server.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.permit.0.counters
+    }
+
+    /// Read buffers of its server.
+    pub(crate) fn read_buffers(&self) -> &ReadBuffers {
+        &self.permit.0.read_buffers
+    }
+
+    /// Threads on which its server compresses.
+    pub(crate) fn compression_threads(&self) -> &CompressionThreads {
+        &self.permit.0.compression_threads
+    }
+}
+
+impl Deref for Registration {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle.0
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(read_buffers: ReadBuffers, threads: CompressionThreads) -> Self {
+        Self { read_buffers, compression_threads: threads, ..Self::default() }
+    }
+
+    /// A permit, if there are not `limit` connections already.
+    pub(crate) fn permit(self: &Arc<Self>, limit: Option<usize>) -> Option<Permit> {
+        // Taken before it is looked at, so that there are never more, whoever else takes one.
+        let before = self.permits.fetch_add(1, SeqCst);
+        let permit = Permit(Arc::clone(self));
+        limit.is_none_or(|limit| before < limit).then_some(permit)
+    }
+
+    /// What has been seen and done so far.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats;
+        let handles: Vec<_> = {
+            let Some(live) = self.live.lock() else { return self.counters.stats() };
+            stats = self.counters.stats();
+            live.handles.iter().map(|handle| handle.0.clone()).collect()
+        };
+        stats.open = self.permits.load(SeqCst);
+        let mut shared = HashMap::new();
+        for handle in handles {
+            handle.add_to(&mut stats, &mut shared);
+        }
+        stats.outbound += shared.into_values().sum::<usize>() as u64;
+        stats
+    }
+
+    /// Aborts every connection, and every one that is registered later.
+    pub(crate) fn abort_all(&self) {
+        let handles: Vec<_> = {
+            let Some(mut live) = self.live.lock() else { return };
+            live.stopped = true;
+            live.handles.iter().map(|handle| handle.0.clone()).collect()
+        };
+        for handle in handles {
+            handle.abort();
+        }
+    }
+
+    /// In a forked child: what the parent's drivers had open.
+    pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
+        let Some(live) = self.live.inherited() else { return Vec::new() };
+        live.handles.iter().filter_map(|handle| handle.0.inherited_fd()).collect()
+    }
+
+    /// Waits until nothing is live; how many are, where that would take longer than `timeout`.
+    #[must_use]
+    pub(crate) fn wait_for_none(&self, timeout: Duration) -> usize {
+        let Some(live) = self.live.lock_to_wait() else { return 0 };
+        let (live, _) = self
+            .none
+            .wait_timeout_while(live, timeout, |live| !live.handles.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        live.handles.len()
+    }
+}
+
+impl Permit {
+    /// Registers the connection that the permit is for; where its server has been stopped, aborts it.
+    pub(crate) fn register(self, handle: &Handle) -> Registration {
+        if let Some(mut live) = self.0.live.lock() {
+            live.handles.insert(ByAddress(handle.clone()));
+            if live.stopped {
+                handle.abort();
+            }
+        }
+        Registration { handle: ByAddress(handle.clone()), permit: self }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let registry = &self.permit.0;
+        // Nobody waits for what is not read any more.
+        self.handle.0 .0.budget.leave(&self.handle.0 .0);
+        let Some(mut live) = registry.live.lock() else { return };
+        if live.handles.remove(&self.handle) {
+            let (received, sent) = self.traffic();
+            registry.counters.gone(received, sent);
+        }
+        if live.handles.is_empty() {
+            live.handles = HashSet::new();
+            registry.none.notify_all();
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::server::{config::QueueLimits, inbound::InboundBudget};
+
+    #[test]
+    fn who_waits_no_longer_for_the_end_of_all_is_told_how_many_are_left() {
+        let registry = Arc::<Registry>::default();
+        let budget = Arc::new(InboundBudget::new(QueueLimits::default()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut registered: Vec<_> = (0..2)
+            .map(|_| {
+                let handle = Handle::new(0, address, address, Arc::clone(&budget));
+                registry.permit(Some(2)).unwrap().register(&handle)
+            })
+            .collect();
+        assert!(registry.permit(Some(2)).is_none());
+        assert_eq!(registry.wait_for_none(Duration::from_millis(5)), 2);
+        registered.pop();
+        assert!(registry.permit(Some(2)).is_some());
+        assert_eq!(registry.wait_for_none(Duration::from_millis(5)), 1);
+        registered.pop();
+        assert_eq!(registry.wait_for_none(Duration::from_secs(5)), 0);
+    }
+}
