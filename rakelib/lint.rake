@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "layers"
+
 # A step whose tool is not there is skipped, and says so.
 def skip(step, tool)
   warn "SKIPPED #{step}: there is no #{tool} (bin/setup installs it where Debian has it)"
@@ -10,7 +12,7 @@ def cargo_has?(command)
 end
 
 desc "Every linter"
-task lint: %w[lint:fmt lint:rubocop lint:core lint:clippy lint:fuzz lint:yard lint:rbs]
+task lint: %w[lint:fmt lint:rubocop lint:layers lint:core lint:clippy lint:fuzz lint:yard lint:rbs]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"
@@ -18,6 +20,12 @@ namespace :lint do
     next skip("lint:fmt", "rustfmt") unless cargo_has?("fmt")
 
     quietly "cargo fmt", Cargo.find, "fmt", "--all", "--check"
+  end
+
+  desc "The core's files import what is below them, and nothing else"
+  task :layers do
+    complaints = Layers.new.complaints
+    abort "layers: #{complaints.join("\n        ")}" if complaints.any?
   end
 
   desc "The protocol needs no tokio"
