@@ -22,9 +22,10 @@ use rustls::{
 };
 
 use crate::{
-    client::{connect, Client},
+    client::{connect, request, Client},
     reactor::{echo, ignore, Reactor, Seen, Setup},
     support::{machine::abrupt, Kind, RFC_6455},
+    tls_attacks,
 };
 
 /// A certificate made for these tests, from both ends.
@@ -116,6 +117,34 @@ fn both_versions_are_spoken() {
         client.expect(Kind::Close, b"\x03\xe8");
         // The end is told (RFC 8446 section 6.1), not cut off.
         assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_client_that_sends_its_request_together_with_its_finished_is_answered() {
+    let reactor = Reactor::with_options(options());
+    let early = [request(&RFC_6455), RFC_6455.frame(Kind::Text, b"early")].concat();
+    let mut missing = 0;
+    loop {
+        let mut session = tls_attacks::session(&version::TLS13);
+        let mut socket = connect(reactor.addr());
+        socket.set_nodelay(true).unwrap();
+        let finished = tls_attacks::second_flight(&mut session, &mut socket);
+        session.writer().write_all(&early).unwrap();
+        let bytes = [finished, tls_attacks::flight(&mut session)].concat();
+        if missing >= bytes.len() {
+            break;
+        }
+        // What is missing, of the request's record or of Finished, comes later.
+        let (first, last) = bytes.split_at(bytes.len() - missing);
+        socket.write_all(first).unwrap();
+        thread::sleep(Duration::from_millis(5));
+        socket.write_all(last).unwrap();
+        let mut client = Client::on(StreamOwned::new(session, socket), RFC_6455);
+        client.expect_status("101");
+        client.expect(Kind::Text, b"early");
+        client.echo(b"late");
+        missing += 17;
     }
 }
 

@@ -34,6 +34,18 @@ fn record(kind: u8, message: &[u8]) -> Vec<u8> {
     [&[0x16, 3, 1], &len[..], &message].concat()
 }
 
+/// The records that a server has sent, with their heads.
+fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut records = Vec::new();
+    while let [_, _, _, high, low, ..] = *bytes {
+        let (record, rest) = bytes.split_at(5 + usize::from(u16::from_be_bytes([high, low])));
+        records.push(record);
+        bytes = rest;
+    }
+    assert!(bytes.is_empty(), "a record that is cut short: {bytes:x?}");
+    records
+}
+
 /// A ClientHello (RFC 5246 section 7.4.1.2) that offers this version at most.
 fn client_hello(version: u16, suites: &[u16], extensions: &[u8]) -> Vec<u8> {
     let suites: Vec<u8> = suites.iter().flat_map(|suite| suite.to_be_bytes()).collect();
@@ -164,6 +176,28 @@ fn a_handshake_out_of_order_is_refused() {
     for version in VERSIONS {
         let hello = flight(&mut session(version));
         target.attack(&hello.repeat(3), Then::Eof);
+    }
+}
+
+#[test]
+fn a_client_that_sends_what_may_not_follow_its_hello_in_the_same_segment_is_let_go_at_once() {
+    let mut target = Target::new();
+    // A second hello, a handshake message of another kind, application data, and no TLS at all.
+    for version in VERSIONS {
+        let hello = flight(&mut session(version));
+        let finished = record(20, &[0; 12]);
+        let data = [0x17, 3, 3, 0, 5, 1, 2, 3, 4, 5];
+        for behind in [&hello[..], &finished, &data, b"GET / HTTP/1.1\r\n\r\n"] {
+            let answer = target.attack(&[&hello, behind].concat(), Then::Wait);
+            let records = records(&answer);
+            assert_eq!(records[0][0], 0x16, "{version:?}, {behind:x?}: no answer to the hello");
+            // An alert, which TLS 1.3 encrypts: with the record's kind, and a tag of 16 bytes.
+            let last = records[records.len() - 1];
+            assert!(
+                matches!(last, [0x15, 3, 3, 0, 2, 2, _] | [0x17, 3, 3, 0, 19, ..]),
+                "{version:?}, {behind:x?}: {last:x?}"
+            );
+        }
     }
 }
 

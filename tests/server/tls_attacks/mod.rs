@@ -104,12 +104,12 @@ fn send(stream: &mut TcpStream, bytes: &[u8]) {
 }
 
 /// A TLS client of one version, whose bytes a test carries to the server and back.
-fn session(version: &'static SupportedProtocolVersion) -> ClientConnection {
+pub(crate) fn session(version: &'static SupportedProtocolVersion) -> ClientConnection {
     ClientConnection::new(client_config(&[version]), server_name()).unwrap()
 }
 
 /// What the client would send now.
-fn flight(session: &mut ClientConnection) -> Vec<u8> {
+pub(crate) fn flight(session: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while session.wants_write() {
         session.write_tls(&mut bytes).unwrap();
@@ -119,7 +119,7 @@ fn flight(session: &mut ClientConnection) -> Vec<u8> {
 
 /// Sends the client's first flight, and waits for the server's answer; what the client would send
 /// next.
-fn second_flight(session: &mut ClientConnection, stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn second_flight(session: &mut ClientConnection, stream: &mut TcpStream) -> Vec<u8> {
     stream.write_all(&flight(session)).unwrap();
     let mut bytes = [0; 4096];
     while !session.wants_write() {
