@@ -63,13 +63,7 @@ pub(crate) fn drive(
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
     let transport = match &options.tls {
-        Some(config) => match Accepting::new(config, split(stream)) {
-            Ok(accepting) => Transport::Accepting(Box::new(accepting)),
-            Err(_) => {
-                ends.handle.counters().failed("tls");
-                Transport::Gone
-            }
-        },
+        Some(config) => Transport::Accepting(Accepting::new(config, stream)),
         None => plain(split(stream), &ends.handle),
     };
     begin(transport, ends, options)
@@ -128,7 +122,7 @@ struct Driver {
 }
 
 enum Transport {
-    Accepting(Box<Accepting>),
+    Accepting(Accepting),
     Open(Reader),
     Gone,
 }

@@ -24,7 +24,8 @@ use crate::{
         pause,
         reader::Reader,
         socket::{WriteHalf, Writer},
-        tls::TlsSession,
+        sync::split,
+        tls::{Secured, TlsSession},
     },
 };
 
@@ -99,19 +100,15 @@ impl Driver {
         }
         match accepting.poll(cx) {
             Poll::Pending => Step::Pending,
-            Poll::Ready(Ok(())) => {
-                let agreed = TlsSession::of(accepting.session());
-                let Transport::Accepting(accepting) =
-                    mem::replace(&mut self.transport, Transport::Gone)
-                else {
-                    return Step::Done;
-                };
-                let (reader, secured) = accepting.established();
+            Poll::Ready(Ok((socket, session))) => {
+                let agreed = TlsSession::of(&session);
+                let (reader, writer) = split(socket);
+                let secured = Box::new(Secured::new(session, writer));
                 self.transport = Transport::Open(Reader::secured(reader));
                 {
                     let mut state = self.ends.handle.0.driver_lock();
                     state.cold_mut().tls = Some(agreed);
-                    state.write_half = WriteHalf::Open(Writer::Tls(Box::new(secured)));
+                    state.write_half = WriteHalf::Open(Writer::Tls(secured));
                 }
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
@@ -120,8 +117,7 @@ impl Driver {
                     self.ends.ask(pause::AWAITING_TLS_VERIFY, Delivery::TlsEstablished, 0);
                     return Step::Continue;
                 }
-                // The request may have come already; then what TLS has left to say leaves with
-                // the answer.
+                // The request may have come already.
                 match self.read(cx, self.ends.handle.0.pauses.load(SeqCst)) {
                     Step::Done => Step::Done,
                     Step::Continue | Step::Pending => Step::Continue,

@@ -1,94 +1,78 @@
-//! The handshake of TLS.
+//! The handshake of TLS, which is tokio-rustls'.
 
 use std::{
-    io::{self, ErrorKind, Read},
+    future::{poll_fn, Future},
+    io::{self, ErrorKind},
     pin::Pin,
     sync::Arc,
-    task::{ready, Context, Poll},
+    task::{Context, Poll},
 };
 
-use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, ReadBuf};
+use rustls::{server::Acceptor, ContentType, Error, ServerConfig, ServerConnection};
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    server::{StartHandshake, TlsStream},
+    LazyConfigAcceptor,
+};
 
-use super::secured::{Ciphertext, Secured};
-use crate::server::sync::{OwnedReadHalf, OwnedWriteHalf};
+/// A fatal alert, `unexpected_message` (RFC 8446 section 6), before there are any keys.
+const UNEXPECTED_MESSAGE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 10];
 
 /// A connection whose TLS is being established.
-#[derive(Debug)]
-pub(crate) struct Accepting {
-    session: ServerConnection,
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
-}
+pub(crate) struct Accepting(Pin<Box<dyn Future<Output = Accepted> + Send>>);
+
+/// The socket and the session, once the handshake is done.
+type Accepted = io::Result<(TcpStream, ServerConnection)>;
 
 impl Accepting {
-    /// # Errors
-    /// Those of a configuration that suits no connection.
-    pub(crate) fn new(
-        config: &Arc<ServerConfig>,
-        (reader, writer): (OwnedReadHalf, OwnedWriteHalf),
-    ) -> Result<Self, rustls::Error> {
-        Ok(Self { session: ServerConnection::new(Arc::clone(config))?, reader, writer })
+    pub(crate) fn new(config: &Arc<ServerConfig>, socket: TcpStream) -> Self {
+        Self(Box::pin(accept(Arc::clone(config), socket)))
     }
 
-    /// Goes on with the handshake, as far as there is something to read and room to write.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.is_handshaking() {
-            ready!(self.poll_write(cx))?;
-            let mut reader = Arriving { reader: &mut self.reader, cx };
-            match self.session.read_tls(&mut reader) {
-                Ok(0) => return Poll::Ready(Err(ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-            if let Err(error) = self.session.process_new_packets() {
-                // An alert says why.
-                let _ = self.poll_write(cx);
-                return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
-            }
-        }
-        // Tickets are left for what is sent next, so that they leave with it.
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut Ciphertext(&self.writer)) {
-                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.writer.as_ref().poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    pub(crate) fn session(&self) -> &ServerConnection {
-        &self.session
-    }
-
-    /// What is read from, and what is written to, once the handshake is done.
-    pub(crate) fn established(self) -> (OwnedReadHalf, Secured) {
-        (self.reader, Secured::new(self.session, self.writer))
+    /// Goes on with the handshake, as far as there is something to read and room to write. Not to
+    /// be called again once it is done.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Accepted> {
+        self.0.as_mut().poll(cx)
     }
 }
 
-/// A socket as rustls reads from it.
-struct Arriving<'a, 'b> {
-    reader: &'a mut OwnedReadHalf,
-    cx: &'a mut Context<'b>,
+async fn accept(config: Arc<ServerConfig>, socket: TcpStream) -> Accepted {
+    let start = read_client_hello(socket).await?;
+    let mut behind = Ok(());
+    // Bytes behind the ClientHello: tokio-rustls would look at them only once more have come.
+    let mut handshake = start.into_stream_with(config, |session| {
+        behind = session.process_new_packets().map(drop);
+    });
+    if let Err(error) = behind {
+        // The answer to the ClientHello leaves, and the alert.
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut handshake).poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+        return Err(io::Error::new(ErrorKind::InvalidData, error));
+    }
+    handshake.await.map(TlsStream::into_inner)
 }
 
-impl Read for Arriving<'_, '_> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let mut to = ReadBuf::new(to);
-        match Pin::new(&mut *self.reader).poll_read(self.cx, &mut to) {
-            Poll::Ready(result) => result.map(|()| to.filled().len()),
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+async fn read_client_hello(socket: TcpStream) -> io::Result<StartHandshake<TcpStream>> {
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
+    let read = (&mut acceptor).await;
+    // rustls' acceptor has no alert for a message that is no ClientHello.
+    if read.as_ref().is_err_and(is_unexpected) {
+        if let Some(socket) = acceptor.take_io() {
+            let _ = socket.try_write(&UNEXPECTED_MESSAGE);
         }
+    }
+    read
+}
+
+/// True for a message that is no ClientHello; to an alert nothing is said.
+fn is_unexpected(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    match error {
+        Some(Error::InappropriateMessage { got_type, .. }) => *got_type != ContentType::Alert,
+        Some(Error::InappropriateHandshakeMessage { .. }) => true,
+        _ => false,
     }
 }

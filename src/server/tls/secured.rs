@@ -222,7 +222,7 @@ impl Read for NoneYet {
 }
 
 /// A socket as rustls writes to it.
-pub(crate) struct Ciphertext<'a>(pub(crate) &'a OwnedWriteHalf);
+struct Ciphertext<'a>(&'a OwnedWriteHalf);
 
 impl Write for Ciphertext<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
