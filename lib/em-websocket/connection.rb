@@ -8,6 +8,7 @@ require_relative "handshake"
 require_relative "limits"
 require_relative "options"
 require_relative "overrides"
+require_relative "subscriptions"
 require_relative "transport"
 require_relative "transport/attached_connection"
 require_relative "transport/background_connection"
@@ -23,6 +24,7 @@ module EventMachine
     class Connection < EventMachine::Connection
       include Debugger
       include Backpressure
+      include Subscriptions
       include Transport::SocketMethods
 
       # @param options [Hash] those of {WebSocket.run}; all of them are kept in `@options`

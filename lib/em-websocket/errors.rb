@@ -6,6 +6,9 @@ module EventMachine
     # of what `onerror` is told of a client.
     class WebSocketError < RuntimeError; end
 
+    # A connection would be subscribed to more channels than it may be.
+    class SubscriptionLimitError < WebSocketError; end
+
     # The client's opening handshake was refused (RFC 6455 section 4.2). Told to `onerror`; the
     # client gets an HTTP status if it asked for a WebSocket, and the connection is closed.
     class HandshakeError < WebSocketError; end

@@ -21,6 +21,12 @@ pub(crate) enum LockRank {
     Queue,
     /// The registry of connections: aborted and added up under its lock.
     Registry,
+    /// The channels by their names.
+    Channels,
+    /// The subscribers of a channel: sent to under its lock, so that nothing overtakes.
+    Subscribers,
+    /// The messages of a channel.
+    ChannelLog,
     /// A connection's state.
     State,
     /// The frames of a broadcast: made while it is sent.
@@ -31,6 +37,8 @@ pub(crate) enum LockRank {
     Budget,
     /// The connections that wait for a flush.
     PendingFlushes,
+    /// The channels with messages that are still to be delivered.
+    PendingRounds,
     /// A counter.
     Counter,
 }

@@ -14,6 +14,7 @@
 mod addresses;
 mod batch;
 mod buffers;
+pub mod channels;
 mod charge;
 mod compression_threads;
 mod config;
@@ -28,6 +29,7 @@ mod incoming;
 mod keepalive;
 mod listener;
 mod locks;
+mod memberships;
 #[cfg(feature = "loom")]
 #[cfg(test)]
 mod models;
@@ -52,14 +54,23 @@ pub use charge::Charge;
 pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use delivery::{Delivery, MessageKind, NonWebSocket, Opened, Record, Span};
 pub use event_queue::EventQueue;
-pub use handle::{Flush, Handle, Sent};
+pub use handle::{Handle, Sent};
 pub use incoming::Incoming;
 pub use keepalive::Keepalive;
 pub use listener::{BindError, Server, StillOpen};
-pub use outbound::{broadcast::Broadcast, buffer::OutboundBuffer};
+pub use outbound::{broadcast::Broadcast, buffer::OutboundBuffer, Flush};
 pub use pending_flushes::PendingFlushes;
-pub use runtime::forked;
 pub use slab::{slot, Slab};
 pub use stats::{Stats, Traffic};
 pub use transmission::Transmission;
 pub use wakeup::Wakeup;
+
+/// Tells the core that this process is the child of a fork, while it has one thread.
+///
+/// The threads, the sockets and what they wait on are the parent's: handles that were made before
+/// do nothing from now on, servers are to be [abandoned](Server::abandon), and there are no
+/// channels.
+pub fn forked() {
+    runtime::forked();
+    channels::forked();
+}

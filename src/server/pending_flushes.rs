@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{
+    channels::channels,
     handle::Handle,
     locks::{Guarded, LockRank},
     process::ProcessMutex,
@@ -68,6 +69,7 @@ impl PendingFlushes {
     pub fn end(&self) {
         self.ticking.turn();
         self.is_late.store(false, SeqCst);
+        channels().end_turn();
         for handle in self.take() {
             handle.flush();
         }
@@ -129,6 +131,7 @@ impl PendingFlushes {
 
     async fn flush_late(&self) {
         self.is_late.store(true, SeqCst);
+        channels().end_turn();
         for handles in self.take().chunks(FLUSHES_PER_TURN) {
             handles.iter().for_each(Handle::flush);
             yield_now().await;

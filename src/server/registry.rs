@@ -181,6 +181,7 @@ impl Permit {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.leave_channels();
         let registry = &self.permit.0;
         // Nobody waits for what is not read any more.
         self.handle.0 .0.budget.leave(&self.handle.0 .0);

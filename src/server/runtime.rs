@@ -18,11 +18,8 @@ use super::compression_threads::{CompressionThreads, THREADS};
 /// Counts the forks between the first process and this one.
 static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Tells the core that this process is the child of a fork.
-///
-/// The threads, the sockets and what they wait on are the parent's: handles that were made before
-/// do nothing from now on, and servers are to be [abandoned](super::Server::abandon).
-pub fn forked() {
+/// This process is the child of a fork.
+pub(crate) fn forked() {
     FORK_GENERATION.fetch_add(1, Relaxed);
 }
 
@@ -40,6 +37,13 @@ struct Running {
     compression: CompressionThreads,
     threads: NonZeroUsize,
     pid: u32,
+}
+
+/// One of this process's runtimes, if there is one: where work goes that is no server's.
+pub(crate) fn any() -> Option<Handle> {
+    let running = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = process::id();
+    running.iter().find(|one| one.pid == pid).map(|one| one.runtime.handle().clone())
 }
 
 /// This process's runtime of so many threads, started where it is not running yet, and its threads

@@ -55,6 +55,10 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Does the opening handshake.
+    pub(crate) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
     pub(crate) fn handshake(&mut self) {
         self.write(&request(&self.draft));
         self.expect_status("101");

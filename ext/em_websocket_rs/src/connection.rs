@@ -14,6 +14,7 @@ use magnus::{
 
 use crate::{
     answer::Answer,
+    channels,
     convert::{
         error, options,
         string::{binary, close_reason, text},
@@ -350,6 +351,10 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("close_timeout=", method!(Connection::set_close_timeout, 1))?;
     class.define_method("paused=", method!(Connection::set_paused, 1))?;
     class.define_method("paused?", method!(Connection::is_paused, 0))?;
+    class.define_method("subscribe", method!(channels::subscribe, 3))?;
+    class.define_method("unsubscribe", method!(channels::unsubscribe, 1))?;
+    class.define_method("unsubscribe_all", method!(channels::unsubscribe_all, 0))?;
+    class.define_method("subscriptions", method!(channels::subscriptions, 0))?;
     class.define_method("outbound_data_size", method!(Connection::outbound_data_size, 0))?;
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;

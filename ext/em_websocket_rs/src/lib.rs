@@ -9,6 +9,7 @@
 
 mod answer;
 mod broadcast;
+mod channels;
 mod close_code;
 mod compression;
 mod connection;
@@ -45,6 +46,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let native = web_socket.define_module("Native")?;
     for init in [
         answer::init,
+        channels::init,
         compression::init,
         connection::init,
         deflate::init,
@@ -82,6 +84,7 @@ fn find_classes(ruby: &Ruby) {
     convert::error::find_classes(ruby);
     write_batch::find_send_data(ruby);
     answer::Answer::class(ruby);
+    channels::Publication::class(ruby);
     compression::Compression::class(ruby);
     connection::Connection::class(ruby);
     deflate::Deflate::class(ruby);

@@ -16,6 +16,7 @@ use crate::{
     server::{
         config::ConnectionOptions,
         locks::{Guarded, LockRank},
+        memberships::Memberships,
         outbound::{
             buffer::OutboundBuffer,
             compression::{CompressionQueue, Item},
@@ -73,8 +74,15 @@ pub(crate) struct ColdState {
     /// A ping that is not answered yet.
     pub(crate) pending_pong: Option<Vec<u8>>,
     /// What TLS has agreed on.
-    pub(crate) tls: Option<TlsSession>,
+    pub(crate) tls: Option<Box<TlsSession>>,
+    /// Channels that it is subscribed to.
+    pub(crate) channels: Memberships,
+    /// A channel has messages for it that wait until everything else is written.
+    pub(crate) is_behind: bool,
 }
+
+/// So many bytes may wait to be compressed before a channel keeps its messages back.
+const SLOW: usize = 64 * 1024;
 
 impl Guarded for State {
     const RANK: LockRank = LockRank::State;
@@ -198,6 +206,23 @@ impl State {
     /// Whether a message of this length is left to the driver, to compress it or to keep its place.
     pub(crate) fn compresses(&self, len: usize) -> bool {
         self.compression.as_ref().is_some_and(|queue| queue.accepts(len))
+    }
+
+    /// True if messages may be compressed.
+    pub(crate) fn is_compressing(&self) -> bool {
+        self.compression.is_some()
+    }
+
+    /// True if what is sent now does not leave at once: the socket is full, or much is to be
+    /// compressed before it.
+    pub(crate) fn is_slow(&self) -> bool {
+        let compressing = self.compression.as_ref().map_or(0, |queue| queue.held());
+        self.blocked || compressing > SLOW
+    }
+
+    /// For the driver: everything is written. True if channels have more.
+    pub(crate) fn take_behind(&mut self) -> bool {
+        self.cold.as_deref_mut().is_some_and(|cold| std::mem::take(&mut cold.is_behind))
     }
 
     /// Whether what is sent now has to wait for what is being compressed.

@@ -107,7 +107,7 @@ impl Driver {
                 self.transport = Transport::Open(Reader::secured(reader));
                 {
                     let mut state = self.ends.handle.0.driver_lock();
-                    state.cold_mut().tls = Some(agreed);
+                    state.cold_mut().tls = Some(Box::new(agreed));
                     state.write_half = WriteHalf::Open(Writer::Tls(secured));
                 }
                 if matches!(self.stage, Stage::Raw) {

@@ -12,6 +12,7 @@ use crate::{
     protocol::CloseAction,
     server::{
         connection::{Shared, State},
+        handle::Handle,
         locks::Guard,
     },
 };
@@ -99,6 +100,11 @@ impl Driver {
             is_written = self.flush(state, cx);
         }
         self.has_drained |= state.has_drained();
+        if is_written && !state.is_deferring() && state.take_behind() {
+            let handle = Handle(Arc::clone(&self.ends.handle.0));
+            // Not here: a channel is locked before a connection is.
+            tokio::spawn(async move { handle.catch_up() });
+        }
         // Bytes that were sent meanwhile have woken this task again.
         is_written && !state.is_deferring()
     }

@@ -1,6 +1,7 @@
 //! Handle on one connection, for the application's threads: any of them may hold it.
 
 mod opening;
+mod published;
 mod sending;
 
 use std::{
@@ -11,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::sending::{Flush, Sent};
+pub use self::sending::Sent;
+pub(crate) use super::outbound::Flush;
 use super::{
     config::ConnectionOptions,
     connection::{Shared, State},
@@ -104,7 +106,7 @@ impl Handle {
 
     /// What TLS has agreed on; `None` without TLS, and before it has.
     pub fn tls_session(&self) -> Option<TlsSession> {
-        self.0.lock()?.cold()?.tls.clone()
+        self.0.lock()?.cold()?.tls.as_deref().cloned()
     }
 
     /// How long our close may stay without answer.
@@ -148,6 +150,7 @@ impl Handle {
 
     /// Begins the closing handshake; before the opening one is done, aborts.
     pub fn close(&self, code: Option<CloseCode>, reason: &str) {
+        self.send_published(Flush::Now);
         self.change(|state| {
             state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
         });
@@ -156,6 +159,7 @@ impl Handle {
     /// As [`close`](Self::close), but the application has not asked for it: what it sends meanwhile
     /// goes nowhere, without an error.
     pub fn close_unasked(&self, code: Option<CloseCode>, reason: &str) {
+        self.send_published(Flush::Now);
         self.change(|state| {
             state.protocol.unasked();
             state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
@@ -171,6 +175,7 @@ impl Handle {
 
     /// Ends the TCP connection once everything sent has been written.
     pub fn close_after_writing(&self) {
+        self.send_published(Flush::Now);
         self.finish(CloseAction::AfterFlush);
     }
 
@@ -207,6 +212,7 @@ impl Handle {
     /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
     pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
         let close = PeerClose::new(code, body);
+        self.send_published(Flush::Now);
         self.change(|state| state.append(|connection, out| connection.peer_closed(&close, out)));
     }
 
@@ -229,11 +235,13 @@ impl Handle {
     /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended. A peer that has only
     /// stopped sending still gets what has been sent to it.
     pub fn closed(&self) -> CloseInfo {
+        self.send_published(Flush::Now);
         let Some(mut state) = self.0.lock() else { return CloseInfo::abnormal() };
         self.push_out(&mut state);
         state.detached = true;
         let info = state.protocol.closed();
         drop(state);
+        self.leave_channels();
         self.0.notify_driver();
         info
     }

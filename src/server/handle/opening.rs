@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{sending::Flush, Handle};
+use super::{Flush, Handle};
 use crate::{
     protocol::{version::Profile, CloseAction, ReadyState},
     server::{connection::State, pause},

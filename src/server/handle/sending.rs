@@ -8,13 +8,14 @@ use bytes::Bytes;
 use super::Handle;
 use crate::{
     error::UsageError,
-    protocol::{CloseAction, Connection, FrameParts, Opcode, ReadyState},
+    protocol::{version::Profile, CloseAction, Connection, FrameParts, Opcode, ReadyState},
     server::{
         connection::State,
         outbound::{
             broadcast::{Broadcast, SHARED},
             buffer::OutboundBuffer,
             compression::Item,
+            Flush,
         },
     },
 };
@@ -35,15 +36,6 @@ pub enum Sent {
     Unflushed(usize),
     /// Nothing: the connection is gone, or its draft has no such frame.
     Nothing,
-}
-
-/// Time at which what is sent is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Flush {
-    /// At once.
-    Now,
-    /// With the next [`Handle::flush`], in one write with more.
-    Later,
 }
 
 impl Handle {
@@ -95,30 +87,61 @@ impl Handle {
     /// Sends a message that goes to others, too. [`Sent::Nothing`] where the connection is not
     /// open, or its draft has no binary messages.
     pub fn send_shared(&self, message: &Arc<Broadcast>, flush: Flush) -> Sent {
+        let send = || Ok(self.send_shared_frame(message, flush));
+        self.after_published(flush, send).unwrap_or(Sent::Nothing)
+    }
+
+    fn send_shared_frame(&self, message: &Arc<Broadcast>, flush: Flush) -> Sent {
         let Some(mut state) = self.0.lock() else { return Sent::Nothing };
         let profile = match state.protocol.profile() {
             Some(profile) if state.protocol.ready_state() == ReadyState::Connected => profile,
             _ => return Sent::Nothing,
         };
-        if state.is_gone() || message.opcode() == Opcode::Binary && !profile.binary {
+        if state.is_gone() || message.is_binary() && !profile.binary {
             return Sent::Nothing;
         }
+        self.put_message(&mut state, message, profile, flush)
+    }
+
+    /// Sends a message that goes to others, too, on a connection that is open, and whose draft has
+    /// such messages.
+    pub(crate) fn put_message(
+        &self,
+        state: &mut State,
+        message: &Arc<Broadcast>,
+        profile: &'static Profile,
+        flush: Flush,
+    ) -> Sent {
         state.count_sent(message.len());
         if state.compresses(message.len()) {
             let item = Item::Shared(Arc::clone(message));
-            return self.defer(&mut state, item, message.len(), flush);
+            return self.defer(state, item, message.len(), flush);
         }
-        let frame = message.frame(profile);
-        self.put_with(&mut state, &[&frame], flush, |out, written| {
-            if frame.len() - written < SHARED {
-                out.extend(&frame[written..]);
+        self.put_shared(state, &message.frame(profile), flush)
+    }
+
+    /// Sends bytes that go to others, too.
+    pub(crate) fn put_shared(&self, state: &mut State, bytes: &Bytes, flush: Flush) -> Sent {
+        self.put_with(state, &[bytes], flush, |out, written| {
+            if bytes.len() - written < SHARED {
+                out.extend(&bytes[written..]);
             } else {
-                out.push(frame.slice(written..));
+                out.push(bytes.slice(written..));
             }
         })
     }
 
     fn send(
+        &self,
+        payload: &[u8],
+        flush: Flush,
+        message: Option<Opcode>,
+        frame: impl FnOnce(&Connection) -> Result<Option<FrameParts>, UsageError>,
+    ) -> Result<Sent, UsageError> {
+        self.after_published(flush, || self.send_frame(payload, flush, message, frame))
+    }
+
+    fn send_frame(
         &self,
         payload: &[u8],
         flush: Flush,

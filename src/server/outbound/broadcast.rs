@@ -76,18 +76,18 @@ impl Broadcast {
         }
     }
 
-    /// Type of the message.
-    pub(crate) fn opcode(&self) -> Opcode {
-        self.opcode
-    }
-
     /// Number of bytes of the message.
     pub(crate) fn len(&self) -> usize {
         self.payload.len()
     }
 
+    /// True for a binary message.
+    pub fn is_binary(&self) -> bool {
+        self.opcode == Opcode::Binary
+    }
+
     /// Payload that is sent.
-    pub(crate) fn payload(&self) -> &Bytes {
+    pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 

@@ -10,6 +10,8 @@ static WEB_SOCKET_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "We
 static HANDSHAKE_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "HandshakeError"));
 static PROTOCOL_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSProtocolError"));
 static INVALID_DATA: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "InvalidDataError"));
+static SUBSCRIPTION_LIMIT: Lazy<ExceptionClass> =
+    Lazy::new(|ruby| class(ruby, "SubscriptionLimitError"));
 static TOO_BIG: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSMessageTooBigError"));
 
 fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
@@ -22,7 +24,14 @@ fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
 
 /// Before two threads can want the same.
 pub(crate) fn find_classes(ruby: &Ruby) {
-    for class in [&WEB_SOCKET_ERROR, &HANDSHAKE_ERROR, &PROTOCOL_ERROR, &INVALID_DATA, &TOO_BIG] {
+    for class in [
+        &WEB_SOCKET_ERROR,
+        &HANDSHAKE_ERROR,
+        &PROTOCOL_ERROR,
+        &INVALID_DATA,
+        &SUBSCRIPTION_LIMIT,
+        &TOO_BIG,
+    ] {
         ruby.get_inner(class);
     }
 }
@@ -39,6 +48,11 @@ pub(crate) fn usage(ruby: &Ruby, error: &UsageError) -> Error {
 /// A `WebSocketError` to raise.
 pub(crate) fn web_socket(ruby: &Ruby, text: String) -> Error {
     Error::new(ruby.get_inner(&WEB_SOCKET_ERROR), text)
+}
+
+/// A subscription that would be one too many.
+pub(crate) fn subscription_limit(ruby: &Ruby, text: String) -> Error {
+    Error::new(ruby.get_inner(&SUBSCRIPTION_LIMIT), text)
 }
 
 /// A refused opening handshake, for `onerror`.

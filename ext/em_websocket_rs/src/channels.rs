@@ -1,0 +1,201 @@
+//! `Native::Channels`: what connections subscribe to.
+
+use std::time::Duration;
+
+use em_websocket::server::{
+    channels::{channels, ChannelError, ChannelStats, History, Position, Slow},
+    Broadcast,
+};
+use magnus::{
+    function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RObject, RString,
+    Ruby, Value,
+};
+
+use crate::{
+    connection::{Connection, TRANSPORT},
+    convert::{error, string},
+    flush::{flush, flush_later},
+    raw,
+};
+
+/// `EventMachine::WebSocket::Publication`.
+#[magnus::wrap(class = "EventMachine::WebSocket::Publication", free_immediately, size)]
+pub(crate) struct Publication(em_websocket::server::channels::Publication);
+
+impl Publication {
+    fn receivers(&self) -> usize {
+        self.0.receivers
+    }
+
+    fn position(&self) -> Option<String> {
+        self.0.position.map(|position| position.to_string())
+    }
+}
+
+/// Publishes a message to all but one connection, and answers how many were subscribed.
+fn publish(
+    ruby: &Ruby,
+    name: Value,
+    data: Value,
+    is_binary: bool,
+    except: Value,
+) -> Result<Publication, Error> {
+    let name = self::name(ruby, name)?;
+    let message = if is_binary {
+        raw::with_bytes(string::binary(data)?, Broadcast::binary)
+    } else {
+        raw::with_bytes(string::text(ruby, data)?, Broadcast::text)
+    };
+    let except = match RObject::from_value(except) {
+        Some(object) => Obj::<Connection>::try_convert(object.ivar_get(*TRANSPORT)?).ok(),
+        None => None,
+    };
+    let except = except.as_ref().map(|connection| connection.handle());
+    let published =
+        raw::with_bytes(name, |name| channels().publish(name, message, except, flush()));
+    published.map(Publication).map_err(|error| raised(ruby, error))
+}
+
+/// Subscribes a connection: `[position, recovered]`, or nil where it is gone.
+pub(crate) fn subscribe(
+    ruby: &Ruby,
+    this: &Connection,
+    name: Value,
+    since: Option<RString>,
+    limit: usize,
+) -> Result<Option<RArray>, Error> {
+    let name = self::name(ruby, name)?;
+    let since = since.map(|text| position(ruby, text)).transpose()?;
+    let subscribed = raw::with_bytes(name, |name| {
+        channels().subscribe(this.handle(), name, since, limit, flush())
+    });
+    let Some(subscribed) = subscribed.map_err(|error| raised(ruby, error))? else {
+        return Ok(None);
+    };
+    if subscribed.is_unflushed {
+        flush_later(this.handle());
+    }
+    let result = ruby.ary_new_capa(2);
+    result.push(subscribed.position.map(|position| position.to_string()))?;
+    result.push(subscribed.recovered)?;
+    Ok(Some(result))
+}
+
+/// Ends a subscription of a connection: whether there was one.
+pub(crate) fn unsubscribe(ruby: &Ruby, this: &Connection, name: Value) -> Result<bool, Error> {
+    let name = self::name(ruby, name)?;
+    raw::with_bytes(name, |name| channels().unsubscribe(this.handle(), name))
+        .map_err(|error| raised(ruby, error))
+}
+
+/// Ends all subscriptions of a connection: how many there were.
+pub(crate) fn unsubscribe_all(this: &Connection) -> usize {
+    channels().unsubscribe_all(this.handle())
+}
+
+/// Names of the channels that a connection is subscribed to.
+pub(crate) fn subscriptions(ruby: &Ruby, this: &Connection) -> Result<RArray, Error> {
+    let names = ruby.ary_new();
+    for name in this.handle().subscriptions() {
+        names.push(raw::text(ruby, &name, None)?)?;
+    }
+    Ok(names)
+}
+
+/// Messages that are kept: `[[position, message], ...]`, or nil where some are lost.
+fn history(
+    ruby: &Ruby,
+    name: Value,
+    since: Option<RString>,
+    limit: usize,
+) -> Result<Option<RArray>, Error> {
+    let name = self::name(ruby, name)?;
+    let since = since.map(|text| position(ruby, text)).transpose()?;
+    let kept = raw::with_bytes(name, |name| channels().history(name, since, limit));
+    let Some(kept) = kept.map_err(|error| raised(ruby, error))? else { return Ok(None) };
+    let result = ruby.ary_new_capa(kept.len());
+    for (position, message) in kept {
+        let payload = message.payload();
+        let payload = match message.is_binary() {
+            true => raw::binary(ruby, payload)?,
+            false => raw::text(ruby, payload, None)?,
+        };
+        result.push((position.to_string(), payload))?;
+    }
+    Ok(Some(result))
+}
+
+/// Keeps so many messages of matching channels for so many seconds.
+fn keep_history(pattern: RString, size: usize, seconds: f64) {
+    let ttl = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    raw::with_bytes(pattern, |pattern| channels().keep_history(pattern, History { size, ttl }));
+}
+
+/// Keeps so many messages of matching channels for slow subscribers; 0: closes those.
+fn treat_slow(pattern: RString, keep: usize) {
+    let slow = if keep == 0 { Slow::Close } else { Slow::Drop { keep } };
+    raw::with_bytes(pattern, |pattern| channels().treat_slow(pattern, slow));
+}
+
+/// What has been seen and done so far.
+fn stats(ruby: &Ruby) -> Result<RHash, Error> {
+    let ChannelStats { channels, subscriptions, published, delivered, dropped } =
+        channels().stats();
+    let hash = ruby.hash_new();
+    for (name, number) in [
+        ("channels", channels as u64),
+        ("subscriptions", subscriptions as u64),
+        ("messages_published", published),
+        ("messages_delivered", delivered),
+        ("messages_dropped", dropped),
+    ] {
+        hash.aset(ruby.to_symbol(name), number)?;
+    }
+    Ok(hash)
+}
+
+/// A String that may be the name of a channel.
+fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
+    RString::from_value(name).ok_or_else(|| {
+        let class = name.class();
+        Error::new(
+            ruby.exception_arg_error(),
+            format!("the name of a channel must be a String, not an object of {class}"),
+        )
+    })
+}
+
+fn position(ruby: &Ruby, text: RString) -> Result<Position, Error> {
+    let position = raw::with_bytes(text, |bytes| {
+        std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
+    });
+    position.ok_or_else(|| {
+        Error::new(ruby.exception_arg_error(), "since: that is no position of a channel")
+    })
+}
+
+fn raised(ruby: &Ruby, error: ChannelError) -> Error {
+    match error {
+        ChannelError::EmptyName | ChannelError::LongName(_) | ChannelError::InvalidName => {
+            Error::new(ruby.exception_arg_error(), error.to_string())
+        }
+        ChannelError::TooMany(_) => error::subscription_limit(ruby, error.to_string()),
+        ChannelError::BeforeOpen | ChannelError::Subscribed => {
+            error::web_socket(ruby, error.to_string())
+        }
+    }
+}
+
+pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
+    let web_socket: RModule =
+        ruby.class_object().const_get::<_, RModule>("EventMachine")?.const_get("WebSocket")?;
+    let class = web_socket.define_class("Publication", ruby.class_object())?;
+    class.undef_default_alloc_func();
+    class.define_method("receivers", method!(Publication::receivers, 0))?;
+    class.define_method("position", method!(Publication::position, 0))?;
+    native.define_module_function("publish", function!(publish, 4))?;
+    native.define_module_function("history", function!(history, 3))?;
+    native.define_module_function("keep_history", function!(keep_history, 3))?;
+    native.define_module_function("treat_slow", function!(treat_slow, 2))?;
+    native.define_module_function("channel_stats", function!(stats, 0))
+}

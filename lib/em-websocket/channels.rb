@@ -1,0 +1,153 @@
+# frozen_string_literal: true
+
+require_relative "checks"
+require_relative "native"
+
+module EventMachine
+  # See em-websocket.rb.
+  module WebSocket
+    # The rules of channels, by patterns of their names, in which `*` stands for any characters. Of
+    # each kind the first that matches holds; one for a pattern that has one already replaces it.
+    # {WebSocket.channels} runs its block in one.
+    class ChannelRules
+      # Keeps messages of matching channels, for those who come back ({Subscriptions#subscribe} with
+      # `since:`) and for {WebSocket.history}.
+      #
+      # @param pattern [String]
+      # @param size [Integer] how many, of each channel
+      # @param ttl [Numeric] how long each, in seconds
+      # @return [nil]
+      # @raise [ArgumentError] if one of them cannot be what it is
+      def history(pattern, size:, ttl: 300)
+        size = Checks.integer(:size, size, 1..MOST_KEPT)
+        Native.keep_history(ChannelRules.pattern(pattern), size, Checks.seconds(:ttl, ttl).to_f)
+        nil
+      end
+
+      # Sets what becomes of messages of matching channels for a subscriber that does not take what
+      # was sent before.
+      #
+      # @param pattern [String]
+      # @param keep [:last, :drop, :close] `:last`: only the newest waits for it; `:drop`: the
+      #   newest `size` do, and older ones are dropped; `:close`, which holds without a rule: all
+      #   wait, and past the `:outbound_limit` it is cut off
+      # @param size [Integer] how many wait where it is `:drop`
+      # @return [nil]
+      # @raise [ArgumentError] if one of them cannot be what it is
+      def slow(pattern, keep:, size: 100)
+        size = Checks.integer(:size, size, 1..MOST_KEPT)
+        kept = { last: 1, drop: size, close: 0 }.fetch(keep) do
+          raise ArgumentError, "keep: #{Checks.shown(keep)} is not :last, :drop or :close"
+        end
+        Native.treat_slow(ChannelRules.pattern(pattern), kept)
+        nil
+      end
+
+      # The most messages that are kept of a channel.
+      MOST_KEPT = 1_000_000
+      private_constant :MOST_KEPT
+
+      # @api private
+      # @return [String]
+      def self.pattern(value)
+        return value if value.is_a?(String)
+
+        raise ArgumentError, "pattern: #{Checks.shown(value)} is no String"
+      end
+    end
+
+    # What has become of a message that was published: it compares as the number of its
+    # {#receivers}.
+    class Publication
+      include Comparable
+
+      # @!method receivers
+      #   @return [Integer] how many local subscribers it goes to
+      # @!method position
+      #   @return [String, nil] where it stands in the channel, `epoch:offset`; nil where no history
+      #     is kept
+
+      alias to_i receivers
+      alias to_int receivers
+
+      # @return [Integer] the number of messages of the channel up to this one; nil where no history
+      #   is kept
+      def offset
+        position&.split(":")&.last&.to_i
+      end
+
+      # @return [String, nil] which sequence the offset counts in; nil where no history is kept
+      def epoch
+        position&.split(":")&.first
+      end
+
+      # @param other [Publication, Numeric]
+      def <=>(other)
+        receivers <=> (other.is_a?(Publication) ? other.receivers : other)
+      end
+
+      # @param other [Numeric]
+      def coerce(other)
+        [other, receivers]
+      end
+
+      # @return [String]
+      def to_s
+        receivers.to_s
+      end
+
+      # @return [String]
+      def inspect
+        "#<#{self.class} receivers: #{receivers}, position: #{position.inspect}>"
+      end
+    end
+
+    class << self
+      # Sets rules for channels. May be called from any thread, at any time: it holds for channels
+      # that are there, too.
+      #
+      #     EM::WebSocket.channels do
+      #       history "chat:*", size: 100, ttl: 300
+      #       slow "ticker:*", keep: :last
+      #     end
+      #
+      # @yield [] runs in {ChannelRules}
+      # @return [nil]
+      def channels(&block)
+        ChannelRules.new.instance_eval(&block)
+        nil
+      end
+
+      # Publishes a message to all connections that are {Subscriptions#subscribe subscribed} to a
+      # channel: it is encoded once for all of them, and there is no loop in Ruby. May be called
+      # from any thread. What is published during one turn of the reactor leaves at its end, in one
+      # write to each connection; otherwise it leaves at once. Where there are many subscribers, a
+      # thread of the core's sends it.
+      #
+      # @param name [String] of the channel: 1 to 255 bytes of UTF-8
+      # @param message [String] as for {Connection#send_text}, or {Connection#send_binary}
+      # @param binary [Boolean] clients of drafts 75 and 76 are passed over
+      # @param except [Connection, nil] one that it does not go to
+      # @return [Publication] how many local subscribers it goes to
+      # @raise [ArgumentError] if that can be no name
+      # @raise [WebSocketError] if the text is not UTF-8
+      # @raise [NoMethodError] if the message is no String
+      def publish(name, message, binary: false, except: nil)
+        Native.publish(name, message, binary ? true : false, except)
+      end
+
+      # The messages of a channel that are kept, the oldest first. May be called from any thread.
+      #
+      # @param name [String]
+      # @param since [String, nil] a position, which they are after; nil: all
+      # @param limit [Integer] how many at most
+      # @return [Array<Array(String, String)>, nil] the position and the message, of each; nil where
+      #   some of them are lost
+      # @raise [ArgumentError] if that can be no name, no position or no limit
+      def history(name, since: nil, limit: 1_000)
+        since = Subscriptions.position(since)
+        Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))
+      end
+    end
+  end
+end

@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+require_relative "channels"
+require_relative "transport"
+
+module EventMachine
+  module WebSocket
+    # The channels that a {Connection} is subscribed to. A connection that ends leaves them.
+    #
+    # An application's own methods of these names win, and nothing of this library's calls them.
+    module Subscriptions
+      # The default of `:max_subscriptions`.
+      MOST = 1_000
+      private_constant :MOST
+
+      # @api private
+      # @return [String, nil]
+      def self.position(since)
+        return since if since.nil? || since.is_a?(String)
+
+        raise ArgumentError, "since: #{Checks.shown(since)} is no position of a channel"
+      end
+
+      # Subscribes the connection: it is sent what is {WebSocket.publish published} to the channel
+      # from now on. Once more is nothing. May be called from any thread.
+      #
+      # With `since:`, it is sent first what was published after that position, if all of it is
+      # still {ChannelRules#history kept}: nothing is missing, and nothing comes twice.
+      #
+      # @param name [String] of the channel: 1 to 255 bytes of UTF-8
+      # @param since [String, nil] the position that the client has come to
+      # @yieldparam recovered [Boolean] true: what was missed has been sent; false: it is lost, and
+      #   nothing was sent. Called at once, and only with `since:`
+      # @return [String, nil] the position that the channel has come to; nil where no history is
+      #   kept, and where the connection is gone
+      # @raise [WebSocketError] before `onopen`; with `since:`, where it is subscribed already
+      # @raise [SubscriptionLimitError] past the `:max_subscriptions`
+      # @raise [ArgumentError] if that can be no name or no position
+      def subscribe(name, since: nil)
+        native = Subscriptions.native(self)
+        position, recovered = native.subscribe(name, Subscriptions.position(since), MOST)
+        yield recovered if block_given? && !recovered.nil?
+        position
+      end
+
+      # Ends the subscription; what was published before is sent. May be called from any thread.
+      #
+      # @param name [String, nil] nil: of all channels
+      # @return [nil]
+      # @raise [ArgumentError] if that can be no name
+      def unsubscribe(name = nil)
+        native = Subscriptions.native(self)
+        name.nil? ? native.unsubscribe_all : native.unsubscribe(name)
+        nil
+      end
+
+      # @return [Array<String>] the names of the channels that it is subscribed to
+      def subscriptions
+        Subscriptions.native(self).subscriptions
+      end
+
+      # @api private
+      # @return [Native::Connection]
+      def self.native(connection)
+        transport = Transport.of(connection)
+        return transport if transport.equal?(transport.native)
+
+        raise WebSocketError, "channels: this connection's bytes pass through Ruby"
+      end
+    end
+  end
+end

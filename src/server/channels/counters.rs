@@ -1,0 +1,55 @@
+//! What channels have seen and done, in numbers.
+
+use super::round::Delivery;
+use crate::server::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// What the channels have seen and done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ChannelStats {
+    /// Channels that are there now.
+    pub channels: usize,
+    /// Subscriptions that are there now.
+    pub subscriptions: usize,
+    /// Messages that were published.
+    pub published: u64,
+    /// Messages that were sent to a subscriber, one of each.
+    pub delivered: u64,
+    /// Messages that were dropped because a subscriber was too slow for them, one of each.
+    pub dropped: u64,
+}
+
+/// What is counted as it happens.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    subscriptions: AtomicUsize,
+    published: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn subscribed(&self, change: isize) {
+        self.subscriptions.fetch_add(change as usize, Relaxed);
+    }
+
+    pub(super) fn published(&self) {
+        self.published.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count(&self, delivery: Delivery) {
+        self.delivered.fetch_add(delivery.delivered as u64, Relaxed);
+        if delivery.dropped > 0 {
+            self.dropped.fetch_add(delivery.dropped as u64, Relaxed);
+        }
+    }
+
+    pub(super) fn stats(&self) -> ChannelStats {
+        ChannelStats {
+            channels: 0,
+            subscriptions: self.subscriptions.load(Relaxed),
+            published: self.published.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+        }
+    }
+}

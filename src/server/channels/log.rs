@@ -1,0 +1,215 @@
+//! The messages of one channel, in their order.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    position::{new_epoch, Position},
+    rules::{Settings, Slow},
+    Kept,
+};
+use crate::server::{
+    handle::Handle,
+    locks::{Guarded, LockRank},
+    outbound::broadcast::Broadcast,
+};
+
+/// Message in a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) message: Arc<Broadcast>,
+    /// The one connection that it does not go to. Kept until everybody else has it, so that no
+    /// later connection can be taken for this one.
+    pub(super) except: Option<Handle>,
+    at: Instant,
+}
+
+/// Messages of one channel, numbered from 1: those that have not gone to every subscriber yet, and
+/// before them those that are kept.
+#[derive(Debug)]
+pub(super) struct Log {
+    entries: VecDeque<Entry>,
+    /// Offset of the last message.
+    end: u64,
+    /// Offset of the last message that every subscriber has been sent which is not slow.
+    delivered: u64,
+    /// Bytes of the messages after that.
+    pending_bytes: usize,
+    epoch: u64,
+    settings: Settings,
+    /// Number of subscribers, and of those whose drafts have no binary messages.
+    pub(super) subscribers: usize,
+    pub(super) text_only: usize,
+    /// True while it stands among the channels that have something to deliver.
+    pub(super) is_scheduled: bool,
+    /// True once the channel is not in the table any more: another of its name may be.
+    pub(super) is_retired: bool,
+}
+
+impl Guarded for Log {
+    const RANK: LockRank = LockRank::ChannelLog;
+}
+
+/// Past so much that waits to be delivered, whoever publishes delivers himself.
+const PENDING: (u64, usize) = (4_096, 4 * 1024 * 1024);
+
+/// A channel of which nothing is kept has room for so many messages at most.
+const SPARE: usize = 16;
+
+impl Log {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            end: 0,
+            delivered: 0,
+            pending_bytes: 0,
+            epoch: new_epoch(),
+            settings,
+            subscribers: 0,
+            text_only: 0,
+            is_scheduled: false,
+            is_retired: false,
+        }
+    }
+
+    pub(super) fn slow(&self) -> Slow {
+        self.settings.slow
+    }
+
+    pub(super) fn keeps_history(&self) -> bool {
+        self.settings.history.is_some()
+    }
+
+    /// Other rules hold from now on.
+    pub(super) fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.trim();
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Offset of the message before the first that is here.
+    fn start(&self) -> u64 {
+        self.end - self.entries.len() as u64
+    }
+
+    /// Position behind the last message; `None` where nobody could come back to it.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.keeps_history().then_some(Position { epoch: self.epoch, offset: self.end })
+    }
+
+    /// True if nothing would be lost with it.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.trim();
+        self.subscribers == 0 && self.entries.is_empty() && !self.is_scheduled
+    }
+
+    /// True if so much waits to be delivered that it should be delivered now.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.end - self.delivered > PENDING.0 || self.pending_bytes > PENDING.1
+    }
+
+    /// Appends a message.
+    pub(super) fn append(&mut self, message: Arc<Broadcast>, except: Option<Handle>) {
+        self.end += 1;
+        self.pending_bytes += message.len();
+        self.entries.push_back(Entry { message, except, at: Instant::now() });
+        if self.subscribers == 0 {
+            self.deliver_up_to(self.end);
+        }
+    }
+
+    /// Every subscriber that is not slow has been sent the messages up to this one.
+    pub(super) fn deliver_up_to(&mut self, offset: u64) {
+        if offset <= self.delivered {
+            return;
+        }
+        let forgets = self.slow() == Slow::Close;
+        let from = self.index(self.delivered);
+        let to = self.index(offset);
+        for entry in self.entries.range_mut(from..to) {
+            self.pending_bytes -= entry.message.len();
+            if forgets {
+                entry.except = None;
+            }
+        }
+        self.delivered = offset;
+        self.trim();
+    }
+
+    fn index(&self, offset: u64) -> usize {
+        (offset.max(self.start()) - self.start()) as usize
+    }
+
+    /// The messages after an offset that are here.
+    pub(super) fn after(&self, offset: u64) -> impl Iterator<Item = &Entry> {
+        self.entries.range(self.index(offset.min(self.end))..)
+    }
+
+    /// Where somebody begins who has everything up to a position: the offset, and whether nothing
+    /// is missing behind it.
+    pub(super) fn resume(&mut self, since: Position) -> (u64, bool) {
+        self.trim();
+        let is_ours = self.keeps_history() && since.epoch == self.epoch;
+        if is_ours && (self.start()..=self.end).contains(&since.offset) {
+            (since.offset, true)
+        } else {
+            (self.end, false)
+        }
+    }
+
+    /// Messages that are kept, after a position, the oldest first: `limit` at most. `None` where
+    /// there is a gap behind the position.
+    pub(super) fn history(&mut self, since: Option<Position>, limit: usize) -> Option<Vec<Kept>> {
+        let from = match since {
+            Some(since) => match self.resume(since) {
+                (offset, true) => offset,
+                (_, false) => return None,
+            },
+            None => {
+                self.trim();
+                self.start()
+            }
+        };
+        if !self.keeps_history() {
+            return Some(Vec::new());
+        }
+        let epoch = self.epoch;
+        let numbered = (from + 1..).zip(self.after(from));
+        let kept = numbered
+            .take(limit)
+            .map(|(offset, entry)| (Position { epoch, offset }, Arc::clone(&entry.message)));
+        Some(kept.collect())
+    }
+
+    /// Lets go of messages that have been delivered and are too many or too old.
+    fn trim(&mut self) {
+        let (size, ttl) = match self.settings.history {
+            Some(history) => (history.size, history.ttl),
+            None => (0, Duration::ZERO),
+        };
+        let for_slow = self.settings.slow.kept();
+        let mut now = None;
+        while self.start() < self.delivered && self.entries.len() > for_slow {
+            let Some(front) = self.entries.front() else { break };
+            let is_kept = self.entries.len() <= size
+                && now.get_or_insert_with(Instant::now).duration_since(front.at) < ttl;
+            if is_kept {
+                break;
+            }
+            self.entries.pop_front();
+        }
+        if self.entries.is_empty() && self.entries.capacity() > SPARE {
+            self.entries = VecDeque::new();
+        }
+    }
+}

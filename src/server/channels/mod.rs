@@ -1,0 +1,270 @@
+//! Channels: names that connections subscribe to, and messages that are published to all of them.
+//!
+//! A channel is a log, and a subscription a place in it. [`Channels::publish`] appends, which gives
+//! a message its offset and costs the same however many subscribers there are. Then *rounds* go
+//! through the subscribers, and send each what it has not been sent yet: all that is pending at
+//! once, encoded once for all who are at the same place. Whoever has published makes the round
+//! where there are few subscribers, a task where there are many; what a turn of the reactor
+//! publishes goes at its end.
+//!
+//! The rest follows from that. What one connection is sent by itself cannot overtake what was
+//! published before it: its part of the round is made first ([`Handle::send_text`]). A subscriber
+//! that is behind needs no buffer of its own, for the log has what it misses ([`Slow`]). One that
+//! comes back begins at its old place, under the lock that rounds go by, so that there is neither a
+//! gap nor a double between what is kept and what is live.
+//!
+//! Everything here is the process's: connections of several servers meet in one channel. An engine
+//! that has channels in common with other processes stands between [`Channels::publish`], whose
+//! message it takes elsewhere, and [`Channels::publish_here`], by which it brings what comes.
+
+mod channel;
+mod counters;
+mod log;
+mod position;
+mod process;
+mod round;
+mod rounds;
+mod rules;
+mod subscribers;
+mod table;
+
+use std::sync::Arc;
+
+pub(crate) use self::process::forked;
+use self::{channel::Subscription, counters::Counters, rounds::Rounds, table::Table};
+pub use self::{
+    counters::ChannelStats,
+    position::{NoPosition, Position},
+    process::channels,
+    rules::{History, Settings, Slow},
+};
+use super::{
+    handle::Handle, locks::lock, memberships::any_pending, outbound::broadcast::Broadcast,
+    outbound::Flush, sync::Mutex,
+};
+
+/// Longest name of a channel, in bytes.
+pub const LONGEST_NAME: usize = 255;
+
+/// Default of how many channels one connection may be subscribed to.
+pub const SUBSCRIPTIONS: usize = 1_000;
+
+/// What a caller may not ask of channels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ChannelError {
+    /// A name without a byte.
+    #[error("the name of a channel must not be empty")]
+    EmptyName,
+    /// A name with too many bytes: how many.
+    #[error("the name of a channel has {LONGEST_NAME} bytes at most, not {0}")]
+    LongName(usize),
+    /// A name that is no text.
+    #[error("the name of a channel must be valid UTF-8")]
+    InvalidName,
+    /// A subscription of a connection that is not open yet.
+    #[error("Cannot subscribe before onopen callback")]
+    BeforeOpen,
+    /// A subscription since a position, where there is one already.
+    #[error("Cannot subscribe since a position: the connection is subscribed already")]
+    Subscribed,
+    /// A subscription past the limit, which is told.
+    #[error("Cannot subscribe to more than {0} channels")]
+    TooMany(usize),
+}
+
+/// What a subscription has begun with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Subscribed {
+    /// True if there was none of that connection before.
+    pub is_new: bool,
+    /// Position behind the last message of the channel; `None` where no history is kept.
+    pub position: Option<Position>,
+    /// True if everything that came after the position that was asked for has been sent, false if
+    /// some of it is lost and nothing was; `None` where none was asked for.
+    pub recovered: Option<bool>,
+    /// True if that is the first that waits for [`Handle::flush`].
+    pub is_unflushed: bool,
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Publication {
+    /// Number of subscribers that it goes to.
+    pub receivers: usize,
+    /// Position behind it; `None` where no history is kept.
+    pub position: Option<Position>,
+}
+
+/// Message that is kept, and the position behind it.
+pub type Kept = (Position, Arc<Broadcast>);
+
+/// The channels of a process.
+#[derive(Debug, Default)]
+pub struct Channels {
+    shared: Arc<Shared>,
+}
+
+/// What the channels have in common.
+#[derive(Debug, Default)]
+struct Shared {
+    table: Mutex<Table>,
+    rounds: Rounds,
+    counters: Counters,
+}
+
+impl Channels {
+    /// Keeps messages of the channels whose names match a pattern.
+    pub fn keep_history(&self, pattern: &[u8], history: History) {
+        lock(&self.shared.table).change(|rules| rules.keep_history(pattern, history));
+    }
+
+    /// Sets what becomes of messages for slow subscribers of the channels that match a pattern.
+    pub fn treat_slow(&self, pattern: &[u8], slow: Slow) {
+        lock(&self.shared.table).change(|rules| rules.treat_slow(pattern, slow));
+    }
+
+    /// Subscribes a connection, if it is not subscribed already: it gets what is published from now
+    /// on. `since` a position, it is sent first what came after that, if all of it is still there.
+    /// `limit` is how many subscriptions it may have. `None` where the connection is gone.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn subscribe(
+        &self,
+        handle: &Handle,
+        name: &[u8],
+        since: Option<Position>,
+        limit: usize,
+        flush: Flush,
+    ) -> Result<Option<Subscribed>, ChannelError> {
+        check(name)?;
+        loop {
+            let channel = lock(&self.shared.table).find_or_add(name, &self.shared);
+            let result = channel.subscribe(handle, since, limit, flush);
+            if !matches!(result, Ok(Subscription::Done(_))) {
+                channel.retire_if_idle();
+            }
+            match result? {
+                Subscription::Done(subscribed) => return Ok(Some(subscribed)),
+                Subscription::Gone => return Ok(None),
+                Subscription::Retired => {}
+            }
+        }
+    }
+
+    /// Ends the subscription of a connection: whether there was one. What was published before is
+    /// sent.
+    ///
+    /// # Errors
+    /// [`ChannelError`], where that is no name.
+    pub fn unsubscribe(&self, handle: &Handle, name: &[u8]) -> Result<bool, ChannelError> {
+        check(name)?;
+        handle.send_published(Flush::Now);
+        let channel = lock(&self.shared.table).find(name);
+        Ok(channel.is_some_and(|channel| channel.unsubscribe(handle)))
+    }
+
+    /// Ends all subscriptions of a connection: how many there were.
+    pub fn unsubscribe_all(&self, handle: &Handle) -> usize {
+        handle.send_published(Flush::Now);
+        handle.leave_channels()
+    }
+
+    /// Publishes a message to all subscribers of a channel but one, from any thread. While a turn
+    /// of the reactor goes on (`Flush::Later`), it leaves at the [end](Self::end_turn) of that.
+    ///
+    /// # Errors
+    /// [`ChannelError`], where that is no name.
+    pub fn publish(
+        &self,
+        name: &[u8],
+        message: Broadcast,
+        except: Option<&Handle>,
+        flush: Flush,
+    ) -> Result<Publication, ChannelError> {
+        check(name)?;
+        Ok(self.publish_here(name, message, except, flush))
+    }
+
+    /// Delivers a message to the subscribers in this process.
+    fn publish_here(
+        &self,
+        name: &[u8],
+        message: Broadcast,
+        except: Option<&Handle>,
+        flush: Flush,
+    ) -> Publication {
+        self.shared.counters.published();
+        let message = Arc::new(message);
+        loop {
+            let channel = lock(&self.shared.table).find_to_publish(name, &self.shared);
+            let Some(channel) = channel else { return Publication::default() };
+            let except = except.filter(|handle| channel.has(handle));
+            let mut log = lock(&channel.log);
+            if log.is_retired {
+                continue;
+            }
+            let text_only = if message.is_binary() { log.text_only } else { 0 };
+            let others = log.subscribers - text_only;
+            let receivers = others.saturating_sub(usize::from(except.is_some()));
+            if log.subscribers > 0 || log.keeps_history() {
+                log.append(Arc::clone(&message), except.cloned());
+            }
+            let position = log.position();
+            let is_crowded = log.is_crowded();
+            self.shared.rounds.schedule(&channel, &mut log, flush);
+            drop(log);
+            if is_crowded {
+                rounds::finish(&channel);
+            } else if flush == Flush::Now {
+                self.shared.run_rounds();
+            }
+            return Publication { receivers, position };
+        }
+    }
+
+    /// A turn of the reactor ends, or takes long: what was published in it leaves.
+    pub fn end_turn(&self) {
+        if !any_pending() {
+            return;
+        }
+        self.shared.rounds.end_turn();
+        self.shared.run_rounds();
+    }
+
+    /// Messages of a channel that are kept, the oldest first: at most `limit`, after a position.
+    /// `None` where some of those are lost.
+    ///
+    /// # Errors
+    /// [`ChannelError`], where that is no name.
+    pub fn history(
+        &self,
+        name: &[u8],
+        since: Option<Position>,
+        limit: usize,
+    ) -> Result<Option<Vec<Kept>>, ChannelError> {
+        check(name)?;
+        let channel = lock(&self.shared.table).find(name);
+        Ok(match channel {
+            Some(channel) => lock(&channel.log).history(since, limit),
+            None => since.is_none().then(Vec::new),
+        })
+    }
+
+    /// What has been seen and done so far.
+    pub fn stats(&self) -> ChannelStats {
+        ChannelStats { channels: lock(&self.shared.table).len(), ..self.shared.counters.stats() }
+    }
+}
+
+/// Whether that is a name.
+fn check(name: &[u8]) -> Result<(), ChannelError> {
+    match name.len() {
+        0 => Err(ChannelError::EmptyName),
+        1..=LONGEST_NAME => match std::str::from_utf8(name) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ChannelError::InvalidName),
+        },
+        len => Err(ChannelError::LongName(len)),
+    }
+}
