@@ -140,6 +140,17 @@ impl OwnedWriteHalf {
     }
 }
 
+/// A socket's options, which no model looks at.
+impl OutboundBuffer {
+    pub(crate) fn nodelay(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    pub(crate) fn set_nodelay(&self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl AsRawFd for OutboundBuffer {
     fn as_raw_fd(&self) -> RawFd {
         0

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, BufRead, ErrorKind, IoSlice, Read, Write},
+    mem,
     os::fd::{AsRawFd, RawFd},
 };
 
@@ -47,13 +48,19 @@ pub(crate) struct Secured {
     ahead: usize,
     /// Whether the end of our direction has been said.
     is_closed: bool,
+    /// True while Nagle's algorithm is kept from the answer to the opening handshake, which would
+    /// wait for the acknowledgment of TLS 1.3's ticket.
+    defers_nagle: bool,
 }
 
 impl Secured {
     pub(crate) fn new(mut session: ServerConnection, socket: OwnedWriteHalf) -> Self {
         session.set_buffer_limit(Some(AHEAD));
-        let fd = socket.as_ref().as_raw_fd();
-        Self { session, socket: Some(socket), fd, taken: 0, ahead: 0, is_closed: false }
+        let tcp = socket.as_ref();
+        let fd = tcp.as_raw_fd();
+        let defers_nagle = !tcp.nodelay().unwrap_or(true) && tcp.set_nodelay(true).is_ok();
+        let (taken, ahead, is_closed) = (0, 0, false);
+        Self { session, socket: Some(socket), fd, taken, ahead, is_closed, defers_nagle }
     }
 
     pub(crate) fn socket(&self) -> Option<&OwnedWriteHalf> {
@@ -184,6 +191,9 @@ impl Secured {
                 Ok(len) => {
                     self.taken += len as u64;
                     self.ahead = self.ahead.saturating_sub(len);
+                    if mem::take(&mut self.defers_nagle) {
+                        let _ = socket.as_ref().set_nodelay(false);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),

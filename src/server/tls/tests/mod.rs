@@ -5,6 +5,8 @@ mod fixtures;
 mod keys;
 mod narrowing;
 mod peer_certificates;
+#[cfg(not(feature = "loom"))]
+mod secured;
 
 use std::sync::Arc;
 
