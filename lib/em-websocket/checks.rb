@@ -3,7 +3,8 @@
 module EventMachine
   module WebSocket
     # The kinds of values that options, attributes and arguments have. Each check answers the value
-    # as it is used, or raises an ArgumentError that names what it was given for.
+    # as it is used, or raises an ArgumentError that names what it was given for, and says what may
+    # be given.
     #
     # A number is whatever compares as one: Integer, Float, Rational, BigDecimal.
     #
@@ -15,6 +16,10 @@ module EventMachine
       # Time that is as good as for ever, in seconds: EventMachine's clock counts that far.
       FOREVER = 100 * 365 * 24 * 60 * 60
 
+      # What may be given where seconds are expected.
+      SECONDS = "give 0 or more, such as 30 or 0.5"
+      private_constant :SECONDS
+
       # The longest excerpt of a value in a message, in characters.
       SHOWN = 60
       private_constant :SHOWN
@@ -22,11 +27,11 @@ module EventMachine
       module_function
 
       # @return [Numeric]
-      def number(name, value, kind = "number")
+      def number(name, value, kind = "number", advice = "give an Integer or a Float")
         real = value.is_a?(Numeric) && value.real?
         return value if real && !(value.respond_to?(:nan?) && value.nan?)
 
-        raise ArgumentError, "#{name}: #{shown(value)} is no #{kind}"
+        raise ArgumentError, "#{name}: #{shown(value)} is no #{kind}: #{advice}"
       end
 
       # A limit as em-websocket has it: compared with a size as it is.
@@ -40,10 +45,10 @@ module EventMachine
       #
       # @return [Numeric]
       def duration(name, value)
-        seconds = number(name, value, "number of seconds")
+        seconds = number(name, value, "number of seconds", SECONDS)
         return seconds unless seconds.negative?
 
-        raise ArgumentError, "#{name}: #{shown(value)} is no number of seconds"
+        raise ArgumentError, "#{name}: #{shown(value)} is no number of seconds: #{SECONDS}"
       end
 
       # A limit of time; what is as good as for ever is no limit.
@@ -77,8 +82,7 @@ module EventMachine
       # @return [Integer, nil] nil: not given
       def bytes(name, value)
         value = number(name, value)
-        raise ArgumentError, "#{name}: #{shown(value)} is negative" if value.negative?
-
+        not_negative(name, value)
         value = value >= MOST ? MOST : value.floor
         value.zero? ? nil : value
       end
@@ -94,9 +98,18 @@ module EventMachine
       def count(name, value, range = 1..MOST)
         value = number(name, value)
         return if value.zero?
-        raise ArgumentError, "#{name}: #{shown(value)} is negative" if value.negative?
+
+        not_negative(name, value, range.begin)
 
         integer(name, value, range)
+      end
+
+      # A limit that 0 leaves at its default.
+      def not_negative(name, value, least = 1)
+        return unless value.negative?
+
+        raise ArgumentError, "#{name}: #{shown(value)} is negative: " \
+                             "give #{least} or more, or 0 for the default"
       end
 
       # @return [Integer]
@@ -108,7 +121,7 @@ module EventMachine
         end
         return value.to_i if value == value.to_i
 
-        raise ArgumentError, "#{name}: #{shown(value)} is no whole number"
+        raise ArgumentError, "#{name}: #{shown(value)} is no whole number: give an Integer"
       end
 
       # @return [Object] as em-websocket has it: the value, which is asked whether it is truthy
@@ -128,20 +141,22 @@ module EventMachine
 
         return duration(name, value) if value.is_a?(Numeric)
 
-        raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds"
+        raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds: " \
+                             "give one of them, such as 10"
       end
 
       # Takes an object that answers `[]` for Symbols.
       #
+      # @param advice [String] what may be given
       # @return [#[]]
-      def keyed(name, value)
+      def keyed(name, value, advice)
         case value
         when nil, true, Array, Method, Numeric, Proc, String, Symbol then nil
         else return value if value.respond_to?(:[])
         end
 
         # The value is not shown: it may be a key, or a passphrase.
-        raise ArgumentError, "#{name}: an object of #{value.class} is no Hash"
+        raise ArgumentError, "#{name}: an object of #{value.class} is no Hash: #{advice}"
       end
 
       # Keys that stand as Strings in a Hash that is asked for Symbols would be passed over.
@@ -165,7 +180,8 @@ module EventMachine
       def host(value)
         host = value.to_str.b.force_encoding(Encoding::UTF_8) if value.respond_to?(:to_str)
         if host.nil? || host.include?("\0") || !host.valid_encoding?
-          raise ArgumentError, "host: #{shown(value)} is no name or address"
+          raise ArgumentError, "host: #{shown(value)} is no name or address: give a String " \
+                               "such as \"127.0.0.1\", or \"\" for all of IPv4"
         end
 
         host.empty? ? "0.0.0.0" : host
@@ -176,11 +192,13 @@ module EventMachine
         port = begin
           Integer(value)
         rescue StandardError
-          raise ArgumentError, "port: #{shown(value)} is no number"
+          raise ArgumentError, "port: #{shown(value)} is no number: " \
+                               "give one from 0 to 65535 (0: the system chooses)"
         end
         return port if port.between?(0, 65_535) && (!value.is_a?(Numeric) || value == port)
 
-        raise ArgumentError, "port: #{shown(value)} is no whole number from 0 to 65535"
+        raise ArgumentError, "port: #{shown(value)} is no whole number from 0 to 65535: " \
+                             "give one (0: the system chooses)"
       end
 
       # @return [String]

@@ -22,5 +22,13 @@ end
 begin
   require_relative "em_websocket_rs"
 rescue LoadError
-  require "em-websocket/em_websocket_rs"
+  begin
+    require "em-websocket/em_websocket_rs"
+  rescue LoadError => e
+    raise unless e.path == "em-websocket/em_websocket_rs"
+
+    raise LoadError, "em-websocket-rs: the extension is not built for ruby #{RUBY_VERSION}: run " \
+                     "`rake compile` in a checkout, `gem pristine em-websocket-rs` for an " \
+                     "installed gem"
+  end
 end

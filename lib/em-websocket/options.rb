@@ -5,6 +5,7 @@ require_relative "checks"
 require_relative "options/compression"
 require_relative "options/origins"
 require_relative "options/settings"
+require_relative "options/spelling"
 require_relative "options/subprotocols"
 require_relative "options/tls_options"
 require_relative "options/versions"
@@ -55,9 +56,19 @@ module EventMachine
         compression: Compression
       }.freeze
 
+      # What may be given in place of what are no options.
+      ADVICE = "give a Hash with :host and :port"
+
       # Those that em-websocket reads as well.
       THEIRS = TABLE.keys.take(8).freeze
       private_constant :THEIRS
+
+      KNOWN = TABLE.keys.freeze
+      private_constant :KNOWN
+
+      # On EventMachine's own sockets the address is EventMachine's.
+      OF_CONNECTIONS = (KNOWN - %i[host port]).freeze
+      private_constant :OF_CONNECTIONS
 
       # Those that are nothing to the native core.
       PLAIN = ->(name) { TABLE[name] == :given && name != :secure }
@@ -122,7 +133,7 @@ module EventMachine
       # @param certificates [Certificates, nil]
       # @raise (see .of)
       def initialize(source, certificates = nil)
-        @source = Checks.keyed(:options, source)
+        @source = Checks.keyed(:options, source, ADVICE)
         @certificates = certificates
         @values = {}
         @no_tls_options = {} if certificates
@@ -173,11 +184,15 @@ module EventMachine
           # A Hash that raises for what it has not need not know more than em-websocket.
           raise if THEIRS.include?(name)
         end
+        Spelling.check(source, values, @certificates ? KNOWN : OF_CONNECTIONS)
         @settings = Settings.of(values) unless values.empty? || values.keys.all?(PLAIN)
       end
 
       def check_tls
-        TlsOptions.check(@values[:tls_options]) if @values[:tls_options]
+        return unless @values[:tls_options]
+
+        TlsOptions.check(@values[:tls_options])
+        Spelling.check_tls(@values[:tls_options])
       end
 
       # The native core's settings where no option is given.

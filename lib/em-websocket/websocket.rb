@@ -26,7 +26,7 @@ module EventMachine
       # @yieldparam (see .run)
       # @raise (see .run)
       def start(options, &block)
-        graceful = Options.read(Checks.keyed(:options, options), :graceful)
+        graceful = Options.read(Checks.keyed(:options, options, Options::ADVICE), :graceful)
         @stopping = nil
         EventMachine.epoll
         EventMachine.run do

@@ -339,8 +339,9 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
       rescue ArgumentError => e
         e.message
       end
-      expect(messages).to eq(['protocols: "a b" is no name of a subprotocol',
-                              "protocols: :a is no name of a subprotocol",
+      advice = 'give Strings without spaces, such as "chat.v1", or an object that responds to call'
+      expect(messages).to eq(["protocols: \"a b\" is no name of a subprotocol: #{advice}",
+                              "protocols: :a is no name of a subprotocol: #{advice}",
                               "origins: 1 is no String, Regexp or nil"])
     end.value
   end

@@ -68,7 +68,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
           errors = told(no_limits) { |size| ws.max_frame_size = size }
 
           expect(errors).to all(be_a(ArgumentError) & have_attributes(
-            message: /\Amax_frame_size: .* is no number\z/m
+            message: /\Amax_frame_size: .* is no number: give an Integer or a Float\z/m
           ))
           expect_service
         end
@@ -116,7 +116,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
           errors = told(no_limits) { |size| ws.public_send(:"#{name}=", size) }
 
           expect(errors).to all(be_a(ArgumentError) & have_attributes(
-            message: /\A#{name}: .* is no number\z/m
+            message: /\A#{name}: .* is no number: give an Integer or a Float\z/m
           ))
           expect_service
         end
@@ -267,7 +267,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
       errors = wrong.map { |seconds| outcome { described_class.shutdown(seconds) } }
 
       expect(errors).to all(be_a(ArgumentError) & have_attributes(
-        message: /\Atimeout: .* is no number of seconds\z/m
+        message: /\Atimeout: .* is no number of seconds: give 0 or more, such as 30 or 0.5\z/m
       ))
       expect(connect.response[:status]).to include("101")
     end
@@ -309,7 +309,7 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     connect
 
     expect(Array.new(none.size) { outcomes.pop }).to all(be_a(ArgumentError) & have_attributes(
-      message: /\Atls_options: an object of \S+ is no Hash\z/
+      message: /\Atls_options: an object of \S+ is no Hash: give a Hash with :\w+ and :\w+\z/
     ))
   end
 end

@@ -186,13 +186,15 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
     client.disconnect
   end
 
+  seconds = "give 0 or more, such as 30 or 0.5"
   [
-    [{ handshake_timeout: -1 }, "handshake_timeout: -1 is no number of seconds"],
-    [{ ping_interval: Float::NAN }, "ping_interval: NaN is no number of seconds"],
-    [{ max_connections: -1 }, "max_connections: -1 is negative"],
+    [{ handshake_timeout: -1 }, "handshake_timeout: -1 is no number of seconds: #{seconds}"],
+    [{ ping_interval: Float::NAN }, "ping_interval: NaN is no number of seconds: #{seconds}"],
+    [{ max_connections: -1 },
+     "max_connections: -1 is negative: give 1 or more, or 0 for the default"],
     [{ read_size: 4095 }, "read_size: 4095 is not 4096 to 524288"],
     [{ read_size: 524_289 }, "read_size: 524289 is not 4096 to 524288"],
-    [{ read_size: -1 }, "read_size: -1 is negative"]
+    [{ read_size: -1 }, "read_size: -1 is negative: give 4096 or more, or 0 for the default"]
   ].each do |options, message|
     it "says at the start that there is no #{options}" do
       wrong = { host: "127.0.0.1", port: 0 }.merge(options)

@@ -149,7 +149,8 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
       ws = open_connection
 
       expect { described_class.shutdown(timeout) }
-        .to raise_error(ArgumentError, "timeout: #{timeout.inspect} is no number of seconds")
+        .to raise_error(ArgumentError, "timeout: #{timeout.inspect} is no number of seconds: " \
+                                       "give 0 or more, such as 30 or 0.5")
       expect { described_class.start(host: "127.0.0.1", port: 0, graceful: timeout) {} }
         .to raise_error(ArgumentError, /\Agraceful: /)
       expect(server.call { ws.state }).to eq(:connected)

@@ -22,7 +22,7 @@ module EventMachine
         return if option == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
         return Native::Compression.new({}) if option == true
 
-        options = Checks.keyed(:compression, option)
+        options = Checks.keyed(:compression, option, "give true, or a Hash such as { level: 3 }")
         check_keys(options)
         Native::Compression.new(KEYS.to_h { |key| [key, read(key, options[key])] })
       end
@@ -35,7 +35,8 @@ module EventMachine
         keys.each do |key|
           next if KEYS.any? { |known| known.to_s == key.to_s }
 
-          raise ArgumentError, "compression: unknown key #{key.to_s.inspect}"
+          raise ArgumentError, "compression: unknown key #{key.to_s.inspect}: " \
+                               "give some of #{KEYS.map(&:inspect).join(", ")}"
         end
       end
       private_class_method :check_keys

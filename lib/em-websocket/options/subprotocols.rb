@@ -22,7 +22,9 @@ module EventMachine
         Array(option).map do |name|
           next name.dup.freeze if name.is_a?(String) && NAME.match?(name.b)
 
-          raise ArgumentError, "protocols: #{Checks.shown(name)} is no name of a subprotocol"
+          raise ArgumentError, "protocols: #{Checks.shown(name)} is no name of a subprotocol: " \
+                               "give Strings without spaces, such as \"chat.v1\", " \
+                               "or an object that responds to call"
         end.freeze
       end
 

@@ -17,6 +17,10 @@ module EventMachine
       # Truthy or not.
       FLAGS = %i[verify_peer fail_if_no_peer_cert].freeze
 
+      # What may be given.
+      ADVICE = "give a Hash with :private_key_file and :cert_chain_file"
+      private_constant :ADVICE
+
       # Every key that a server reads.
       KEYS = [*FILES, *TEXTS, *FLAGS, :ssl_version].freeze
 
@@ -28,7 +32,7 @@ module EventMachine
       # @param options [#[]]
       # @raise [ArgumentError] if they are no Hash, or a key of ours is a String
       def check(options)
-        Checks.no_strings(:tls_options, Checks.keyed(:tls_options, options), KNOWN)
+        Checks.no_strings(:tls_options, Checks.keyed(:tls_options, options, ADVICE), KNOWN)
       end
 
       # Reads them, each once.

@@ -14,8 +14,15 @@ module EventMachine
     #
     # @api private
     class BackgroundServer
-      # EventMachine's words.
+      # EventMachine's text, which programs may know. Its cause says more.
       NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
+
+      # The same of an address that cannot be listened on.
+      NO_ACCEPTOR = "no acceptor (port is in use or requires root privileges)"
+
+      # em-websocket raises at the first client.
+      NO_BLOCK = "no block: give EM::WebSocket.run or start one, which sets the callbacks " \
+                 "of each connection"
 
       class << self
         # @return [BackgroundServer, nil] the one whose connection is being accepted, on the
@@ -27,15 +34,23 @@ module EventMachine
         # @return [BackgroundServer]
         def start(options, block)
           reactor = Reactor.current
-          raise NO_REACTOR unless EventMachine.reactor_running?
+          no_reactor unless EventMachine.reactor_running?
+          raise ArgumentError, NO_BLOCK unless block
 
           server = new(options, block, reactor)
           Servers.add(server)
           # EventMachine's own thread must see it; on that thread, this is at once.
           Reactor.schedule { server.watch }
-          raise NO_REACTOR if server.ended? && !EventMachine.reactor_running?
-
+          no_reactor if server.ended? && !EventMachine.reactor_running?
           server
+        end
+
+        private
+
+        def no_reactor
+          cause = RuntimeError.new("no reactor runs: call EM::WebSocket.run in the block of " \
+                                   "EM.run, or EM::WebSocket.start")
+          raise NO_REACTOR, cause: cause
         end
       end
 
@@ -56,7 +71,7 @@ module EventMachine
         @reactor = reactor
         @on_end = Thread::Queue.new
         @options.certificates.config(@options[:tls_options] || {}) if @options[:secure]
-        @native = Native::Server.bind(*@options.address, @options.settings)
+        @native = listen
         @signature = @native.signature
         @address = @native.local
       end
@@ -225,6 +240,12 @@ module EventMachine
       end
 
       private
+
+      def listen
+        Native::Server.bind(*@options.address, @options.settings)
+      rescue SystemCallError, SocketError
+        raise NO_ACCEPTOR
+      end
 
       # A server that does not listen any more ends with its last connection.
       def retire

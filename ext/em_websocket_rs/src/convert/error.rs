@@ -1,5 +1,7 @@
 //! The core's errors as the exceptions that Ruby defines.
 
+use std::io;
+
 use em_websocket::{
     error::{HandshakeError, ProtocolError, UsageError},
     server::{tls::TlsError, BindError},
@@ -71,15 +73,37 @@ pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, 
     ruby.get_inner(class).new_instance((error.to_string(),))
 }
 
-/// EventMachine's error where it cannot listen.
+/// The reason why a server cannot listen: the system's error (`Errno::EADDRINUSE`, ...), or a
+/// `SocketError` for a name without an address.
 pub(crate) fn bind(ruby: &Ruby, error: &BindError) -> Error {
-    let text = match error {
-        BindError::Address { .. } => {
-            "no acceptor (port is in use or requires root privileges)".to_owned()
-        }
-        BindError::Threads(_) => error.to_string(),
+    let BindError::Address { address, source } = error else {
+        return Error::new(ruby.exception_runtime_error(), error.to_string());
     };
-    Error::new(ruby.exception_runtime_error(), text)
+    let Some(number) = source.raw_os_error() else {
+        let text = format!("cannot listen on {address}: {source}: check the :host");
+        return Error::new(class_or_runtime_error(ruby, "SocketError"), text);
+    };
+    // Ruby puts the system's own text first.
+    let text = format!("cannot listen on {address}{}", listening_advice(source.kind()));
+    match ruby.exception_system_call_error().new_instance((text, number)) {
+        Ok(exception) => exception.into(),
+        Err(error) => error,
+    }
+}
+
+fn class_or_runtime_error(ruby: &Ruby, name: &str) -> ExceptionClass {
+    ruby.class_object().const_get(name).unwrap_or_else(|_| ruby.exception_runtime_error())
+}
+
+fn listening_advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => ": end the other program that does, or choose another :port",
+        io::ErrorKind::AddrNotAvailable => ": no interface of this machine has this :host",
+        io::ErrorKind::PermissionDenied => {
+            ": ports below 1024 need root or CAP_NET_BIND_SERVICE: choose another :port"
+        }
+        _ => "",
+    }
 }
 
 /// A `:tls_options` that cannot be served with. A missing file is EventMachine's own error.
