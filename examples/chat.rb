@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# A chat on one port: its page over plain HTTP, its messages over WebSocket.
+# A chat on one port: its page over plain HTTP, its messages over WebSocket, and how the server is
+# doing.
 #
 #   ruby -Ilib examples/chat.rb [port]      (8080 by default; 0: any free port)
 #
@@ -60,19 +61,15 @@ class Room
     tell_everyone(line)
   end
 
-  def ping
-    @people.each_key { |connection| connection.ping if connection.state == :connected }
+  # Answers to how many it went.
+  def tell_everyone(news)
+    EM::WebSocket.broadcast(@people.keys, JSON.generate(news))
   end
 
   private
 
   def announce(text)
     tell_everyone(type: "people", people: @people.values, text: text)
-  end
-
-  def tell_everyone(news)
-    text = JSON.generate(news)
-    @people.each_key { |connection| connection.send(text) if connection.state == :connected }
   end
 
   def tell(connection, news)
@@ -138,10 +135,41 @@ module Paths
   end
 end
 
-# A WebSocket connection that also answers plain HTTP requests. `dispatch` is handed the first
-# bytes of a connection, however they are cut, until a WebSocket has been opened.
-class ChatConnection < EM::WebSocket::Connection
+# The figures of a server, for a page that shows them.
+class Figures
+  def initialize(server)
+    @server = server
+    @own = @messages = 0
+    @at = now
+  end
+
+  # Those of now, and of the time since they were asked for last.
+  def read
+    stats = EM::WebSocket.stats(@server)
+    messages = stats[:messages_received] + stats[:messages_sent] - @own
+    seconds = now - @at
+    rate = (messages - @messages) / seconds
+    @messages = messages
+    @at += seconds
+    { type: "figures", connections: stats[:connections], rate: rate.round, messages: messages,
+      waiting: stats[:bytes_waiting] + stats[:bytes_outbound] }
+  end
+
+  # Those that tell of the figures are not the chat's.
+  def leave_out(messages)
+    @own += messages
+  end
+
+  private
+
+  def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+end
+
+# What a browser connects to: answers plain HTTP requests, and passes WebSockets on to their server,
+# as nginx would. EventMachine copies the bytes, without Ruby.
+class Door < EM::Connection
   HEAD_LIMIT = 16 * 1024
+  BUFFER = 1024 * 1024
   PATIENCE = 20 # seconds for a request to arrive in full
 
   PAGE_HEADERS = {
@@ -154,45 +182,65 @@ class ChatConnection < EM::WebSocket::Connection
     "Cache-Control" => "no-cache"
   }.freeze
 
-  def post_init
-    super
-    self.comm_inactivity_timeout = PATIENCE
+  REASONS = {
+    200 => "OK", 400 => "Bad Request", 404 => "Not Found", 405 => "Method Not Allowed",
+    431 => "Request Header Fields Too Large"
+  }.freeze
+
+  # The way to the server of one WebSocket.
+  class Inside < EM::Connection
+    def initialize(browser)
+      super()
+      @browser = browser
+    end
+
+    def post_init = proxy_incoming_to(@browser, BUFFER)
+    def unbind = @browser.close_connection_after_writing
+  end
+
+  def initialize(page, websockets)
+    super()
+    @page = page
+    @websockets = websockets
     @head = "".b
   end
 
-  def dispatch(data)
-    return super if @websocket
+  def post_init
+    self.comm_inactivity_timeout = PATIENCE
+  end
+
+  def receive_data(data)
     return if @answered
 
     @head << data
     return answer(400, "This is not HTTP.") unless @head.match?(/\A\s*[A-Z]/)
     return answer(431, "Too long a request.") if head_size > HEAD_LIMIT
     return unless @head.include?("\r\n\r\n")
-    return answer_request unless @head.match?(/^upgrade:[ \t]*websocket[ \t]*\r$/i)
 
-    @websocket = true
-    self.comm_inactivity_timeout = 0
-    super(@head)
+    @head.match?(/^upgrade:[ \t]*websocket[ \t]*\r$/i) ? let_in : answer_request
   end
+
+  def unbind = @inside&.close_connection_after_writing
 
   private
 
   def head_size = @head.index("\r\n\r\n") || @head.bytesize
 
+  def let_in
+    self.comm_inactivity_timeout = 0
+    @inside = EM.connect(*@websockets, Inside, self)
+    @inside.send_data(@head)
+    proxy_incoming_to(@inside, BUFFER)
+  end
+
   def answer_request
     verb, target, = @head.lstrip.split(/[ \r\n]+/, 3)
     case [verb, target.to_s[/\A[^?#]*/]]
-    when %w[GET /], %w[HEAD /] then answer(200, @options[:page], PAGE_HEADERS)
+    when %w[GET /], %w[HEAD /] then answer(200, @page, PAGE_HEADERS)
     when [verb, "/"] then answer(405, "Only GET and HEAD.", "Allow" => "GET, HEAD")
     else answer(404, "Nothing here. The chat is at /.")
     end
   end
-
-  REASONS = {
-    200 => "OK", 400 => "Bad Request", 404 => "Not Found", 405 => "Method Not Allowed",
-    431 => "Request Header Fields Too Large"
-  }.freeze
-  private_constant :REASONS
 
   def answer(status, body, headers = {})
     @answered = true
@@ -205,6 +253,8 @@ class ChatConnection < EM::WebSocket::Connection
   end
 end
 
+def address(server) = Socket.unpack_sockaddr_in(EM.get_sockname(server)).reverse
+
 if $PROGRAM_NAME == __FILE__
   host = ENV.fetch("HOST", "0.0.0.0")
   port = ARGV[0] || ENV["PORT"] || 8080
@@ -215,14 +265,15 @@ if $PROGRAM_NAME == __FILE__
   EM.run do
     %w[INT TERM].each { |signal| trap(signal) { EM.stop } }
 
-    server = EM.start_server(host, port, ChatConnection, page: page) do |ws|
+    # Pings keep what stands between, a proxy or a phone's network, from dropping a silent client.
+    server = EM::WebSocket.run(host: "127.0.0.1", port: 0, ping_interval: 20) do |ws|
       ws.onopen { |handshake| Paths.open(ws, handshake, room) }
     end
-    # Keeps what stands between, a proxy or a phone's network, from dropping a silent connection.
-    EM.add_periodic_timer(20) { room.ping }
+    figures = Figures.new(server)
+    EM.add_periodic_timer(1) { figures.leave_out(room.tell_everyone(figures.read)) }
 
-    port, = Socket.unpack_sockaddr_in(EM.get_sockname(server))
-    puts "Open http://localhost:#{port}/ in two windows and chat. Ctrl-C ends it."
+    door = EM.start_server(host, port, Door, page, address(server))
+    puts "Open http://localhost:#{address(door).last}/ in two windows and chat. Ctrl-C ends it."
   rescue RuntimeError => e
     abort "Cannot listen on #{host}:#{port}: #{e.message}. Another port? bin/demo 8081"
   end

@@ -108,6 +108,20 @@ RSpec.describe "examples", timeout: 60 do
       expect(@welcome[:history].map { |line| line[:text] }).to eq ["early"]
     end
 
+    it "tells everybody what the server does" do
+      ada = enter
+      dial_example(@chat, target: "/echo")
+      news = hear(ada, "figures") until news && news[:connections] == 2
+      expect(news).to match(type: "figures", connections: 2, rate: a_kind_of(Integer),
+                            messages: a_value >= 3, waiting: a_kind_of(Integer))
+    end
+
+    it "does not count what tells of it" do
+      ada = enter
+      counts = Array.new(3) { hear(ada, "figures")[:messages] }
+      expect(counts.uniq).to eq [3] # "enter", "welcome" and "people"
+    end
+
     ["no JSON", "[]", '{"type":"shout"}', '{"type":"say","text":"who?"}'].each do |nonsense|
       it "closes with 4400 on #{nonsense}" do
         client = dial_example(@chat, target: "/chat")

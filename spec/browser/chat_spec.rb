@@ -75,6 +75,68 @@ RSpec.describe "the chat in Chromium", timeout: 180 do
     expect(ada.text("#people")).to eq "Ada (you)"
   end
 
+  describe "in a room of its own" do
+    before { @demo = Example.new("chat") }
+    after { @demo.stop }
+
+    it "shows what the server does" do
+      window = join("Dora")
+      other = join("Emil")
+      window.wait_until("document.querySelector('#connections').innerText === '2'")
+      other.click("#toggle")
+      window.click("#measure")
+      window.wait_until("document.querySelector('#measured').innerText !== ''", seconds: 60)
+      expect(window.text("#measured")).to match(/\A10,000 echoes in \d+\.\d\d s: [\d,]+ a second\z/)
+      expect(window.text("#rate")).to match(/\A[\d,]+\z/)
+      other.wait_until(state("closed"))
+      expect(other.text("#rate")).to eq "\u2013"
+    end
+
+    it "is used by keyboard alone" do
+      window = page
+      window.wait_until(state("open"))
+      reached = Array.new(8) do
+        window.press("Tab")
+        window.evaluate("document.activeElement.id || document.activeElement.innerText")
+      end
+      expect(reached)
+        .to eq ["toggle", "log", "name", "Change name", "people", "measure", "text", "Send"]
+      window.evaluate("document.querySelector('#toggle').focus()")
+      window.press("Enter")
+      window.wait_until(state("closed"))
+      window.press("Enter")
+      window.wait_until(state("open"))
+    end
+
+    axe = File.join(Example::ROOT, "tmp/clients/node_modules/axe-core/axe.min.js")
+
+    # axe-core's findings that keep somebody out, each with the elements.
+    def faults(window, axe)
+      window.evaluate(File.read(axe))
+      window.evaluate("axe.run(document).then(({ violations }) => violations)").flat_map do |found|
+        next [] unless %w[serious critical].include?(found["impact"])
+
+        found["nodes"].map { |node| "#{found["id"]}: #{node["html"]}" }
+      end
+    end
+
+    [[1100, 720], [390, 780], [320, 640]].product(%w[light dark]).each do |(width, height), scheme|
+      it "has no serious fault to axe-core at #{width} px, #{scheme}" do
+        skip "there is no axe-core (bin/setup test installs it)" unless File.exist?(axe)
+        window = join("Frida")
+        window.type("#text", "Hello from #{width} px")
+        window.wait_until(said("Hello from #{width} px"))
+        screenshot(window, "#{width}-#{scheme}", width: width, height: height, scheme: scheme,
+                                                 mobile: width < 400)
+        expect(faults(window, axe)).to be_empty
+        expect(window.evaluate("document.documentElement.scrollWidth")).to be <= width
+        window.click("#toggle")
+        window.wait_until(state("closed"))
+        expect(faults(window, axe)).to be_empty
+      end
+    end
+  end
+
   it "shows how the connection ended and opens it again" do
     window = join("Carol")
     window.type("#text", "/close 4001")

@@ -138,8 +138,17 @@ class Chromium
       wait_until("!#{field}.disabled")
       evaluate("#{field}.focus(); #{field}.select()")
       call("Input.insertText", text: words)
-      enter = { key: "Enter", code: "Enter", windowsVirtualKeyCode: 13, text: "\r" }
-      %w[keyDown keyUp].each { |type| call("Input.dispatchKeyEvent", type: type, **enter) }
+      press("Enter")
+    end
+
+    KEYS = {
+      "Enter" => { windowsVirtualKeyCode: 13, text: "\r" }, "Tab" => { windowsVirtualKeyCode: 9 }
+    }.freeze
+    private_constant :KEYS
+
+    def press(key)
+      event = { key: key, code: key, **KEYS.fetch(key) }
+      %w[keyDown keyUp].each { |type| call("Input.dispatchKeyEvent", type: type, **event) }
     end
 
     def screenshot(path, width:, height:, scheme: "light", mobile: false)
