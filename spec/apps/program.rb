@@ -48,6 +48,14 @@ class Program
       listeners&.each(&:close)
     end
 
+    # A server's program, or nil: sbin need not be in a user's PATH, and bin/setup unpacks some.
+    def server(name)
+      directories = [*ENV.fetch("PATH").split(":"), "/usr/sbin",
+                     File.join(ROOT, "tmp/servers/usr/sbin")]
+      directories.map { |directory| File.join(directory, name) }
+                 .find { |path| File.executable?(path) }
+    end
+
     def find(name)
       ENV.fetch("PATH").split(":").map { |directory| File.join(directory, name) }
          .find { |path| File.executable?(path) } ||

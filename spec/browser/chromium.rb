@@ -132,6 +132,13 @@ class Chromium
 
     def click(selector) = evaluate("document.querySelector(#{selector.to_json}).click()")
 
+    # Chooses a file, as a person would in the dialog.
+    def choose(selector, path)
+      document = call("DOM.getDocument").dig("root", "nodeId")
+      node = call("DOM.querySelector", nodeId: document, selector: selector).fetch("nodeId")
+      call("DOM.setFileInputFiles", nodeId: node, files: [path])
+    end
+
     # Types into a field in place of what is there, and presses Enter.
     def type(selector, words)
       field = "document.querySelector(#{selector.to_json})"

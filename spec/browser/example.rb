@@ -11,19 +11,19 @@ class Example
   attr_reader :port
 
   # Runs the example while the block does, and then ends it as Ctrl-C or `kill` would.
-  def self.run(name, port: 0, signal: "TERM")
-    example = new(name, port)
+  def self.run(name, *arguments, port: 0, signal: "TERM", env: {})
+    example = new(name, port, *arguments, env: env)
     yield example
     example.stop(signal)
   ensure
     example&.kill
   end
 
-  def initialize(name, port = 0)
+  def initialize(name, port = 0, *arguments, env: {})
     @output, writer = IO.pipe
     library = ENV["COMPAT"] == "upstream" ? [] : ["-I", File.join(ROOT, "lib")]
-    @pid = spawn("ruby", *library, File.join(ROOT, "examples", "#{name}.rb"), port.to_s,
-                 in: File::NULL, out: writer, err: %i[child out])
+    @pid = spawn(env, "ruby", *library, File.join(ROOT, "examples", "#{name}.rb"), port.to_s,
+                 *arguments, in: File::NULL, out: writer, err: %i[child out])
     writer.close
     @said = +""
     @port = Integer(wait_for(%r{(?:ws|wss|http)://[\w.]+:(\d+)/})[1])

@@ -8,15 +8,9 @@ require_relative "../../rakelib/page"
 RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
   page = Page.new("docs/deployment.md")
   shown = ->(language) { page.blocks.find { |block| block.language == language }.code }
-  # Servers are in sbin, which a user's PATH need not have.
-  found = lambda do |name|
-    [*ENV.fetch("PATH").split(":"), "/usr/sbin"].map { |directory| File.join(directory, name) }
-                                                .find { |path| File.executable?(path) }
-  end
-
   describe "behind nginx" do
-    nginx = found.call("nginx")
-    before { skip "there is no nginx" unless nginx }
+    nginx = Program.server("nginx")
+    before { skip "there is no nginx (bin/setup test unpacks one)" unless nginx }
 
     around do |example|
       Dir.mktmpdir("nginx") do |directory|
@@ -117,7 +111,7 @@ RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
   end
 
   it "shows a unit that systemd takes" do
-    verify = found.call("systemd-analyze")
+    verify = Program.server("systemd-analyze")
     skip "there is no systemd-analyze" unless verify
     Dir.mktmpdir("systemd") do |directory|
       unit = File.join(directory, "chat@8080.service")
