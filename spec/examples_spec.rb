@@ -94,7 +94,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "token.rb" do
+  describe "token.rb", :extension do
     secret = { "TOKEN_SECRET" => "a secret of both" }
 
     # What the program prints for somebody who signs in elsewhere.
@@ -138,7 +138,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "livereload.rb" do
+  describe "livereload.rb", :extension do
     around do |example|
       Dir.mktmpdir do |directory|
         @directory = directory
@@ -232,7 +232,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "answers.rb" do
+  describe "answers.rb", :extension do
     around { |example| Example.run("answers") { |server| @server = server and example.run } }
 
     def say(client, message) = client.text(JSON.generate(message))
@@ -266,7 +266,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "rack.ru" do
+  describe "rack.ru", :extension do
     path = File.join(Example::ROOT, "examples/rack.ru")
     {
       "Thin" => ["thin", "-q", "-R", path, "-a", "127.0.0.1", "start", "-p"],
@@ -310,7 +310,7 @@ RSpec.describe "examples", timeout: 60 do
   end
 
   # RabbitMQ is a hundred megabytes, and more than one server: bin/setup leaves it alone.
-  describe "amqp.rb" do
+  describe "amqp.rb", :extension do
     url = ENV.fetch("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672")
 
     before do
@@ -343,7 +343,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "chat.rb" do
+  describe "chat.rb", :extension do
     around { |example| Example.run("chat") { |chat| @chat = chat and example.run } }
 
     def enter(name = nil)
