@@ -1,13 +1,23 @@
 //! Single steps, so often as is asked: what `bench/micro/instructions` counts the instructions of.
 
-use std::hint::black_box;
-
-use em_websocket::protocol::{
-    apply_mask,
-    handshake::{self, Handshake, Progress},
-    version::RFC_6455,
-    Event, Limits, Receiver, Sender,
+use std::{
+    hint::black_box,
+    io::{Read, Write},
+    net::TcpStream,
+    num::NonZeroUsize,
+    os::fd::AsRawFd,
 };
+
+use em_websocket::{
+    protocol::{
+        apply_mask,
+        handshake::{self, Handshake, Progress},
+        version::RFC_6455,
+        Event, Limits, Receiver, Sender,
+    },
+    server::{Batch, ConnectionOptions, Delivery, Flush, Handle, Server, ServerOptions},
+};
+use mio::{unix::SourceFd, Events, Interest, Poll, Token};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -19,6 +29,7 @@ fn main() {
         "receive-1k" => receive(count, 1024),
         "send-64" => send(count),
         "handshake" => open(count),
+        "echo-64" => echo(count),
         _ => panic!("there is no step {step}"),
     }
 }
@@ -61,15 +72,103 @@ fn send(count: u32) {
     }
 }
 
+const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nOrigin: http://example.com\r\nUser-Agent: Mozilla/5.0\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
 fn open(count: u32) {
-    let request = b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
-        Connection: Upgrade\r\nOrigin: http://example.com\r\nUser-Agent: Mozilla/5.0\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     for _ in 0..count {
         let mut handshake = Handshake::new(false, handshake::RequestLimits::default());
-        match handshake.receive(black_box(request)) {
+        match handshake.receive(black_box(REQUEST)) {
             Progress::Accepted(accepted) => drop(black_box(accepted.response.to_bytes())),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Sixteen text frames of 64 bytes through a server's sockets, its driver and its queue, and back in
+/// one write. The server's thread and the client's take turns, so each echo takes the same way.
+fn echo(count: u32) {
+    const FRAMES: usize = 16;
+    let options = ServerOptions { threads: NonZeroUsize::MIN, ..Default::default() };
+    let server = Server::bind("127.0.0.1", 0, options).expect("a free port");
+    let mut client = TcpStream::connect(server.local_addr()).expect("it listens");
+    client.write_all(REQUEST).expect("it reads");
+    let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0], &[b'x'; 64][..]].concat().repeat(FRAMES);
+    let mut reply = vec![0; FRAMES * (2 + 64)];
+    let mut owner = Owner::new(server);
+    owner.turn_until(|handle| handle.is_some_and(|it| it.profile().is_some()));
+    let mut byte = [0];
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).expect("a response");
+        head.extend(byte);
+    }
+    for _ in 0..count / FRAMES as u32 {
+        client.write_all(&frame).expect("it reads");
+        let mut left = FRAMES;
+        while left > 0 {
+            left -= owner.turn();
+        }
+        client.read_exact(&mut reply).expect("an echo");
+    }
+    drop(client);
+    owner.server.stop().expect("nothing hangs");
+}
+
+/// The queue's owner.
+struct Owner {
+    server: Server,
+    batch: Batch,
+    handle: Option<Handle>,
+    poll: Poll,
+    ready: Events,
+}
+
+impl Owner {
+    fn new(server: Server) -> Self {
+        let poll = Poll::new().expect("there are descriptors left");
+        let fd = server.queue().as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&fd), Token(0), Interest::READABLE)
+            .expect("it can be waited for");
+        let ready = Events::with_capacity(1);
+        Self { server, batch: Batch::default(), handle: None, poll, ready }
+    }
+
+    fn turn_until(&mut self, is_done: impl Fn(Option<&Handle>) -> bool) {
+        while !is_done(self.handle.as_ref()) {
+            self.turn();
+        }
+    }
+
+    /// Waits until something is queued and delivers it: how many messages were echoed.
+    fn turn(&mut self) -> usize {
+        let queue = self.server.queue();
+        self.poll.poll(&mut self.ready, None).expect("it can be waited for");
+        queue.take(&mut self.batch);
+        let mut echoed = 0;
+        while let Some(record) = self.batch.pop() {
+            match (record.delivery, &self.handle) {
+                (Delivery::Accepted(incoming), _) => {
+                    self.handle = Some(incoming.handle().clone());
+                    self.server.start(*incoming, 1, &ConnectionOptions::default());
+                }
+                (Delivery::Open(opened), Some(handle)) => {
+                    handle.open(opened.profile);
+                    handle.opened();
+                }
+                (Delivery::Message(_, span), Some(handle)) => {
+                    let text = self.batch.bytes(span);
+                    handle.send_text(text, Flush::Later).expect("it is open");
+                    echoed += 1;
+                }
+                _ => {}
+            }
+        }
+        if let Some(handle) = &self.handle {
+            handle.flush();
+        }
+        echoed
     }
 }
