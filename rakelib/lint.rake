@@ -2,6 +2,9 @@
 
 require_relative "layers"
 
+# Length of a file of Rust.
+MAX_LINES = 500
+
 # A step whose tool is not there is skipped, and says so.
 def skip(step, tool)
   warn "SKIPPED #{step}: there is no #{tool} (bin/setup installs it where Debian has it)"
@@ -12,8 +15,8 @@ def cargo_has?(command)
 end
 
 desc "Every linter"
-task lint: %w[lint:fmt lint:rubocop lint:layers lint:core lint:clippy lint:fuzz lint:yard lint:rbs
-              lint:workflows]
+task lint: %w[lint:fmt lint:rubocop lint:layers lint:length lint:core lint:clippy lint:fuzz
+              lint:yard lint:rbs lint:workflows]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"
@@ -27,6 +30,15 @@ namespace :lint do
   task :layers do
     complaints = Layers.new.complaints
     abort "layers: #{complaints.join("\n        ")}" if complaints.any?
+  end
+
+  desc "No file of Rust is longer than #{MAX_LINES} lines (of functions, clippy sees to that)"
+  task :length do
+    lines = FileList["{src,ext,tests,fuzz,bench}/**/*.rs"].exclude("**/target/**").to_h do |path|
+      [path, File.foreach(path).count]
+    end
+    long = lines.select { |_, count| count > MAX_LINES }
+    abort "too long: #{long.map { |path, count| "#{path} (#{count})" }.join(", ")}" if long.any?
   end
 
   desc "The protocol needs no tokio"

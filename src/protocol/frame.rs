@@ -87,6 +87,7 @@ pub(crate) fn parse(
     }
 }
 
+/// Reads a header that is not masked itself.
 fn parse_plain(
     profile: &Profile,
     bytes: &[u8],
@@ -95,19 +96,7 @@ fn parse_plain(
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
-    let nibble = first & 0x0f;
-    let opcode = profile.opcodes.decode(nibble);
-    let begins_data = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
-    let compressed = rules.compression && begins_data && first & RSV1 != 0;
-    let reserved = first & if compressed { 0x30 } else { 0x70 };
-    if profile.strict_frames && reserved != 0 {
-        return Err(ProtocolError::ReservedBits);
-    }
-    let opcode = opcode.ok_or(ProtocolError::UnknownOpcode(nibble))?;
-    let is_final = match profile.top_bit {
-        TopBit::Fin => first & 0x80 != 0,
-        TopBit::More => first & 0x80 == 0,
-    };
+    let (opcode, is_final, compressed) = parse_first(profile, first, rules)?;
     let strict_control = profile.strict_frames && opcode.is_control();
     if strict_control && !is_final {
         return Err(ProtocolError::FragmentedControl);
@@ -125,31 +114,9 @@ fn parse_plain(
     if strict_control && short > 125 {
         return Err(ProtocolError::ControlTooLong);
     }
-    let (payload_len, mut len) = match short {
-        126 => {
-            let Some(extended) = bytes[2..].first_chunk::<2>() else {
-                return Ok(None);
-            };
-            (u64::from(u16::from_be_bytes(*extended)), 4)
-        }
-        127 => {
-            let Some(extended) = bytes[2..].first_chunk::<8>() else {
-                return Ok(None);
-            };
-            (u64::from_be_bytes(*extended), 10)
-        }
-        short => (u64::from(short), 2),
+    let Some((payload_len, mut len)) = parse_length(profile, short, &bytes[2..])? else {
+        return Ok(None);
     };
-    if profile.strict_frames {
-        let minimal = match short {
-            126 => payload_len > 125,
-            127 => payload_len > 0xffff && payload_len >> 63 == 0,
-            _ => true,
-        };
-        if !minimal {
-            return Err(ProtocolError::InvalidLength);
-        }
-    }
     let mut mask = None;
     if masked {
         let Some(key) = bytes[len..].first_chunk::<4>() else {
@@ -159,6 +126,61 @@ fn parse_plain(
         len += 4;
     }
     Ok(Some((Header { opcode, is_final, compressed, mask, len: len as u8 }, payload_len)))
+}
+
+/// Reads the first byte: the opcode, whether the frame is final, and whether it begins a compressed
+/// message.
+#[inline]
+fn parse_first(
+    profile: &Profile,
+    first: u8,
+    rules: Rules,
+) -> Result<(Opcode, bool, bool), ProtocolError> {
+    let nibble = first & 0x0f;
+    let opcode = profile.opcodes.decode(nibble);
+    let begins_data = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+    let compressed = rules.compression && begins_data && first & RSV1 != 0;
+    let reserved = first & if compressed { 0x30 } else { 0x70 };
+    if profile.strict_frames && reserved != 0 {
+        return Err(ProtocolError::ReservedBits);
+    }
+    let opcode = opcode.ok_or(ProtocolError::UnknownOpcode(nibble))?;
+    let is_final = match profile.top_bit {
+        TopBit::Fin => first & 0x80 != 0,
+        TopBit::More => first & 0x80 == 0,
+    };
+    Ok((opcode, is_final, compressed))
+}
+
+/// Length of the payload, and of the header so far: `short` are the seven bits for it, and `bytes`
+/// what comes behind them. `None` where its bytes have not all come.
+#[inline]
+fn parse_length(
+    profile: &Profile,
+    short: u8,
+    bytes: &[u8],
+) -> Result<Option<(u64, usize)>, ProtocolError> {
+    let (payload_len, len, is_minimal) = match short {
+        126 => {
+            let Some(extended) = bytes.first_chunk::<2>() else {
+                return Ok(None);
+            };
+            let len = u64::from(u16::from_be_bytes(*extended));
+            (len, 4, len > 125)
+        }
+        127 => {
+            let Some(extended) = bytes.first_chunk::<8>() else {
+                return Ok(None);
+            };
+            let len = u64::from_be_bytes(*extended);
+            (len, 10, len > 0xffff && len >> 63 == 0)
+        }
+        short => (u64::from(short), 2, true),
+    };
+    if profile.strict_frames && !is_minimal {
+        return Err(ProtocolError::InvalidLength);
+    }
+    Ok(Some((payload_len, len)))
 }
 
 /// What stands before and behind a payload on its way out.

@@ -221,21 +221,8 @@ impl Receiver {
                 Reading::Header { .. } if budget.frames == 0 => return Ok(input.len()),
                 Reading::Header { bytes, len } => {
                     let stashed = usize::from(*len);
-                    let header = if stashed == 0 {
-                        frame::parse(self.profile, input, rules)?
-                    } else {
-                        let more = input.len().min(MAX_HEADER - stashed);
-                        bytes[stashed..stashed + more].copy_from_slice(&input[..more]);
-                        let known = &bytes[..stashed + more];
-                        frame::parse(self.profile, known, rules)?
-                    };
-                    let Some((header, payload_len)) = header else {
-                        if stashed == 0 {
-                            bytes[..input.len()].copy_from_slice(input);
-                        }
-                        *len += input.len() as u8;
-                        return Ok(0);
-                    };
+                    let header = parse_header(self.profile, (bytes, len), input, rules)?;
+                    let Some((header, payload_len)) = header else { return Ok(0) };
                     budget.frames -= 1;
                     self.start_frame(&header, payload_len)?;
                     &mut input[usize::from(header.len) - stashed..]
@@ -430,6 +417,32 @@ impl Receiver {
         let (code, reason) = parsed.map_or((None, ""), |(code, reason)| (Some(code), reason));
         Ok(PeerClose { code, reason, body })
     }
+}
+
+/// Reads a header from `input`, behind what has come of it before; keeps what has come of one that
+/// is not complete.
+#[inline]
+fn parse_header(
+    profile: &Profile,
+    (bytes, len): (&mut [u8; MAX_HEADER], &mut u8),
+    input: &[u8],
+    rules: Rules,
+) -> Result<Option<(Header, u64)>, ProtocolError> {
+    let stashed = usize::from(*len);
+    let header = if stashed == 0 {
+        frame::parse(profile, input, rules)?
+    } else {
+        let more = input.len().min(MAX_HEADER - stashed);
+        bytes[stashed..stashed + more].copy_from_slice(&input[..more]);
+        frame::parse(profile, &bytes[..stashed + more], rules)?
+    };
+    if header.is_none() {
+        if stashed == 0 {
+            bytes[..input.len()].copy_from_slice(input);
+        }
+        *len += input.len() as u8;
+    }
+    Ok(header)
 }
 
 /// The message a payload belongs to: its frame's own, or the one its fragments make up.

@@ -62,51 +62,26 @@ impl Sentinel {
                     rest
                 }
                 Self::Type if first != 0 => return Err(ProtocolError::InvalidFrame),
-                Self::Type => match memchr::memchr(0xff, rest) {
-                    Some(end) => {
-                        check_length(end, 2, limits)?;
-                        let text = &rest[..end];
-                        let code_range = utf8::check(text, None)?;
-                        sink.event(Event::Text(Payload::Borrowed(text), Some(code_range)));
-                        &rest[end + 1..]
-                    }
-                    None => {
-                        check_length(rest.len(), 1, limits)?;
-                        let mut held = Held::new(sink.meter());
-                        held.set(rest.len());
-                        *self = Self::Text(rest.to_vec(), held);
-                        &[]
-                    }
-                },
+                Self::Type => self.start_text(rest, limits, sink)?,
                 Self::Text(text, held) => {
-                    let end = memchr::memchr(0xff, input);
-                    let piece = &input[..end.unwrap_or(input.len())];
-                    let around = 1 + usize::from(end.is_some());
-                    check_length(text.len() + piece.len(), around, limits)?;
-                    text.extend_from_slice(piece);
-                    held.set(text.capacity());
-                    match end {
-                        Some(end) => {
-                            let text = std::mem::take(text);
-                            *self = Self::Type;
-                            let code_range = utf8::check(&text, None)?;
-                            sink.event(Event::Text(Payload::Owned(text), Some(code_range)));
-                            &input[end + 1..]
-                        }
-                        None => &[],
-                    }
+                    let Some(rest) = append_text(text, held, input, limits)? else {
+                        return Ok(Some(0));
+                    };
+                    let text = std::mem::take(text);
+                    *self = Self::Type;
+                    let code_range = utf8::check(&text, None)?;
+                    sink.event(Event::Text(Payload::Owned(text), Some(code_range)));
+                    rest
                 }
                 Self::Length { frame_type, value } => {
-                    let so_far = *value << 7 | u128::from(first & 0x7f);
-                    if first & 0x80 != 0 && so_far <= LENGTH_OVERFLOW {
-                        *value = so_far;
-                    } else if so_far > limits.frame as u128 {
-                        return Err(ProtocolError::FrameTooLong(so_far.to_string()));
-                    } else if *frame_type == 0xff && so_far == 0 {
-                        sink.event(Event::Close(PeerClose { code: None, reason: "", body: &[] }));
-                        return Ok(None);
-                    } else {
-                        *self = Self::Discard(so_far as usize);
+                    match add_to_length(value, first, limits)? {
+                        None => {}
+                        Some(0) if *frame_type == 0xff => {
+                            let close = PeerClose { code: None, reason: "", body: &[] };
+                            sink.event(Event::Close(close));
+                            return Ok(None);
+                        }
+                        Some(len) => *self = Self::Discard(len),
                     }
                     rest
                 }
@@ -121,6 +96,60 @@ impl Sentinel {
             };
         }
         Ok(Some(0))
+    }
+
+    /// Reads a text from its first byte on, and returns what is behind it.
+    fn start_text<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        limits: &Limits,
+        sink: &mut impl Sink,
+    ) -> Result<&'a [u8], ProtocolError> {
+        let Some(end) = memchr::memchr(0xff, bytes) else {
+            check_length(bytes.len(), 1, limits)?;
+            let mut held = Held::new(sink.meter());
+            held.set(bytes.len());
+            *self = Self::Text(bytes.to_vec(), held);
+            return Ok(&[]);
+        };
+        check_length(end, 2, limits)?;
+        let text = &bytes[..end];
+        let code_range = utf8::check(text, None)?;
+        sink.event(Event::Text(Payload::Borrowed(text), Some(code_range)));
+        Ok(&bytes[end + 1..])
+    }
+}
+
+/// Adds to a text, and returns what is behind its end, once that has come.
+fn append_text<'a>(
+    text: &mut Vec<u8>,
+    held: &mut Held,
+    bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<Option<&'a [u8]>, ProtocolError> {
+    let end = memchr::memchr(0xff, bytes);
+    let piece = &bytes[..end.unwrap_or(bytes.len())];
+    let around = 1 + usize::from(end.is_some());
+    check_length(text.len() + piece.len(), around, limits)?;
+    text.extend_from_slice(piece);
+    held.set(text.capacity());
+    Ok(end.map(|end| &bytes[end + 1..]))
+}
+
+/// Adds a byte to the length of a frame that is discarded, and returns it, once it is whole.
+fn add_to_length(
+    value: &mut u128,
+    byte: u8,
+    limits: &Limits,
+) -> Result<Option<usize>, ProtocolError> {
+    let so_far = *value << 7 | u128::from(byte & 0x7f);
+    if byte & 0x80 != 0 && so_far <= LENGTH_OVERFLOW {
+        *value = so_far;
+        Ok(None)
+    } else if so_far > limits.frame as u128 {
+        Err(ProtocolError::FrameTooLong(so_far.to_string()))
+    } else {
+        Ok(Some(so_far as usize))
     }
 }
 

@@ -21,7 +21,7 @@ use em_websocket::{
     protocol::close::CloseInfo,
     server::{
         Batch, ConnectionOptions, Delivery, Flush, Handle, Incoming, MessageKind, NonWebSocket,
-        Record, Sent, Server, ServerOptions,
+        Opened, Record, Sent, Server, ServerOptions,
     },
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
@@ -269,16 +269,7 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Secured);
                 handle.secured();
             }
-            Delivery::Open(opened) if opened.response.is_some() => {
-                // Whoever is asked answers by hand.
-                handle.asked();
-                self.tell(connection, &handle, Seen::Asked);
-            }
-            Delivery::Open(opened) => {
-                handle.open(opened.profile);
-                self.tell(connection, &handle, Seen::Open(opened.profile.version));
-                handle.opened();
-            }
+            Delivery::Open(opened) => self.open(connection, &handle, &opened),
             Delivery::NonWebSocket(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
             Delivery::Rejected(refused) => {
                 self.tell(connection, &handle, Seen::Rejected(refused.error.to_string()));
@@ -310,6 +301,17 @@ impl Owner {
                 self.tell(connection, &handle, Seen::Closed(info));
             }
         }
+    }
+
+    fn open(&mut self, connection: u32, handle: &Handle, opened: &Opened) {
+        if opened.response.is_some() {
+            // Whoever is asked answers by hand.
+            handle.asked();
+            return self.tell(connection, handle, Seen::Asked);
+        }
+        handle.open(opened.profile);
+        self.tell(connection, handle, Seen::Open(opened.profile.version));
+        handle.opened();
     }
 
     fn accept(&mut self, incoming: Box<Incoming>) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use em_websocket::server::{Delivery, Incoming, MessageKind, NonWebSocket, Opened, Record};
-use magnus::{prelude::*, typed_data::Obj, value::LazyId, Error, RObject, Ruby, Value};
+use em_websocket::server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record};
+use magnus::{prelude::*, typed_data::Obj, value::LazyId, ArgList, Error, RObject, Ruby, Value};
 
 use crate::{
     answer::Answer,
@@ -105,31 +105,13 @@ impl Server {
             return Ok(());
         };
         let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
-        let transport = || object.ivar_get::<_, Value>(*TRANSPORT);
         match delivery {
             Delivery::TlsEstablished => {
-                let result = transport()?.funcall::<_, _, Value>(*SECURED, (object,));
+                let result = tell(object, &SECURED, (object,));
                 handle.secured();
-                result.map(drop)
+                result
             }
-            Delivery::Open(opened) => {
-                let Opened { request, subprotocol, response, .. } = *opened;
-                let version = request.protocol_version();
-                self.request.set(Some(Request::new(request, subprotocol)));
-                let answer = response.map(|response| ruby.obj_wrap(Answer::new(*response)));
-                let is_changed = overrides::may_trigger(ruby, object);
-                let transport = transport()?;
-                if answer.is_some() {
-                    handle.asked();
-                }
-                let asked = (object, version, answer, is_changed, owner);
-                let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
-                self.request.take();
-                if !is_changed && overrides::may_trigger(ruby, object) {
-                    transport.funcall::<_, _, Value>(*CHANGED, (object,))?;
-                }
-                result.map(drop)
-            }
+            Delivery::Open(opened) => self.open(ruby, owner, (&handle, object), *opened),
             Delivery::NonWebSocket(plain) => {
                 let method = match plain {
                     NonWebSocket::Healthcheck => HEALTHCHECK,
@@ -140,9 +122,9 @@ impl Server {
             }
             Delivery::Rejected(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
-                let result = transport()?.funcall::<_, _, Value>(*FAILED, (object, exception));
+                let result = tell(object, &FAILED, (object, exception));
                 handle.reject(refused.response.as_deref());
-                result.map(drop)
+                result
             }
             Delivery::Close(code, span) => {
                 handle.peer_closed(code, self.batch.borrow().bytes(span));
@@ -151,25 +133,57 @@ impl Server {
             Delivery::Error(error) => {
                 let exception = error::protocol(ruby, &error)?;
                 let progress = handle.fail(&error);
-                let result = transport()?.funcall::<_, _, Value>(*FAILED, (object, exception));
+                let result = tell(object, &FAILED, (object, exception));
                 handle.finish(progress);
-                result.map(drop)
+                result
             }
             Delivery::Bytes(span) => {
                 let data = raw::binary(ruby, self.batch.borrow().bytes(span))?;
                 object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
             }
-            Delivery::Drained => transport()?.funcall::<_, _, Value>(*DRAINED, (object,)).map(drop),
+            Delivery::Drained => tell(object, &DRAINED, (object,)),
             Delivery::Closed => {
                 let is_changed = overrides::may_trigger(ruby, object);
-                let result = transport()?.funcall::<_, _, Value>(*UNBOUND, (object, is_changed));
+                let result = tell(object, &UNBOUND, (object, is_changed));
                 handle.closed();
                 self.connections.remove(ruby, number)?;
-                result.map(drop)
+                result
             }
             Delivery::Accepted(_) | Delivery::Message(..) => Ok(()),
         }
     }
+
+    /// Asks a connection's transport about an opening handshake, or tells it of one that is answered.
+    fn open(
+        &self,
+        ruby: &Ruby,
+        owner: Value,
+        (handle, object): (&Handle, RObject),
+        opened: Opened,
+    ) -> Result<(), Error> {
+        let Opened { request, subprotocol, response, .. } = opened;
+        let version = request.protocol_version();
+        self.request.set(Some(Request::new(request, subprotocol)));
+        let answer = response.map(|response| ruby.obj_wrap(Answer::new(*response)));
+        let is_changed = overrides::may_trigger(ruby, object);
+        let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
+        if answer.is_some() {
+            handle.asked();
+        }
+        let asked = (object, version, answer, is_changed, owner);
+        let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
+        self.request.take();
+        if !is_changed && overrides::may_trigger(ruby, object) {
+            transport.funcall::<_, _, Value>(*CHANGED, (object,))?;
+        }
+        result.map(drop)
+    }
+}
+
+/// Calls a method of a connection's transport.
+fn tell(object: RObject, method: &LazyId, arguments: impl ArgList) -> Result<(), Error> {
+    let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
+    transport.funcall::<_, _, Value>(**method, arguments).map(drop)
 }
 
 static ACCEPT: LazyId = LazyId::new("accept");

@@ -43,55 +43,63 @@ impl Settings {
         subprotocols: Option<Obj<Subprotocols>>,
         options: RHash,
     ) -> Result<Self, Error> {
-        let connection = ConnectionOptions::default();
-        let server = ServerOptions::default();
-        let seconds = |key| seconds(ruby, options, key);
-        let count = |key| count(ruby, options, key);
-        let ping_timeout = seconds("ping_timeout")?.unwrap_or(Some(PING_TIMEOUT));
-        let keepalive = seconds("ping_interval")?
-            .flatten()
-            .map(|interval| Keepalive { interval, timeout: ping_timeout.unwrap_or(FOREVER) });
-        let header = RequestLimits {
-            header_bytes: count("max_header_size")?.unwrap_or(connection.handshake.header_bytes),
-            headers: count("max_headers")?.unwrap_or(connection.handshake.headers),
+        let connection = ConnectionOptions {
+            compression: compression.map(|compression| compression.0),
+            subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
+            ..connection_options(ruby, options)?
         };
-        let queue = QueueLimits {
-            bytes: count("inbound_limit")?.unwrap_or(server.queue.bytes),
-            messages: count("inbound_messages")?.unwrap_or(server.queue.messages),
-            total: count("inbound_total")?.unwrap_or(server.queue.total),
-        };
-        // Where TLS is spoken, an answer in the clear would be noise.
-        let rejection = if truthy(ruby, options, "secure") {
-            None
-        } else {
-            let refusal = Rejection::new(503).map_err(|error| error::usage(ruby, &error))?;
-            Some(refusal.to_bytes(b"Too many connections").into())
-        };
-        Ok(Self {
-            connection: ConnectionOptions {
-                compression: compression.map(|compression| compression.0),
-                subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
-                handshake: header,
-                versions: versions(ruby, options)?,
-                handshake_timeout: seconds("handshake_timeout")?
-                    .map_or(connection.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),
-                write_timeout: seconds("write_timeout")?.unwrap_or(connection.write_timeout),
-                idle_timeout: seconds("idle_timeout")?.flatten(),
-                outbound_limit: count("outbound_limit")?,
-                keepalive,
-                ..connection
-            },
-            server: ServerOptions {
-                queue,
-                read_size: count("read_size")?.and_then(ReadSize::new).unwrap_or(server.read_size),
-                max_connections: count("max_connections")?,
-                rejection,
-                threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(server.threads),
-                tcp_nodelay: flag(ruby, options, "tcp_nodelay", server.tcp_nodelay),
-            },
-            drain_batch: count("drain_batch")?.unwrap_or(DRAIN_BATCH),
-        })
+        let server = server_options(ruby, options)?;
+        let drain_batch = count(ruby, options, "drain_batch")?.unwrap_or(DRAIN_BATCH);
+        Ok(Self { connection, server, drain_batch })
     }
+}
+
+fn connection_options(ruby: &Ruby, options: RHash) -> Result<ConnectionOptions, Error> {
+    let defaults = ConnectionOptions::default();
+    let seconds = |key| seconds(ruby, options, key);
+    let count = |key| count(ruby, options, key);
+    let ping_timeout = seconds("ping_timeout")?.unwrap_or(Some(PING_TIMEOUT));
+    let keepalive = seconds("ping_interval")?
+        .flatten()
+        .map(|interval| Keepalive { interval, timeout: ping_timeout.unwrap_or(FOREVER) });
+    Ok(ConnectionOptions {
+        handshake: RequestLimits {
+            header_bytes: count("max_header_size")?.unwrap_or(defaults.handshake.header_bytes),
+            headers: count("max_headers")?.unwrap_or(defaults.handshake.headers),
+        },
+        versions: versions(ruby, options)?,
+        handshake_timeout: seconds("handshake_timeout")?
+            .map_or(defaults.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),
+        write_timeout: seconds("write_timeout")?.unwrap_or(defaults.write_timeout),
+        idle_timeout: seconds("idle_timeout")?.flatten(),
+        outbound_limit: count("outbound_limit")?,
+        keepalive,
+        ..defaults
+    })
+}
+
+fn server_options(ruby: &Ruby, options: RHash) -> Result<ServerOptions, Error> {
+    let defaults = ServerOptions::default();
+    let count = |key| count(ruby, options, key);
+    // Where TLS is spoken, an answer in the clear would be noise.
+    let rejection = if truthy(ruby, options, "secure") {
+        None
+    } else {
+        let refusal = Rejection::new(503).map_err(|error| error::usage(ruby, &error))?;
+        Some(refusal.to_bytes(b"Too many connections").into())
+    };
+    Ok(ServerOptions {
+        queue: QueueLimits {
+            bytes: count("inbound_limit")?.unwrap_or(defaults.queue.bytes),
+            messages: count("inbound_messages")?.unwrap_or(defaults.queue.messages),
+            total: count("inbound_total")?.unwrap_or(defaults.queue.total),
+        },
+        read_size: count("read_size")?.and_then(ReadSize::new).unwrap_or(defaults.read_size),
+        max_connections: count("max_connections")?,
+        rejection,
+        threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(defaults.threads),
+        tcp_nodelay: flag(ruby, options, "tcp_nodelay", defaults.tcp_nodelay),
+    })
 }
 
 /// Seconds; 0 is no limit.

@@ -63,7 +63,7 @@ pub(crate) fn drive(
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
     let transport = match &options.tls {
-        Some(config) => Transport::Accepting(Accepting::new(config, stream)),
+        Some(config) => Transport::Accepting(Box::new(Accepting::new(config, stream))),
         None => plain(split(stream), &ends.handle),
     };
     begin(transport, ends, options)
@@ -122,7 +122,8 @@ struct Driver {
 }
 
 enum Transport {
-    Accepting(Accepting),
+    /// TLS is being established.
+    Accepting(Box<Accepting>),
     Open(Reader),
     Gone,
 }
@@ -315,7 +316,7 @@ impl Driver {
             Read::Partial(rest) => {
                 self.stage = mem::replace(&mut self.stage, Stage::ReadClosed).buffered(rest);
             }
-            Read::Handshake(progress) => self.answer(progress),
+            Read::Handshake(progress) => self.respond(progress),
             Read::End if matches!(self.stage, Stage::Linger(_)) => return Step::Done,
             Read::End => {
                 // What was received before may still be answered: the socket stays until the

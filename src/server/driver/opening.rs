@@ -11,7 +11,8 @@ use super::{reading::Rest, Driver, Stage, Step, Transport};
 use crate::{
     protocol::{
         deflate::{self, Deflater},
-        handshake::{self, Handshake, Progress},
+        handshake::{self, Accepted, Handshake, Progress, Rejected},
+        version::Profile,
         CloseAction, Held, Receiver,
     },
     server::{
@@ -130,73 +131,81 @@ impl Driver {
         }
     }
 
-    /// Answers an opening handshake, as far as it is known.
-    pub(super) fn answer(&mut self, progress: Progress) {
+    /// Does what an opening handshake has come to, if it has.
+    pub(super) fn respond(&mut self, progress: Progress) {
+        match progress {
+            Progress::Incomplete => {}
+            Progress::Accepted(accepted) => self.accept_handshake(*accepted),
+            Progress::Rejected(rejected) => self.reject_handshake(rejected),
+            Progress::Healthcheck => {
+                self.answer_plain(NonWebSocket::Healthcheck, handshake::HEALTHCHECK_RESPONSE);
+            }
+            Progress::FlashPolicy => {
+                self.answer_plain(NonWebSocket::FlashPolicy, handshake::FLASH_POLICY);
+            }
+        }
+    }
+
+    /// Answers an opening handshake, unless the application does, and tells of it.
+    fn accept_handshake(&mut self, accepted: Accepted) {
+        let Stage::Handshake(opening) = &self.stage else { return };
+        let request_len = opening.held.bytes();
+        let OpeningHandshake { compression, asks_application, watch, .. } = **opening;
         let handle = &self.ends.handle;
+        let pauses = handle.0.pauses.load(SeqCst);
+        let asks_application = asks_application || pauses & pause::ASKS_APPLICATION != 0;
+        if !asks_application {
+            handle.send_raw(&accepted.response.to_bytes(), Flush::Now);
+        }
+        let mut receiver = Receiver::new(accepted.profile, handle.limits());
+        if let (Some(agreed), Some(config)) = (accepted.deflate, compression) {
+            receiver = receiver.with_deflate(&agreed);
+            self.begin_compression(&agreed, &config, accepted.profile);
+        }
+        let opened = Opened {
+            request: accepted.request,
+            profile: accepted.profile,
+            subprotocol: accepted.response.subprotocol().map(Box::from),
+            response: asks_application.then(|| Box::new(accepted.response)),
+        };
+        let rest = accepted.rest;
+        let held = held(&self.ends.handle.0, rest.capacity());
+        self.stage =
+            Stage::AwaitingOpen(Box::new(AwaitingOpen { receiver, rest, _held: held, watch }));
+        let mut reasons = pause::AWAITING_OPEN;
+        if asks_application {
+            // The application has what is left of the time.
+            reasons |= pause::UNASKED;
+        } else {
+            self.is_opened();
+        }
         // The application is told of the request that was held.
-        let asked = match &self.stage {
+        self.ends.ask(reasons, Delivery::Open(Box::new(opened)), request_len);
+    }
+
+    fn begin_compression(
+        &mut self,
+        agreed: &deflate::Params,
+        config: &deflate::Config,
+        profile: &'static Profile,
+    ) {
+        let deflater = Deflater::new(agreed, config);
+        let (compressor, queue) = Compressor::new(deflater, profile, config.threshold);
+        self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
+        self.reading.inflates = true;
+        self.ends.handle.0.driver_lock().compression = Some(Box::new(queue));
+    }
+
+    /// Has the application answer what is refused.
+    fn reject_handshake(&mut self, rejected: Box<Rejected>) {
+        let request_len = match &self.stage {
             Stage::Handshake(opening) => opening.held.bytes(),
             _ => 0,
         };
-        let (stage, delivery) = match progress {
-            Progress::Incomplete => return,
-            Progress::Accepted(accepted) => {
-                let accepted = *accepted;
-                let Stage::Handshake(opening) = &self.stage else { return };
-                let OpeningHandshake { compression, asks_application, watch, .. } = **opening;
-                let asks_application =
-                    asks_application || handle.0.pauses.load(SeqCst) & pause::ASKS_APPLICATION != 0;
-                if !asks_application {
-                    handle.send_raw(&accepted.response.to_bytes(), Flush::Now);
-                }
-                let mut receiver = Receiver::new(accepted.profile, handle.limits());
-                if let (Some(agreed), Some(config)) = (accepted.deflate, compression) {
-                    receiver = receiver.with_deflate(&agreed);
-                    let deflater = Deflater::new(&agreed, &config);
-                    let (compressor, queue) =
-                        Compressor::new(deflater, accepted.profile, config.threshold);
-                    self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
-                    self.reading.inflates = true;
-                    handle.0.driver_lock().compression = Some(Box::new(queue));
-                }
-                let opened = Opened {
-                    request: accepted.request,
-                    profile: accepted.profile,
-                    subprotocol: accepted.response.subprotocol().map(Box::from),
-                    response: asks_application.then(|| Box::new(accepted.response)),
-                };
-                // An application that is asked has what is left of the time.
-                if !asks_application {
-                    self.is_opened();
-                }
-                let rest = accepted.rest;
-                let held = held(&self.ends.handle.0, rest.capacity());
-                let answered = AwaitingOpen { receiver, rest, _held: held, watch };
-                (Stage::AwaitingOpen(Box::new(answered)), Delivery::Open(Box::new(opened)))
-            }
-            Progress::Rejected(refused) => {
-                self.ends.handle.counters().failed(refused.error.name());
-                (Stage::ReadClosed, Delivery::Rejected(refused))
-            }
-            Progress::Healthcheck => {
-                return self
-                    .answer_plain(NonWebSocket::Healthcheck, handshake::HEALTHCHECK_RESPONSE);
-            }
-            Progress::FlashPolicy => {
-                return self.answer_plain(NonWebSocket::FlashPolicy, handshake::FLASH_POLICY);
-            }
-        };
-        if !matches!(stage, Stage::AwaitingOpen(_)) {
-            self.is_opened();
-        }
-        self.stage = stage;
-        match delivery {
-            Delivery::Open(ref opened) if opened.response.is_some() => {
-                self.ends.ask(pause::AWAITING_OPEN | pause::UNASKED, delivery, asked);
-            }
-            Delivery::Open(_) => self.ends.ask(pause::AWAITING_OPEN, delivery, asked),
-            delivery => self.ends.tell(delivery, asked),
-        }
+        self.ends.handle.counters().failed(rejected.error.name());
+        self.is_opened();
+        self.stage = Stage::ReadClosed;
+        self.ends.tell(Delivery::Rejected(rejected), request_len);
     }
 
     /// Answers what is no opening handshake, or has the application do so, in the time that is left.

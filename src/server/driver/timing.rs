@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::Context,
     time::{Duration, Instant},
 };
@@ -132,54 +133,70 @@ impl Driver {
     /// Does what the deadlines want that have passed.
     fn time_out(&mut self, now: Instant, is_awaited: bool) -> Step {
         let facts = self.facts(is_awaited);
-        let shared = &self.ends.handle.0;
+        let shared = Arc::clone(&self.ends.handle.0);
         let mut ask = || Transmission::of(&shared.addresses);
         while let Some(timers) = &mut self.timers {
             let Some(timer) = timers.clocks.handle(now, &facts, &mut ask) else { break };
-            let counters = self.ends.handle.counters();
-            match timer {
-                Timer::Context => {
-                    if let Some(compressor) = &mut timers.compressor {
-                        compressor.handle_timeout(now);
-                        timers.clocks.set_context(compressor.poll_timeout());
-                    }
-                }
-                Timer::Ping => {
-                    // A connection that is closing has a limit of its own.
-                    let sent = self.ends.handle.ping(keepalive::ping().as_bytes(), Flush::Now);
-                    if matches!(sent, Ok(Sent::Bytes(1..))) {
-                        self.reading.own_pings = self.reading.own_pings.saturating_add(1);
-                    }
-                }
-                Timer::Pong => {
-                    count(&counters.unanswered);
-                    return Step::Done;
-                }
-                Timer::Write => {
-                    count(&counters.stalled);
-                    return Step::Done;
-                }
-                Timer::End | Timer::Linger | Timer::Inactivity => return Step::Done,
-                Timer::Idle if self.ends.handle.ready_state() == ReadyState::Connected => {
-                    count(&counters.idle);
-                    let reason = format!("Idle for {:?}", timers.clocks.idle_timeout());
-                    timers.clocks.stop(Timer::Ping);
-                    timers.clocks.stop(Timer::Pong);
-                    self.ends.handle.close_unasked(Some(CloseCode::GOING_AWAY), &reason);
-                }
-                Timer::Idle => {}
-                Timer::Close => {
-                    let error = shared.driver_lock().protocol.time_out();
-                    if let Some(error) = error {
-                        self.tell_error(error);
-                        self.stage = Stage::ReadClosed;
-                        return Step::Continue;
-                    }
-                }
-                Timer::Opening => return self.opening_is_late(),
+            if let Some(step) = self.expire(timer, now) {
+                return step;
             }
         }
         Step::Continue
+    }
+
+    /// Does what one wants whose time is over: how the poll goes on, where others are not looked at.
+    fn expire(&mut self, timer: Timer, now: Instant) -> Option<Step> {
+        let counters = self.ends.handle.counters();
+        match timer {
+            Timer::Context => self.release_context(now),
+            Timer::Ping => self.ping(),
+            Timer::Pong => {
+                count(&counters.unanswered);
+                return Some(Step::Done);
+            }
+            Timer::Write => {
+                count(&counters.stalled);
+                return Some(Step::Done);
+            }
+            Timer::End | Timer::Linger | Timer::Inactivity => return Some(Step::Done),
+            Timer::Idle if self.ends.handle.ready_state() == ReadyState::Connected => {
+                self.close_idle();
+            }
+            Timer::Idle => {}
+            Timer::Close => {
+                let error = self.ends.handle.0.driver_lock().protocol.time_out()?;
+                self.tell_error(error);
+                self.stage = Stage::ReadClosed;
+                return Some(Step::Continue);
+            }
+            Timer::Opening => return Some(self.opening_is_late()),
+        }
+        None
+    }
+
+    fn release_context(&mut self, now: Instant) {
+        let Some(timers) = &mut self.timers else { return };
+        if let Some(compressor) = &mut timers.compressor {
+            compressor.handle_timeout(now);
+            timers.clocks.set_context(compressor.poll_timeout());
+        }
+    }
+
+    fn ping(&mut self) {
+        // A connection that is closing has a limit of its own.
+        let sent = self.ends.handle.ping(keepalive::ping().as_bytes(), Flush::Now);
+        if matches!(sent, Ok(Sent::Bytes(1..))) {
+            self.reading.own_pings = self.reading.own_pings.saturating_add(1);
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let Some(timers) = &mut self.timers else { return };
+        count(&self.ends.handle.counters().idle);
+        let reason = format!("Idle for {:?}", timers.clocks.idle_timeout());
+        timers.clocks.stop(Timer::Ping);
+        timers.clocks.stop(Timer::Pong);
+        self.ends.handle.close_unasked(Some(CloseCode::GOING_AWAY), &reason);
     }
 
     fn opening_is_late(&mut self) -> Step {
@@ -192,7 +209,7 @@ impl Driver {
         if is_opening && self.ends.handle.close_opening() {
             let error = HandshakeError::TimedOut;
             let refused = Rejected { error, response: None, request: None };
-            self.answer(Progress::Rejected(Box::new(refused)));
+            self.respond(Progress::Rejected(Box::new(refused)));
         }
         Step::Continue
     }
