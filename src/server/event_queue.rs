@@ -69,7 +69,7 @@ impl EventQueue {
 
     /// In a forked child: what the parent's queue had open.
     pub(crate) fn inherited_fds(&self) -> Vec<RawFd> {
-        let mut fds = vec![self.as_raw_fd()];
+        let mut fds = self.wakeup.fds();
         if let Some(batch) = self.batch.inherited() {
             fds.extend(batch.accepted().filter_map(|incoming| incoming.handle().inherited_fd()));
         }

@@ -382,7 +382,7 @@ impl Drop for AcceptBatch<'_> {
 }
 
 /// Whether an accepted socket has the options of the one that listens: it is a copy of it.
-const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
+const INHERITS_NODELAY: bool = cfg!(all(target_os = "linux", not(feature = "portable")));
 
 /// Whether accepting failed for one client only (accept(2): it is gone before it was accepted).
 fn is_the_clients(error: &io::Error) -> bool {

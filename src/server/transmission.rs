@@ -42,7 +42,7 @@ impl Transmission {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
 mod system {
     use std::net::SocketAddr;
 
@@ -53,7 +53,7 @@ mod system {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod system {
     use std::{
         net::{IpAddr, SocketAddr},
@@ -152,7 +152,7 @@ mod system {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(feature = "loom")))]
+#[cfg(all(test, target_os = "linux", not(any(feature = "loom", feature = "portable"))))]
 mod tests {
     use std::{
         io::{Read, Write},

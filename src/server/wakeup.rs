@@ -1,81 +1,178 @@
-//! The file descriptor that wakes the queue's owner: readable while something waits.
+//! The file descriptor that wakes the queue's owner: readable while something waits. It is an
+//! eventfd on Linux, and one of a pair of sockets elsewhere and with the feature `portable`.
 
-use std::{
-    io,
-    os::fd::{AsRawFd, RawFd},
-};
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+pub use event::Wakeup;
+#[cfg(not(all(target_os = "linux", not(feature = "portable"))))]
+pub use pair::Wakeup;
 
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
-#[cfg(not(target_os = "linux"))]
-use std::{
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-};
+#[cfg(all(target_os = "linux", any(test, not(feature = "portable"))))]
+#[cfg_attr(test, allow(unreachable_pub, reason = "the tests have both kinds"))]
+mod event {
+    use std::{
+        io,
+        os::fd::{AsRawFd, OwnedFd, RawFd},
+    };
 
-/// An eventfd, or a pair of sockets where there is none.
-#[derive(Debug)]
-pub struct Wakeup {
+    use rustix::event::{eventfd, EventfdFlags};
+
+    /// An eventfd.
+    #[derive(Debug)]
+    pub struct Wakeup {
+        fd: OwnedFd,
+    }
+
+    impl Wakeup {
+        /// A wakeup that is not set.
+        ///
+        /// # Errors
+        /// The system's, where it has no file descriptor left.
+        pub fn new() -> io::Result<Self> {
+            Ok(Self { fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)? })
+        }
+
+        /// Makes the descriptor readable.
+        pub fn set(&self) {
+            // It can only fail by being full, and then it is readable already.
+            let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
+        }
+
+        /// Makes the descriptor not readable.
+        pub fn clear(&self) {
+            let mut count = [0; 8];
+            let _ = rustix::io::read(&self.fd, &mut count);
+        }
+
+        /// Every descriptor that it has open.
+        pub fn fds(&self) -> Vec<RawFd> {
+            vec![self.as_raw_fd()]
+        }
+    }
+
+    impl AsRawFd for Wakeup {
+        fn as_raw_fd(&self) -> RawFd {
+            self.fd.as_raw_fd()
+        }
+    }
+}
+
+#[cfg(any(test, not(target_os = "linux"), feature = "portable"))]
+#[cfg_attr(test, allow(unreachable_pub, reason = "the tests have both kinds"))]
+mod pair {
+    use std::{
+        io::{self, Read, Write},
+        os::{
+            fd::{AsRawFd, RawFd},
+            unix::net::UnixStream,
+        },
+    };
+
+    /// A pair of sockets: what is written to one makes the other readable.
+    #[derive(Debug)]
+    pub struct Wakeup {
+        readable: UnixStream,
+        writer: UnixStream,
+    }
+
+    impl Wakeup {
+        /// A wakeup that is not set.
+        ///
+        /// # Errors
+        /// The system's, where it has no file descriptor left.
+        pub fn new() -> io::Result<Self> {
+            let (readable, writer) = UnixStream::pair()?;
+            readable.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            Ok(Self { readable, writer })
+        }
+
+        /// Makes the descriptor readable.
+        pub fn set(&self) {
+            // It can only fail by being full, and then it is readable already.
+            let _ = (&self.writer).write(&[1]);
+        }
+
+        /// Makes the descriptor not readable.
+        pub fn clear(&self) {
+            let mut sink = [0; 64];
+            while matches!((&self.readable).read(&mut sink), Ok(64)) {}
+        }
+
+        /// Every descriptor that it has open.
+        pub fn fds(&self) -> Vec<RawFd> {
+            vec![self.readable.as_raw_fd(), self.writer.as_raw_fd()]
+        }
+    }
+
+    impl AsRawFd for Wakeup {
+        fn as_raw_fd(&self) -> RawFd {
+            self.readable.as_raw_fd()
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{unix::SourceFd, Events, Interest, Poll, Token};
+
+    /// Whether a descriptor is readable, now.
+    fn is_readable(fd: i32) -> bool {
+        let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(1));
+        poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE).unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    /// Tests of each kind of wakeup, whichever is this system's.
+    macro_rules! of_each_kind {
+        ($kind:ident, $descriptors:literal) => {
+            mod $kind {
+                use std::os::fd::AsRawFd;
+
+                use super::{super::$kind::Wakeup, is_readable};
+
+                #[test]
+                fn its_descriptor_is_readable_from_the_first_set_to_clear() {
+                    let wakeup = Wakeup::new().unwrap();
+                    for sets in [1, 2, 63, 64, 65, 1_000] {
+                        assert!(!is_readable(wakeup.as_raw_fd()), "before {sets}");
+                        (0..sets).for_each(|_| wakeup.set());
+                        assert!(is_readable(wakeup.as_raw_fd()), "{sets}");
+                        wakeup.clear();
+                    }
+                    assert!(!is_readable(wakeup.as_raw_fd()));
+                }
+
+                #[test]
+                fn set_by_whoever_never_sees_it_cleared_it_blocks_nobody() {
+                    let wakeup = Wakeup::new().unwrap();
+                    (0..300_000).for_each(|_| wakeup.set());
+                    assert!(is_readable(wakeup.as_raw_fd()));
+                    wakeup.clear();
+                    assert!(!is_readable(wakeup.as_raw_fd()));
+                }
+
+                #[test]
+                fn cleared_where_it_is_not_set_it_blocks_nobody() {
+                    let wakeup = Wakeup::new().unwrap();
+                    wakeup.clear();
+                    assert!(!is_readable(wakeup.as_raw_fd()));
+                }
+
+                #[test]
+                fn it_tells_of_every_descriptor_that_it_has() {
+                    let wakeup = Wakeup::new().unwrap();
+                    let fds = wakeup.fds();
+                    assert_eq!(fds.len(), $descriptors);
+                    assert!(fds.contains(&wakeup.as_raw_fd()));
+                }
+            }
+        };
+    }
+
     #[cfg(target_os = "linux")]
-    fd: OwnedFd,
-    #[cfg(not(target_os = "linux"))]
-    pair: (UnixStream, UnixStream),
-}
-
-#[cfg(target_os = "linux")]
-impl Wakeup {
-    /// A wakeup that is not set.
-    ///
-    /// # Errors
-    /// The system's, where it has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
-        use rustix::event::{eventfd, EventfdFlags};
-        Ok(Self { fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)? })
-    }
-
-    /// Makes the descriptor readable.
-    pub fn set(&self) {
-        // It can only fail by being full, and then it is readable already.
-        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
-    }
-
-    /// Makes the descriptor not readable.
-    pub fn clear(&self) {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.fd, &mut count);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-impl Wakeup {
-    /// A wakeup that is not set.
-    ///
-    /// # Errors
-    /// The system's, where it has no file descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let pair = UnixStream::pair()?;
-        pair.0.set_nonblocking(true)?;
-        pair.1.set_nonblocking(true)?;
-        Ok(Self { pair })
-    }
-
-    /// Makes the descriptor readable.
-    pub fn set(&self) {
-        let _ = (&self.pair.1).write(&[1]);
-    }
-
-    /// Makes the descriptor not readable.
-    pub fn clear(&self) {
-        let mut sink = [0; 64];
-        while matches!((&self.pair.0).read(&mut sink), Ok(64)) {}
-    }
-}
-
-impl AsRawFd for Wakeup {
-    fn as_raw_fd(&self) -> RawFd {
-        #[cfg(target_os = "linux")]
-        return self.fd.as_raw_fd();
-        #[cfg(not(target_os = "linux"))]
-        return self.pair.0.as_raw_fd();
-    }
+    of_each_kind!(event, 1);
+    of_each_kind!(pair, 2);
 }

@@ -177,6 +177,10 @@ impl Wakeup {
         lock(&self.count).now = 0;
     }
 
+    pub(crate) fn fds(&self) -> Vec<RawFd> {
+        vec![self.as_raw_fd()]
+    }
+
     /// Sleeps until it is readable, as the reactor does.
     pub(crate) fn wait(&self) {
         self.readable.wait_while(lock(&self.count), |count| count.now == 0);
