@@ -1,30 +1,14 @@
 # frozen_string_literal: true
 
 require "digest"
-require "socket"
-require "timeout"
 require "tmpdir"
+require_relative "echo_probe"
 
 # The gem as a stranger gets it: built, installed into an empty GEM_HOME and used from there.
 class PackageSmoke
   # The library is 2.7 MiB, most of it TLS, and RubyGems keeps it twice: in the gem's lib/, and
   # among its extensions.
   LIMIT = 7 * 1024 * 1024
-  ECHO_WITHIN = 20
-
-  # What is first required is what counts: Debian's em-websocket is on the load path as well.
-  PROGRAM = <<~RUBY
-    ARGV.each { |name, *| gem(*name.split(",")) }
-    require "em-websocket"
-    native = $LOADED_FEATURES.grep(/em_websocket_rs\\.so\\z/)
-    abort "not from the gem: \#{native}" unless native.one? { |f| f.start_with?(ENV["GEM_HOME"]) }
-
-    EM.run do
-      server = EM::WebSocket.run(host: "127.0.0.1", port: 0) { |ws| ws.onmessage { |m| ws.send(m) } }
-      puts Socket.unpack_sockaddr_in(EM.get_sockname(server)).first
-      $stdout.flush
-    end
-  RUBY
 
   def initialize(directory)
     @directory = directory
@@ -61,27 +45,8 @@ class PackageSmoke
   end
 
   def echo(activate)
-    IO.popen([@env, RbConfig.ruby, "-e", PROGRAM, activate, { chdir: @directory }]) do |server|
-      answer = Timeout.timeout(ECHO_WITHIN) { exchange(server.gets) }
-      abort "package: #{answer.inspect} is no echo" unless answer == "\x81\x05hello".b
-    ensure
-      Process.kill("KILL", server.pid)
-    end
+    EchoProbe.run([RbConfig.ruby], activate, env: @env, chdir: @directory)
     puts "#{activate} echoes"
-  end
-
-  # A masking key of zeros leaves the payload as it is.
-  def exchange(port)
-    return unless port
-
-    Socket.tcp("127.0.0.1", Integer(port)) do |socket|
-      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n" \
-                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
-                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-      nil until socket.gets == "\r\n"
-      socket.write("\x81\x85\0\0\0\0hello".b)
-      socket.read(7)
-    end
   end
 end
 
