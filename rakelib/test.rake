@@ -13,6 +13,11 @@ namespace :test do
     sh Cargo.find, "test", "--locked", "--quiet", verbose: false
   end
 
+  desc "cargo test with what is done on systems that are not Linux"
+  task :portable do
+    sh Cargo.find, "test", "--locked", "--quiet", "--features", "portable", verbose: false
+  end
+
   desc "loom: where threads meet, in every order that may matter"
   task :loom do
     models = ["--locked", "--lib", "--features", "loom"]

@@ -59,7 +59,7 @@ class Debian
   def unpack_source(into, name)
     archives = File.join(@directory, "archives")
     update
-    run("apt-get", "source", "--download-only", "--only-source", name, chdir: archives)
+    run("apt-get", "source", "--download-only", "--tar-only", name, chdir: archives)
     FileUtils.mkdir_p(into)
     run("tar", "-xf", Dir[File.join(archives, "#{name}_*.orig.tar.*")].first, "-C", into,
         "--strip-components=1")

@@ -28,7 +28,7 @@ class CrossEventMachine
     FileUtils.rm_rf(building)
     FileUtils.cp_r(File.join(source, "lib"), building)
     quietly "EventMachine", @toolchain.zig, "c++", "-target", @platform.zig, "-shared", "-fPIC",
-            "-O2", "-fno-sanitize=all", "-Wl,--unresolved-symbols=ignore-all",
+            "-O2", "-fno-sanitize=all",
             *DEFINES.map { |name| "-D#{name}" }, *headers.map { |path| "-I#{path}" },
             *Dir[File.join(source, "ext/*.cpp")], "-o", File.join(building, "rubyeventmachine.so"),
             env: @toolchain.environment(@platform)
