@@ -24,8 +24,8 @@ task :cross do
   next skip("cross", "source of Rust's standard library") unless cargo
 
   CROSS_TARGETS.each do |target|
-    # ring's C is not compiled: a check links nothing. -Zbuild-std is not stable, and nothing that is
-    # released comes of it.
+    # ring's C is not compiled: a check links nothing. -Zbuild-std is not stable, and nothing that
+    # is released comes of it.
     variable = target.tr("-", "_")
     quietly target, cargo, "check", "--locked", "-Zbuild-std=std", "--target", target,
             "--target-dir", File.join(TARGET_DIRECTORY, "cross"),

@@ -11,7 +11,10 @@ module EventMachine
       ANOTHER_GEM = "The gem that is built where it is installed, with Rust, a C compiler and " \
                     "libclang: gem install em-websocket-rs --platform ruby; in a Gemfile: " \
                     'gem "em-websocket-rs", force_ruby_platform: true'
-      private_constant :VERSION, :ANOTHER_GEM
+      NOT_BUILT = "em-websocket-rs: the extension is not built for ruby #{RUBY_VERSION}: run " \
+                  "`rake compile` in a checkout, `gem pristine em-websocket-rs` for an installed " \
+                  "gem".freeze
+      private_constant :VERSION, :ANOTHER_GEM, :NOT_BUILT
 
       # Loads it.
       #
@@ -33,7 +36,13 @@ module EventMachine
       def self.load_built_here(directory)
         require File.join(directory, "em_websocket_rs")
       rescue LoadError
-        require "em-websocket/em_websocket_rs"
+        begin
+          require "em-websocket/em_websocket_rs"
+        rescue LoadError => e
+          raise unless e.path == "em-websocket/em_websocket_rs"
+
+          raise LoadError, NOT_BUILT
+        end
       end
 
       def self.load_built_beforehand(directory)
