@@ -24,14 +24,18 @@ RSpec.describe EventMachine::WebSocket, "in a forked child" do
           #{body}
         end
         port = Socket.unpack_sockaddr_in(EM.get_sockname(signature)).first
-        Thread.new do
-          first = client(port)
-          3.times { first.write(frame(1, "hello")) }
-          first.write(frame(9, "ping"))
-          first.close_write
-          first.read
-        rescue SystemCallError, EOFError
-          nil # The child may be who has closed it.
+        # Not before the loop's second round: the signal of next_tick, which run has called, waits
+        # in a pipe that parent and child would share (docs/connections.md).
+        EM.add_timer(0.01) do
+          Thread.new do
+            first = client(port)
+            3.times { first.write(frame(1, "hello")) }
+            first.write(frame(9, "ping"))
+            first.close_write
+            first.read
+          rescue SystemCallError, EOFError
+            nil # The child may be who has closed it.
+          end
         end
       end
     RUBY
