@@ -210,8 +210,6 @@ fn deliver(
     input: Input<'_>,
     is_short: bool,
 ) -> ReadSummary {
-    #[cfg(test)]
-    super::tests::panic_if_asked(&input);
     let shared = &ends.handle.0;
     let budget = Budget { inflated: if is_short { SMALL_MESSAGE } else { TURN.inflated }, ..TURN };
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memchr::memmem;
+use bytes::Bytes;
 
-use super::reading::Input;
 use crate::{
     error::ProtocolError,
     protocol::CloseAction,
@@ -20,16 +19,19 @@ use crate::{
     },
 };
 
-const PLEASE: &[u8] = b"panic, please";
+/// Defect in a driver: bytes that it writes, and panics over when it lets go of them.
+struct Defect(&'static [u8]);
 
-/// The defect.
-pub(super) fn panic_if_asked(input: &Input<'_>) {
-    let bytes: &[u8] = match input {
-        Input::Borrowed(bytes) => bytes,
-        Input::ReadBuffer(bytes) => bytes,
-        Input::InPlace(_) => return,
-    };
-    assert!(memmem::find(bytes, PLEASE).is_none(), "as asked");
+impl AsRef<[u8]> for Defect {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl Drop for Defect {
+    fn drop(&mut self) {
+        panic!("a defect");
+    }
 }
 
 /// A text frame whose mask is all zeros.
@@ -54,6 +56,10 @@ fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
+
+/// Response to the request of [`open`].
+const HEADER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Echoes, until as many connections are gone; the errors on the way.
 fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<ProtocolError> {
@@ -138,25 +144,27 @@ fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
     server.stop().unwrap();
 }
 
+/// In the middle of a write, where the driver holds the connection's lock.
 #[test]
 fn a_panic_ends_its_connection_with_1011_and_no_other() {
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
-    let mut handles = Vec::new();
+    let (handle, mut victim, _) = open_one(&server);
     let mut bystander = open(&server);
-    let mut victim = open(&server);
-    victim.write_all(&frame(PLEASE)).unwrap();
+    read(&mut victim, HEADER.len());
+    handle.0.driver_lock().out.push(Bytes::from_owner(Defect(b"\x81\x01x")));
+    handle.0.notify_driver();
 
+    let mut handles = vec![handle];
     let errors = serve(&server, &mut handles, 1);
-    assert_eq!(errors, [ProtocolError::Internal("as asked".into())]);
+    assert_eq!(errors, [ProtocolError::Internal("a defect".into())]);
     let mut rest = Vec::new();
     victim.read_to_end(&mut rest).unwrap();
-    let close = rest.windows(4).find(|window| window[0] == 0x88).unwrap();
-    assert_eq!(close[2..], 1011_u16.to_be_bytes());
+    assert_eq!(rest[..3], *b"\x81\x01x");
+    assert_eq!(rest[3], 0x88);
+    assert_eq!(rest[5..7], 1011_u16.to_be_bytes());
 
     bystander.write_all(&frame(b"unmoved")).unwrap();
-    let header = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-        Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-    assert_eq!(read(&mut bystander, header.len()), header);
+    assert_eq!(read(&mut bystander, HEADER.len()), HEADER);
     bystander.shutdown(std::net::Shutdown::Write).unwrap();
     serve(&server, &mut handles, 1);
     assert_eq!(read(&mut bystander, 9), b"\x81\x07unmoved");
