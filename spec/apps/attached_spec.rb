@@ -85,7 +85,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "given to EventMachine", :co
       .to eq("ArgumentError: wrong number of arguments (given 1, expected 0)")
   end
 
-  it "may do without callbacks, in trigger_on_open, trigger_on_message and trigger_on_close" do
+  it "calls the triggers that a subclass has in place of callbacks" do
     seen = events
     ribbon = subclass do
       def trigger_on_open(_handshake) = send(+"welcome")

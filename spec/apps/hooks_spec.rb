@@ -57,7 +57,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "with hooks of the applicati
     end
   end
 
-  it "calls those of one connection and not another's" do
+  it "calls the hooks of one connection and not another's" do
     seen = events
     accepted = 0
     serve do |ws|
@@ -87,7 +87,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "with hooks of the applicati
     end
   end
 
-  it "calls them with what TLS has hidden" do
+  it "calls hooks with the decrypted bytes of a TLS client" do
     seen = events
     serve(secure: true, tls_options: Certificate.tls_options) do |ws|
       echo_only(ws)

@@ -1,44 +1,14 @@
 # frozen_string_literal: true
 
 require "json"
-require_relative "program"
+require_relative "jekyll_site"
 
 # Debian's Jekyll, as it is. Its livereload server is a subclass of Connection, given to
 # EM.start_server, that answers plain HTTP in `dispatch`.
 RSpec.describe "jekyll serve --livereload", timeout: 60 do
-  around do |example|
-    Dir.mktmpdir("jekyll") do |directory|
-      @directory = directory
-      FileUtils.mkdir(site)
-      write_page("before")
-      File.write(File.join(site, "_config.yml"), "title: A site\n")
-      example.run
-    end
-  end
+  include JekyllSite
 
-  def site = File.join(@directory, "site")
-
-  def write_page(text)
-    File.write(File.join(site, "index.html"), <<~HTML)
-      ---
-      ---
-      <html><head><title>A page</title></head><body>#{text}</body></html>
-    HTML
-  end
-
-  def features = File.join(@directory, "features")
-
-  # Jekyll with a site; the block gets it, its port and livereload's.
-  def serve_site
-    port, livereload_port = Program.free_ports(2)
-    Program.application(
-      "jekyll", "serve", "--livereload", "--port", port.to_s,
-      "--livereload-port", livereload_port.to_s, features: features, chdir: site
-    ) do |jekyll|
-      jekyll.wait_for(/Server running/)
-      yield jekyll, port, livereload_port
-    end
-  end
+  before { File.write(File.join(site, "_config.yml"), "title: A site\n") }
 
   it "reloads the page of a client when a file changes" do
     serve_site do |jekyll, port, livereload_port|

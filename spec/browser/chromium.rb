@@ -6,6 +6,7 @@ require "io/wait"
 require "json"
 require "etc"
 require "tmpdir"
+require_relative "profile_directory"
 
 # Headless Chromium, told what to do over a pair of pipes (--remote-debugging-pipe): requests go in
 # and answers come out as JSON objects that end in a zero byte. No WebSocket is involved in that.
@@ -66,7 +67,7 @@ class Chromium
     Process.wait(@pid)
   ensure
     [@requests, @answers].each(&:close)
-    remove_profile
+    ProfileDirectory.remove(@profile)
   end
 
   private
@@ -80,14 +81,6 @@ class Chromium
     JSON.parse(@unread.slice!(0..length).chop.force_encoding("UTF-8"))
   rescue EOFError
     raise Failed, "Chromium ended: #{File.read(@log)}"
-  end
-
-  # Processes that are just being killed may still write into it.
-  def remove_profile(tries = 20)
-    FileUtils.rm_r(@profile)
-  rescue SystemCallError
-    sleep 0.1
-    retry if (tries -= 1).positive?
   end
 
   # One window of the browser.

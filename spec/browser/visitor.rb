@@ -6,6 +6,7 @@ require "json"
 require "socket"
 require "tmpdir"
 require_relative "chromium"
+require_relative "profile_directory"
 
 # A headless browser that is sent to one page, where it opens WebSockets as it is told. Nothing
 # drives it: the page asks for a task, and tells with its next request what came of it, so that it
@@ -67,7 +68,7 @@ class Visitor
     finish if @pid
   ensure
     [@listener, *@connections.keys].compact.each(&:close)
-    remove_directory
+    ProfileDirectory.remove(@directory)
   end
 
   private
@@ -133,14 +134,6 @@ class Visitor
     Process.wait(@pid) unless ended
   rescue Errno::ESRCH
     nil # nothing is left
-  end
-
-  # Processes that are just being killed may still write into it.
-  def remove_directory(tries = 20)
-    FileUtils.rm_r(@directory)
-  rescue SystemCallError
-    sleep 0.1
-    retry if (tries -= 1).positive?
   end
 
   def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)

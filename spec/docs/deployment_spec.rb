@@ -55,18 +55,6 @@ RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
 
     define_method(:page_program) { shown.call("ruby") }
 
-    def reach(port, **options)
-      deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
-      begin
-        dial(port: port, **options).tap(&:open)
-      rescue Errno::ECONNREFUSED
-        raise if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
-
-        sleep 0.05
-        retry
-      end
-    end
-
     # The port of the server that a new client of nginx's has come to, and the client.
     def visit
       client = reach(@ports[2], tls: true)

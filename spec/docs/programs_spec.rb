@@ -52,19 +52,6 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  # A client, as soon as somebody listens there.
-  def reach(port, tls: false, **request)
-    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
-    begin
-      dial(port: port, tls: tls).tap { |client| client.open(**request) }
-    rescue Errno::ECONNREFUSED
-      raise if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
-
-      sleep 0.05
-      retry
-    end
-  end
-
   def say(client, text)
     client.text(text)
     client.read_text

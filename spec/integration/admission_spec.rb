@@ -73,14 +73,14 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
                      "None of the offered subprotocols is supported"]] * 2)
         end
 
-        it "may be found out from the handshake" do
+        it "asks a callable :protocols with the handshake" do
           serve(protocols: ->(handshake) { handshake.protocols.last if handshake.path == "/last" })
 
           expect([selected(offering("a", "b", target: "/last")), selected(offering("a", "b"))])
             .to eq([["b"], []])
         end
 
-        it "may be found out and required" do
+        it "refuses with 400 where a required one is not selected by a callable :protocols" do
           serve(protocols: ->(_) {}, protocols_required: true)
           client = offering("a")
 
@@ -89,7 +89,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
           expect(next_event(:error).value).to be_instance_of(EM::WebSocket::HandshakeError)
         end
 
-        it "is an error of the application's to select what was not offered" do
+        it "answers 500 and tells onerror where :protocols selects what was not offered" do
           serve(protocols: ->(_) { "b" })
           client = offering("a")
 
@@ -99,7 +99,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
         end
 
         Drafts::ALL.each do |draft|
-          it "is told to onopen in #{draft}" do
+          it "shows onopen what was offered and selected in #{draft}" do
             serve(protocols: %w[v2]) do |ws|
               ws.onopen { |handshake| note(:open, [handshake.protocols, handshake.protocol]) }
             end
@@ -110,7 +110,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
           end
         end
 
-        it "is the client's first where nothing is said" do
+        it "selects the client's first without :protocols" do
           serve { |ws| ws.onopen { |handshake| note(:open, handshake.protocol) } }
 
           expect(selected(offering("b", "a"))).to eq(["b"])
@@ -232,7 +232,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
           expect(status(offering)).to eq("HTTP/1.1 403 Forbidden")
         end
 
-        it "decides in vain where the client is gone meanwhile" do
+        it "does nothing for a decision that comes after the client has gone" do
           asking do |_, response|
             response.defer
             note(:request, response)
@@ -319,7 +319,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
     end
   end
 
-  it "is asked over TLS, too" do
+  it "asks onrequest over TLS, too" do
     serve(secure: true, tls_options: Certificate.tls_options, origins: "http://example.com") do |ws|
       echo(ws)
       ws.onrequest { |handshake, response| response.headers["X-Secure"] = handshake.secure?.to_s }

@@ -273,14 +273,14 @@ RSpec.describe EventMachine::WebSocket, "and odd arguments" do
     end
   end
 
-  it "knows no server of another signature, in .stats", :extension do
+  it "answers nil to .stats of a signature that is no server's", :extension do
     serve
 
     expect(OddValues::ALL.compact.map { |signature| described_class.stats(signature) || nil }.uniq)
       .to eq([described_class.stats(false), nil].uniq).or eq([nil, described_class.stats])
   end
 
-  it "knows no server of a signature past all of ours", :extension do
+  it "answers nil to .stats of a signature greater than all of ours", :extension do
     serve
     gone = [2**49, 2**63, 2**64, 10**30]
 

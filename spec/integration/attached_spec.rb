@@ -25,7 +25,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "on EventMachine's own socke
 
   def subclass(&body) = Class.new(described_class, &body)
 
-  it "takes its options as they come" do
+  it "keeps the options of EM.start_server as they are given" do
     options = { "string" => 1, extra: :kept }
     port = attach(described_class, options, port: "0") { |ws| note(:accept, ws) }
     dial(port: port)
@@ -33,7 +33,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "on EventMachine's own socke
     expect(next_event(:accept).value.instance_variable_get(:@options)).to eq(options)
   end
 
-  it "is whatever initialize of a subclass says" do
+  it "gets the callbacks that initialize of a subclass sets" do
     greeter = subclass do
       def initialize
         @greeting = "hello"
@@ -45,7 +45,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "on EventMachine's own socke
     expect(connect(port: attach(greeter), target: "/you").read_text).to eq("hello /you")
   end
 
-  it "is secure where initialize says so" do
+  it "speaks TLS where initialize of a subclass passes :secure" do
     secure = subclass do
       def initialize(*)
         super(secure: true, tls_options: Certificate.tls_options)
@@ -138,7 +138,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "on EventMachine's own socke
     end
   end
 
-  it "may have its hooks on one connection's singleton" do
+  it "calls hooks that one connection's singleton has" do
     seen = events
     serve do |ws|
       ws.onmessage { |text| ws.send(text) }

@@ -28,7 +28,7 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
         expect(events).to be_empty
       end
 
-      it "ends it, too, where the bytes pass through a hook of the application's" do
+      it "ends one that takes longer where receive_data is the application's" do
         serve(handshake_timeout: 0.2) do |ws|
           record(ws)
           ws.define_singleton_method(:receive_data) { |data| super(data) }
@@ -38,7 +38,7 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
         expect(next_event(:error).value.message).to eq("Opening handshake timed out")
       end
 
-      it "lets :handshake_timeout pass over who is open" do
+      it "leaves a connection that is open alone after :handshake_timeout" do
         serve(handshake_timeout: 0.2)
         client = connect
         sleep 0.3
@@ -47,7 +47,7 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
         expect(client.read_text).to eq("still here")
       end
 
-      it "gives an application that decides later no longer than that" do
+      it "ends one that onrequest defers for longer than :handshake_timeout" do
         serve(handshake_timeout: 0.2) do |ws|
           record(ws)
           ws.onrequest { |_, response| response.defer || note(:request, response) }
@@ -168,14 +168,14 @@ RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
     expect(status).to include("101")
   end
 
-  it "turns it away without a word where TLS is spoken" do
+  it "ends one connection too many without an answer over TLS" do
     serve(max_connections: 1, secure: true, tls_options: Certificate.tls_options)
     connect(tls: true)
 
     expect(dial.read_to_end).to eq("")
   end
 
-  it "cuts a client off that takes nothing for :write_timeout" do
+  it "aborts a client that takes nothing for :write_timeout" do
     serve(write_timeout: 0.3) { |ws| record(ws) }
     client = connect
     ws = open_connection

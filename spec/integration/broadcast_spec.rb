@@ -73,7 +73,7 @@ RSpec.describe EventMachine::WebSocket, ".broadcast", :extension do
           .to eq((0...5).flat_map { |n| ["own #{n}   ".strip[0, 8], "shared #{n}"[0, 8]] })
       end
 
-      it "is as good for a Set, and answers 0 for nobody" do
+      it "takes a Set, and answers 0 for nobody" do
         start
         client = clients(1).first
         set = server.call { Set.new(@connections) }

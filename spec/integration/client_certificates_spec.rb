@@ -97,7 +97,7 @@ RSpec.describe EventMachine::WebSocket, "and what it learns of a TLS client" do
           expect(seen.drain.grep(String)).to be_empty
         end
 
-        it "does not where fail_if_no_peer_cert is set (#{name})" do
+        it "refuses a client without a certificate where fail_if_no_peer_cert is set (#{name})" do
           serve_verifying(->(_pem) { true }, fail_if_no_peer_cert: true)
           expect_refusal(**settings)
           expect_service(**settings, **identity)

@@ -132,7 +132,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client).to be_eof
       end
 
-      it "takes a connection over which a message comes for no idle one", :extension do
+      it "keeps a connection past :idle_timeout while a message is arriving", :extension do
         serve(idle_timeout: 0.4)
         client = connect
         client.encode(:text, "x" * 500).each_char.each_slice(10) do |part|
@@ -143,7 +143,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read_text).to eq("x" * 500)
       end
 
-      it "takes a connection whose messages wait for the application for no idle one", :extension do
+      it "keeps a connection past :idle_timeout while its messages wait for a block", :extension do
         seen = 0
         serve(idle_timeout: 0.3, inbound_messages: 20) do |ws|
           ws.onmessage do |text|
@@ -158,7 +158,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(client.read_text).to eq("61")
       end
 
-      it "takes a connection over which a message goes for no idle one", :extension do
+      it "keeps a connection past :idle_timeout while a message is being written", :extension do
         serve(idle_timeout: 0.4)
         client = narrow
         ws = open_connection
@@ -201,7 +201,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
         expect(next_event(:sent).value).to eq([:closing, nil, -1])
       end
 
-      it "raises where the application itself has closed, too" do
+      it "raises to send after the application's own close" do
         serve
         connect
         ws = open_connection
@@ -226,7 +226,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
           .to eq([[:resume, nil], [:message, "early"], [:message, "late"]])
       end
 
-      it "leaves a request that came while the reactor was busy its time", :extension do
+      it "opens for a request that came in time while the reactor was busy", :extension do
         serve(handshake_timeout: 0.4) do |ws|
           record(ws)
           ws.onrequest { nil }
@@ -253,7 +253,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     end
   end
 
-  it "takes what is written for activity", :fixed do
+  it "counts what is written as activity for comm_inactivity_timeout", :fixed do
     serve
     client = narrow
     ws = open_connection
@@ -277,7 +277,7 @@ RSpec.describe EventMachine::WebSocket, "and its clocks" do
     expect(EM::WebSocket.stats).to include(write_timeouts: 1)
   end
 
-  it "passes over who is being closed where a message goes to all", :extension do
+  it "leaves a connection that is being closed out of a broadcast, without an error", :extension do
     all = []
     serve(idle_timeout: 0.6) do |ws|
       ws.onopen { all << ws }

@@ -23,7 +23,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
     expect(signatures.uniq.size).to eq(2)
   end
 
-  it "can carry what the application hangs on it" do
+  it "keeps an application's instance variables and singleton methods" do
     serve do |ws|
       ws.instance_variable_set(:@user, "anna")
       ws.define_singleton_method(:user) { @user }
@@ -82,7 +82,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
     expect(next_event(:accept).value).to eq([:handshake, 0.0, 0, false, 20.0, false])
   end
 
-  it "knows both ends of its socket from accept on" do
+  it "answers both addresses from the accept block on" do
     serve { |ws| note(:accept, [ws.get_peername, ws.get_sockname]) }
     client = dial
     names = next_event(:accept).value
@@ -91,7 +91,7 @@ RSpec.describe EventMachine::WebSocket::Connection do
       .to eq([[client.local_port, "127.0.0.1"], [server.port, "127.0.0.1"]])
   end
 
-  it "knows no ends after its own" do
+  it "answers nil for both addresses once it has ended" do
     serve
     client = connect
     ws = open_connection

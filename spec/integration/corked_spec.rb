@@ -43,17 +43,25 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     @server = server
   end
 
+  # Echoes messages, and calls the block with the connection behind the echo of this one.
+  def echo_until(connection, last)
+    connection.onmessage do |text|
+      connection.send(text)
+      yield connection if text == last
+    end
+  end
+
   let(:letters) { ("a".."f").to_a }
 
   describe "with what the library itself sends", :extension do
-    it "asks EventMachine once" do
+    it "calls send_data once for the echoes of six messages" do
       serve
 
       expect(sends(connect, letters)).to eq(1)
     end
 
     # In one that is, another thread may have its turn, whose frame would be lost or late.
-    it "asks past all that is written in Ruby" do
+    it "calls no send_data that is written in Ruby" do
       serve
       client = connect
       called = []
@@ -68,7 +76,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
       trace&.disable
     end
 
-    it "asks once for each kind of frame, in order" do
+    it "calls send_data once for frames of every kind, in order" do
       serve do |ws|
         ws.onmessage do |text|
           ws.send(text)
@@ -86,13 +94,13 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
       expect(asked.count(:send_data)).to eq(1)
     end
 
-    it "asks once on a subclass that has other hooks" do
+    it "calls send_data once on a subclass with another hook" do
       serve_as(subclass { def receive_data(data) = super(data.dup) }) { |ws| echo(ws) }
 
       expect(sends(connect, letters)).to eq(1)
     end
 
-    it "asks before much has been gathered" do
+    it "calls send_data before more than 64 KiB are gathered" do
       sent = events
       serve do |ws|
         ws.onmessage do |text|
@@ -106,7 +114,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
       expect([sent.pop, sent.pop]).to all(be_between(2, 4))
     end
 
-    it "sends to another connection at once" do
+    it "sends to another connection at once, in a read of this one" do
       others = {}
       sent = events
       serve do |ws|
@@ -129,19 +137,19 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
       expect(read_texts(client, 2)).to eq(%w[mine mine])
     end
 
-    it "asks for each frame where an outbound limit has to be looked at" do
+    it "calls send_data for each frame on a connection with an outbound limit" do
       serve(outbound_limit: 1_000_000)
 
       expect(sends(connect, letters)).to eq(6)
     end
 
-    it "asks for each frame where ondrain may have to be told" do
+    it "calls send_data for each frame on a connection with an ondrain" do
       serve { |ws| echo(ws) && ws.ondrain { nil } }
 
       expect(sends(connect, letters)).to eq(6)
     end
 
-    it "asks for each frame in another thread than the reactor's" do
+    it "calls send_data for each frame where another thread than the reactor's reads" do
       serve
       client = connect
       ws = open_connection
@@ -206,52 +214,26 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     end
   end
 
-  it "writes all of it before close_connection_after_writing ends the connection" do
-    serve do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        ws.close_connection_after_writing if text == "b"
-      end
-    end
-    client = connect
-    say(client, "a", "b", "c")
+  # What the client gets where the block that echoes does this at the second of three messages.
+  [
+    ["writes all of it before close_connection_after_writing ends the connection",
+     ->(ws) { ws.close_connection_after_writing }, "\x81\x01a\x81\x01b"],
+    ["writes all of it before EM.close_connection ends the connection",
+     ->(ws) { EM.close_connection(ws.signature, true) }, "\x81\x01a\x81\x01b"],
+    ["sends nothing of it where close_connection ends the connection at once",
+     lambda(&:close_connection), ""]
+  ].each do |name, ending, received|
+    it name do
+      serve { |ws| echo_until(ws, "b", &ending) }
+      client = connect
+      say(client, "a", "b", "c")
 
-    expect(client.read_to_end).to eq("\x81\x01a\x81\x01b".b)
+      expect(client.read_to_end).to eq(received.b)
+    end
   end
 
-  it "writes all of it before EM.close_connection ends the connection" do
-    serve do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        EM.close_connection(ws.signature, true) if text == "b"
-      end
-    end
-    client = connect
-    say(client, "a", "b", "c")
-
-    expect(client.read_to_end).to eq("\x81\x01a\x81\x01b".b)
-  end
-
-  it "sends nothing of it where close_connection ends the connection at once" do
-    serve do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        ws.close_connection if text == "b"
-      end
-    end
-    client = connect
-    say(client, "a", "b", "c")
-
-    expect(client.read_to_end).to eq("")
-  end
-
-  it "closes behind what was sent" do
-    serve do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        ws.close(4000, "enough") if text == "b"
-      end
-    end
+  it "sends the application's close behind what was sent" do
+    serve { |ws| echo_until(ws, "b") { ws.close(4000, "enough") } }
     client = connect
     say(client, "a", "b")
 
@@ -259,7 +241,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     expect(client.read(:close)).to eq("\x0F\xA0enough".b)
   end
 
-  it "answers a close behind what was sent" do
+  it "answers the client's close behind what was sent" do
     serve
     client = connect
     client.write(client.encode(:text, "a") + client.encode(:text, "b") + client.encode_close(1000))
@@ -267,7 +249,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     expect(client.read_to_end).to eq("\x81\x01a\x81\x01b\x88\x02\x03\xE8".b)
   end
 
-  it "fails behind what was sent" do
+  it "sends the close that fails the connection behind what was sent" do
     serve
     client = connect
     client.write(client.encode(:text, "a") + client.encode(:text, "b") +
@@ -279,10 +261,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
   it "sends what came before an exception, with onerror" do
     serve do |ws|
       record(ws, :error)
-      ws.onmessage do |text|
-        ws.send(text)
-        raise "boom" if text == "b"
-      end
+      echo_until(ws, "b") { raise "boom" }
     end
     client = connect
     say(client, "a", "b")
@@ -292,12 +271,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
   end
 
   it "sends what came before an exception that reaches EM.error_handler" do
-    serve do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        raise "boom" if text == "b"
-      end
-    end
+    serve { |ws| echo_until(ws, "b") { raise "boom" } }
     caught = events
     EM.error_handler { |error| caught << error.message }
     client = connect
@@ -312,12 +286,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
 
   it "sends what came before a throw" do
     thrown = subclass { def receive_data(data) = catch(:enough) { super } }
-    serve_as(thrown) do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        throw(:enough) if text == "b"
-      end
-    end
+    serve_as(thrown) { |ws| echo_until(ws, "b") { throw(:enough) } }
     client = connect
     say(client, "a", "b")
 
@@ -329,13 +298,10 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
   }.each do |name, arguments|
     function = { detach: :detach_fd }.fetch(name, name)
 
-    it "asks for #{name} behind what was sent" do
+    it "calls EventMachine's #{function} after send_data of what was sent" do
       asked = nil
       serve do |ws|
-        ws.onmessage do |text|
-          ws.send(text)
-          next unless text == "b"
-
+        echo_until(ws, "b") do
           asked = asked_of_eventmachine do
             ws.send(+"c")
             detached = ws.public_send(name, *arguments)
@@ -387,19 +353,14 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
 
   it "does not wait for a fiber that a block leaves" do
     in_fibers = subclass { def receive_data(data) = Fiber.new { super(data) }.resume }
-    serve_as(in_fibers) do |ws|
-      ws.onmessage do |text|
-        ws.send(text)
-        Fiber.yield if text == "b"
-      end
-    end
+    serve_as(in_fibers) { |ws| echo_until(ws, "b") { Fiber.yield } }
     client = connect
     say(client, "a", "b", "c")
 
     expect(read_texts(client, 2)).to eq(%w[a b])
   end
 
-  it "is secure where that was asked for" do
+  it "answers over TLS where that was asked for" do
     serve(secure: true, tls_options: Certificate.tls_options)
     client = connect(tls: true)
     say(client, *letters)

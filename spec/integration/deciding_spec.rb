@@ -31,6 +31,19 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
         end
       end
 
+      # A server that defers every answer; and the responses.
+      define_method(:serve_deferring) do |**options, &accept|
+        Mailbox.new.tap do |responses|
+          serve_here(options) do |ws|
+            accept&.call(ws)
+            ws.onrequest do |_, response|
+              response.defer
+              responses << response
+            end
+          end
+        end
+      end
+
       # Ways to decide in the block, and the status that the client gets.
       {
         "closes" => [->(ws, _) { ws.close }, nil],
@@ -177,13 +190,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
       end
 
       it "is told of its client's reset, and not opened, while the answer is deferred" do
-        responses = Mailbox.new
-        serve_here do |ws|
-          ws.onrequest do |_, response|
-            response.defer
-            responses << response
-          end
-        end
+        responses = serve_deferring
         client = ask_to_open
         response = responses.pop
         client.reset
@@ -195,14 +202,9 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
       end
 
       it "is not opened for a client that has hung up while the answer is deferred" do
-        responses = Mailbox.new
         gone = Mailbox.new
-        serve_here do |ws|
+        responses = serve_deferring do |ws|
           ws.define_singleton_method(:unbind) { |*| gone << super() }
-          ws.onrequest do |_, response|
-            response.defer
-            responses << response
-          end
         end
         client = ask_to_open
         client.text("early")
@@ -256,13 +258,7 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
       end
 
       it "is not opened behind its time, which is told once" do
-        responses = Mailbox.new
-        serve_here(handshake_timeout: 0.1) do |ws|
-          ws.onrequest do |_, response|
-            response.defer
-            responses << response
-          end
-        end
+        responses = serve_deferring(handshake_timeout: 0.1)
         client = ask_to_open
 
         expect(status(client)).to be_nil

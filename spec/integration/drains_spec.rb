@@ -14,7 +14,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
     yield
   end
 
-  it "lets an answer leave once it is there, and not when the last one is", :fixed do
+  it "writes an answer while later messages of the drain are still being told", :fixed do
     serve { |ws| ws.onmessage { |text| sleep(0.01) && note(:answered, ws.send(text)) } }
     clients = Array.new(20) { connect }
     together { clients.each { |client| client.text("x") } }
@@ -24,7 +24,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
     expect(clients.drop(1).map(&:read_text)).to eq(["x"] * 19)
   end
 
-  it "lets what a block has sent leave before the block returns", :fixed do
+  it "writes what a block has sent before the block returns", :fixed do
     heard = Mailbox.new
     serve do |ws|
       ws.onmessage do |text|
@@ -43,7 +43,7 @@ RSpec.describe EventMachine::WebSocket, "during a long drain" do
     end
   end
 
-  it "keeps the order of what leaves meanwhile and what leaves at the end" do
+  it "keeps the order of what is written during the drain and at its end" do
     serve do |ws|
       ws.onmessage do |text|
         20.times do |n|

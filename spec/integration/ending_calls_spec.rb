@@ -2,7 +2,7 @@
 
 # Which of EventMachine's methods ends a connection: applications and their specs override, and
 # count, these calls.
-RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
+RSpec.describe EventMachine::WebSocket::Connection, "and the method that ends it" do
   # A connection without a socket, and what is called of it, in order; the size of what is sent
   # does not count.
   def witness(options = {})
@@ -28,7 +28,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
     seen
   end
 
-  it "is close_connection where our close is left unanswered by nobody's socket" do
+  it "calls close_connection where our close is left unanswered, without a socket" do
     done = Mailbox.new
     seen = nil
     reactor = run_reactor do
@@ -45,19 +45,19 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
 
   errors = EM::WebSocket
 
-  it "is close_connection where a request is no opening handshake" do
+  it "calls close_connection where a request is no opening handshake" do
     seen = called(headers: { "Upgrade" => nil }) { |ws, _, request| ws.receive_data(request) }
 
     expect(seen).to eq([errors::HandshakeError, :now])
   end
 
-  it "is close_connection where a request is no HTTP" do
+  it "calls close_connection where a request is no HTTP" do
     seen = called { |ws, _, _| ws.receive_data("\x00\x01\x02 nonsense\r\n\r\n") }
 
     expect(seen).to eq([errors::HandshakeError, :now])
   end
 
-  it "is close_connection_after_writing where the request is answered", :fixed do
+  it "calls close_connection_after_writing where a request is refused with an answer", :fixed do
     seen = called(headers: { "Sec-WebSocket-Version" => "99" }) do |ws, _, request|
       ws.receive_data(request)
     end
@@ -65,26 +65,26 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
     expect(seen).to eq([errors::HandshakeError, :send_data, :after])
   end
 
-  it "is close_connection_after_writing behind Flash's policy file" do
+  it "calls close_connection_after_writing behind Flash's policy file" do
     expect(called { |ws, _, _| ws.receive_data("<policy-file-request/>\0") })
       .to eq(%i[send_data after])
   end
 
-  it "is close_connection_after_writing behind the healthcheck", upstream: "0.5.1 has none" do
+  it "calls close_connection_after_writing behind the healthcheck", upstream: "0.5.1 has none" do
     seen = called { |ws, _, _| ws.receive_data("GET /healthcheck HTTP/1.1\r\nHost: x\r\n\r\n") }
 
     expect(seen).to eq(%i[send_data after])
   end
 
-  it "is close_connection where the application closes before it is open" do
+  it "calls close_connection where the application closes before it is open" do
     expect(called { |ws, _, _| ws.close }).to eq(%i[now])
   end
 
-  it "is close_connection where the application aborts" do
+  it "calls close_connection where the application aborts" do
     expect(called { |ws, _, _| ws.__send__(:abort) }).to eq(%i[now])
   end
 
-  it "is close_connection where dispatch raises before it is open" do
+  it "calls close_connection where dispatch raises before it is open" do
     seen = called do |ws, _, request|
       ws.define_singleton_method(:dispatch) { |_| raise ArgumentError, "no" }
       ws.receive_data(request)
@@ -103,7 +103,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
         end.drop(1)
       end
 
-      it "is close_connection_after_writing behind the client's close" do
+      it "calls close_connection_after_writing behind the client's close" do
         seen = called_open { |ws, client| ws.receive_data(client.encode_close(1000)) }
 
         expect(seen).to eq(%i[send_data after])
@@ -111,11 +111,11 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
 
       next if draft.framing == :sentinel
 
-      it "is nothing before the client answers our close" do
+      it "calls neither method before the client answers our close" do
         expect(called_open { |ws, _| ws.close }).to eq(%i[send_data])
       end
 
-      it "is close_connection once the client has answered our close" do
+      it "calls close_connection once the client has answered our close" do
         seen = called_open do |ws, client|
           ws.close
           ws.receive_data(client.encode_close(1000))
@@ -124,7 +124,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
         expect(seen).to eq(%i[send_data now])
       end
 
-      it "is close_connection_after_writing behind the close that fails it" do
+      it "calls close_connection_after_writing behind the close that fails it" do
         seen = called_open do |ws, client|
           ws.receive_data(client.encode(:text, "", opcode: 0xF))
         end
@@ -134,7 +134,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and what it ends by" do
         )
       end
 
-      it "is nothing where a callback raises: our close is to be answered" do
+      it "calls neither method where a callback raises: our close is to be answered" do
         seen = called_open do |ws, client|
           ws.onmessage { raise ArgumentError, "no" }
           ws.receive_data(client.encode(:text, "x"))

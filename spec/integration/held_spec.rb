@@ -54,7 +54,7 @@ RSpec.describe EventMachine::WebSocket, "and what it holds", :extension do
     eventually { served.stats[:messages_received] == 8 }
   end
 
-  it "counts a small message for the read that it keeps, or does not keep it" do
+  it "counts the whole read for a small message that keeps its buffer, or copies it" do
     served = measure(**limits)
     client = connect(port: served.port)
     parts = [client.encode(:text, "", last: false)] +

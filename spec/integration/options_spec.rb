@@ -73,7 +73,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
         expect(kept).to equal(options)
       end
 
-      it "goes by the limits of the native side", :extension do
+      it "holds clients to the limits among them", :extension do
         port = listen(make.call(address.merge(max_header_size: 300, compression: { level: 1 },
                                               protocols: ["a"], max_message_size: 5)))
         long = connect(port: port, headers: Drafts::RFC.headers.merge("X" => "y" * 300))
@@ -101,7 +101,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
         expect(events).to be_empty
       end
 
-      it "goes by them on EventMachine's own sockets", :extension do
+      it "holds clients to them on EventMachine's own sockets", :extension do
         options = make.call(address.merge(protocols: ["a"], max_message_size: 5))
         port = run_reactor do
           signature = EM.start_server("127.0.0.1", 0, described_class::Connection, options) do |ws|
@@ -138,7 +138,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect(asked.keys).to contain_exactly(*described_class::Options::TABLE.keys)
   end
 
-  it "goes by what they were then, whatever is done to the Hash", :extension do
+  it "keeps their values of the start, whatever is done to the Hash later", :extension do
     options = address.merge(origins: ["http://example.com"], max_message_size: 5)
     port = listen(options)
     options[:origins] << "http://example.org"
@@ -151,7 +151,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect([client.read_text, other.response[:status][/\d{3}/]]).to eq(%w[12345 403])
   end
 
-  it "goes by a connection's own, where its initialize has others", :extension do
+  it "holds a connection to the options that its own initialize passes", :extension do
     own = Module.new do
       def initialize(*) = super({ max_message_size: 5, protocols: ["a"], strict: true })
     end
@@ -168,7 +168,7 @@ RSpec.describe EventMachine::WebSocket, "and its options" do
     expect(client.response[:lines]).to include("Sec-WebSocket-Protocol: a")
   end
 
-  it "keeps nothing of them once their servers are gone", :extension do
+  it "frees Options and Certificates once their servers are gone", :extension do
     kept = lambda do
       GC.start
       [described_class::Options, described_class::Certificates].map do |kind|

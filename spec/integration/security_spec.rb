@@ -5,6 +5,15 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     serve({ secure: true, tls_options: Certificate.tls_options }.merge(options), &accept)
   end
 
+  # The next client is served, and the application is told of nobody else.
+  def expect_only_the_next_client_told
+    client = connect(tls: true)
+    client.text("alive")
+
+    expect(client.read_text).to eq("alive")
+    expect(event_names).to eq(%i[open message])
+  end
+
   Drafts::ALL.each do |draft|
     it "speaks #{draft}, and says wss where it names a location" do
       serve_securely
@@ -83,7 +92,7 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     end
   end
 
-  it "knows both ends and the cipher" do
+  it "answers both addresses and the cipher of a TLS connection" do
     serve_securely { |ws| record(ws) }
     client = connect(tls: true)
     ws = open_connection
@@ -100,11 +109,8 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     plain = dial
     plain.write(plain.request)
     plain.read_to_end
-    client = connect(tls: true)
-    client.text("alive")
 
-    expect(client.read_text).to eq("alive")
-    expect(event_names).to eq(%i[open message])
+    expect_only_the_next_client_told
   end
 
   it "hangs up on TLS where it is not secure, and tells onerror" do
@@ -126,11 +132,8 @@ RSpec.describe EventMachine::WebSocket, "over TLS" do
     half = dial
     half.write("\x16\x03\x01")
     half.disconnect
-    client = connect(tls: true)
-    client.text("alive")
 
-    expect(client.read_text).to eq("alive")
-    expect(event_names).to eq(%i[open message])
+    expect_only_the_next_client_told
   end
 
   it "runs beside a plain server in one reactor" do

@@ -35,7 +35,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     expect(client.read(:close)).to eq([1001].pack("n"))
   end
 
-  it "cuts off who does not answer in time, and who is not open yet" do
+  it "aborts clients that do not answer in time, and those not open yet" do
     serve
     connect
     open_connection
@@ -67,7 +67,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     expect(next_event(:again)).to be_truthy
   end
 
-  it "waits no longer than the most impatient of them" do
+  it "waits no longer than the shortest timeout of several calls" do
     serve
     connect
     open_connection
@@ -157,7 +157,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     end
   end
 
-  it "counts what happens" do
+  it "counts connections, messages, bytes and failed handshakes" do
     serve
     client = connect
     client.text("hello")
@@ -178,7 +178,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     expect(described_class.stats(1)).to be_nil
   end
 
-  it "counts what waits" do
+  it "counts the messages and bytes that wait for the application" do
     serve
     client = connect
     open_connection
@@ -193,7 +193,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     expect(waiting).to match([10, be_between(1000, 1000 + (10 * 128))])
   end
 
-  it "adds the servers up" do
+  it "sums the statistics of all servers" do
     serve
     first = server
     serve
@@ -239,29 +239,20 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
       end
     end
 
-    it "lets SIGTERM wait for the clients" do
-      run_program(program.sub("GRACEFUL", "true")) do |client, output, process|
-        Process.kill(:TERM, process.pid)
-        expect(client.read(:close)).to eq([1001].pack("n"))
-        client.close(1001)
-        expect(output.read).to eq("1001\nTerminating WebSocket Server\nended\n")
-      end
-    end
-
-    it "waits no longer than it says" do
-      run_program(program.sub("GRACEFUL", "0.2")) do |client, output, process|
-        Process.kill(:INT, process.pid)
-        expect(client.read(:close)).to eq([1001].pack("n"))
-        expect(output.read).to eq("1006\nTerminating WebSocket Server\nended\n")
-      end
-    end
-
-    it "waits without a limit where it says so" do
-      run_program(program.sub("GRACEFUL", "Float::INFINITY")) do |client, output, process|
-        Process.kill(:TERM, process.pid)
-        expect(client.read(:close)).to eq([1001].pack("n"))
-        client.close(1001)
-        expect(output.read).to eq("1001\nTerminating WebSocket Server\nended\n")
+    # Whether the client answers the close, and what is printed then.
+    [
+      ["lets SIGTERM wait for the clients", "true", :TERM, true],
+      ["lets SIGINT wait no longer than it says", "0.2", :INT, false],
+      ["lets SIGTERM wait without a limit where it says so", "Float::INFINITY", :TERM, true]
+    ].each do |name, graceful, signal, answered|
+      it name do
+        run_program(program.sub("GRACEFUL", graceful)) do |client, output, process|
+          Process.kill(signal, process.pid)
+          expect(client.read(:close)).to eq([1001].pack("n"))
+          client.close(1001) if answered
+          expect(output.read)
+            .to eq("#{answered ? 1001 : 1006}\nTerminating WebSocket Server\nended\n")
+        end
       end
     end
 
@@ -274,7 +265,7 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
       end
     end
 
-    it "is off by default" do
+    it "is off by default: SIGTERM ends everybody at once" do
       run_program(program.sub("GRACEFUL", "nil")) do |client, output, process|
         Process.kill(:TERM, process.pid)
         expect(client.read_frame).to eq(:eof)

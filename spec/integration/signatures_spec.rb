@@ -81,7 +81,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
     end
   end
 
-  it "knows them all" do
+  it "finds EventMachine's functions that take a signature" do
     expect(functions).to include(:send_data, :get_peername, :start_proxy, :stop_server)
   end
 
@@ -119,7 +119,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
     expect(client).to be_eof
   end
 
-  it "knows both addresses" do
+  it "answers both addresses by get_peername and get_sockname" do
     serve
     client = connect
     ws = open_connection
@@ -129,7 +129,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
       .to eq([client.socket.local_address.ip_port, server.port])
   end
 
-  it "pauses and resumes" do
+  it "pauses and resumes by pause_connection and resume_connection" do
     serve
     client = connect
     ws = open_connection
@@ -142,7 +142,7 @@ RSpec.describe EventMachine::WebSocket, "and EventMachine's functions that take 
     expect(next_event(:message).value).to eq("later")
   end
 
-  it "is not given to another connection" do
+  it "gives no signature a second time" do
     serve
     signatures = Array.new(5) do
       client = connect

@@ -45,22 +45,16 @@ RSpec.describe EventMachine::WebSocket, "and its limits of size" do
           expect(next_event(:close).value).to eq(code: 1006, was_clean: false)
         end
 
-        it "lets pass what stays within it" do
-          serve(outbound_limit: 10_000_000)
-          client = connect
-          ws = open_connection
-          server.call { 9.times { ws.send_binary("\0".b * 1_000_000) } }
+        { "lets pass what stays within it" => [10_000_000, 9],
+          "is none where it is 0" => [0, 20] }.each do |name, (limit, count)|
+          it name do
+            serve(outbound_limit: limit)
+            client = connect
+            ws = open_connection
+            server.call { count.times { ws.send_binary("\0".b * 1_000_000) } }
 
-          expect(Array.new(9) { client.read(:binary).bytesize }).to eq([1_000_000] * 9)
-        end
-
-        it "is none where it is 0" do
-          serve(outbound_limit: 0)
-          client = connect
-          ws = open_connection
-          server.call { 20.times { ws.send_binary("\0".b * 1_000_000) } }
-
-          expect(Array.new(20) { client.read(:binary).bytesize }).to eq([1_000_000] * 20)
+            expect(Array.new(count) { client.read(:binary).bytesize }).to eq([1_000_000] * count)
+          end
         end
       end
 

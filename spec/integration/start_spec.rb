@@ -117,7 +117,7 @@ RSpec.describe EventMachine::WebSocket, ".start" do
 
     wrong = OddValues::OTHERS - [nil, false, true] + [-1, -1.5, -(2**64), Float::NAN]
     wrong.each do |value|
-      it "is nothing that is #{value.inspect}, said before the reactor runs" do
+      it "refuses #{value.inspect} before the reactor runs" do
         expect { described_class.start(host: "127.0.0.1", port: 0, graceful: value) {} }
           .to raise_error(ArgumentError, /\Agraceful: /)
       end

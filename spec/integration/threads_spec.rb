@@ -49,7 +49,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
       .to eq((0..3).to_h { |thread| [thread, (0...100).to_a] })
   end
 
-  it "goes out while the reactor's thread is busy", :fixed do
+  it "writes a message while the reactor's thread is busy", :fixed do
     free = Mailbox.new
     EM.next_tick { free.pop }
     in_thread { ws.send("now") }
@@ -59,7 +59,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
     expect(text).to eq("now")
   end
 
-  it "does not wait for the reactor's next round", :fixed do
+  it "writes a message before the reactor's next round", :fixed do
     took = Array.new(5) do
       start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       in_thread { ws.send("quick") }
@@ -80,7 +80,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
     expect(raised.message).to include("must be valid UTF-8")
   end
 
-  it "answers state and the rest" do
+  it "answers state, pingable?, supports_close_codes? and signature" do
     expect(in_thread { [ws.state, ws.pingable?, ws.supports_close_codes?, ws.signature] })
       .to eq([:connected, true, true, ws.signature])
   end
@@ -92,7 +92,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "from other threads" do
     expect(in_thread { [ws.send(+"x"), ws.send_text(+"y"), ws.state] }).to eq([nil, nil, :closed])
   end
 
-  it "can be told by EM.schedule, EM.defer, EM::Channel and EM::Queue" do
+  it "sends from EM.schedule, EM.defer, EM::Channel and EM::Queue" do
     channel = EM::Channel.new
     queue = EM::Queue.new
     server.call do

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 require "io/wait"
-require "openssl"
 require "socket"
+require_relative "unverified_tls"
 
 # A WebSocket client over a plain blocking socket, for any row of the drafts' table. It does what
 # it is told, right or wrong, and waits for nothing longer than TIMEOUT.
@@ -142,13 +142,7 @@ class RawClient
 
   private
 
-  def start_tls
-    context = OpenSSL::SSL::SSLContext.new
-    context.verify_mode = OpenSSL::SSL::VERIFY_NONE
-    @socket = OpenSSL::SSL::SSLSocket.new(@socket, context)
-    @socket.sync_close = true
-    @socket.connect
-  end
+  def start_tls = @socket = UnverifiedTls.connect(@socket)
 
   def wrap(first, payload, masked)
     masked &&= draft.masking == :flagged

@@ -194,6 +194,19 @@ module Serving
     opened(RawClient.new(port, draft, **options))
   end
 
+  # A client whose opening handshake is done, of a program that may be about to listen.
+  def reach(port, tls: false, **request)
+    deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 20
+    begin
+      connect(port: port, tls: tls, **request)
+    rescue Errno::ECONNREFUSED
+      raise if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
+
+      sleep 0.05
+      retry
+    end
+  end
+
   def record(ws, *names)
     names = CALLBACKS if names.empty?
     names.each { |name| ws.public_send("on#{name}") { |value| note(name, value, ws) } }

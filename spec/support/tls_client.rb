@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "openssl"
 require_relative "raw_client"
 
 # A client over TLS with a certificate, versions or ciphers of its own choice.

@@ -3,6 +3,7 @@
 require "io/wait"
 require "openssl"
 require "socket"
+require_relative "../support/unverified_tls"
 
 module Torture
   # A client of RFC 6455 that never waits in a write, for many at once and many messages. Its masks
@@ -75,7 +76,7 @@ module Torture
       @socket.setsockopt(:SOCKET, :RCVBUF, window) if window
       @socket.setsockopt(:TCP, :NODELAY, 1)
       @socket.connect(Socket.sockaddr_in(port, "127.0.0.1"))
-      secure if tls
+      @socket = UnverifiedTls.connect(@socket) if tls
       @out = String.new(encoding: Encoding::BINARY)
       @in = String.new(encoding: Encoding::BINARY)
       @inbox = []
@@ -185,14 +186,6 @@ module Torture
     end
 
     private
-
-    def secure
-      context = OpenSSL::SSL::SSLContext.new
-      context.verify_mode = OpenSSL::SSL::VERIFY_NONE
-      @socket = OpenSSL::SSL::SSLSocket.new(@socket, context)
-      @socket.sync_close = true
-      @socket.connect
-    end
 
     def take_frames
       start = 0

@@ -24,7 +24,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :extensi
     [Integer(count), found]
   end
 
-  it "has no hook looked at, though a module has come to Object" do
+  it "looks up no hook of a connection where a module has come to Object only" do
     count, found = hooks_found("Object.include(Module.new { def to_something = self })")
 
     expect(found).to eq("[]")
@@ -37,7 +37,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "that is as it is", :extensi
     "before EventMachine's" =>
       "EM::Connection.prepend(Module.new { def ssl_handshake_completed = super })"
   }.each do |where, program|
-    it "has every hook looked at once a module has come #{where}" do
+    it "looks up every hook of a connection once a module has come #{where}" do
       count, found = hooks_found(program)
 
       expect(found).not_to eq("[]")

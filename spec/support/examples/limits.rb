@@ -115,22 +115,19 @@ RSpec.shared_examples "limits and broken rules" do |draft|
         .to eq([:open, EM::WebSocket::WSMessageTooBigError])
     end
 
-    it "refuses an unknown opcode" do
-      serve
-      client = connect(draft)
-      open_connection
-      client.write(client.encode(nil, "x", opcode: 15))
+    {
+      "an unknown opcode" => [[nil, "x", { opcode: 15 }], "Unknown opcode 15"],
+      "a continuation of nothing" =>
+        [[:continuation, "x", {}], "Continuation frame not expected"]
+    }.each do |what, ((type, payload, fields), message)|
+      it "refuses #{what}" do
+        serve
+        client = connect(draft)
+        open_connection
+        client.write(client.encode(type, payload, **fields))
 
-      expect_failure(client, EM::WebSocket::WSProtocolError, "Unknown opcode 15")
-    end
-
-    it "refuses a continuation of nothing" do
-      serve
-      client = connect(draft)
-      open_connection
-      client.write(client.encode(:continuation, "x"))
-
-      expect_failure(client, EM::WebSocket::WSProtocolError, "Continuation frame not expected")
+        expect_failure(client, EM::WebSocket::WSProtocolError, message)
+      end
     end
   else
     it "refuses a frame that begins with another byte than 00 or FF" do
@@ -164,25 +161,20 @@ RSpec.shared_examples "limits and broken rules" do |draft|
   end
 
   if draft.strict
-    it "refuses a new message among the fragments of another" do
-      serve
-      client = connect(draft)
-      open_connection
-      client.text("x", last: false)
-      client.text("y")
+    {
+      "a new message among the fragments of another" =>
+        [[[:text, "x", { last: false }], [:text, "y", {}]], "Continuation frame expected"],
+      "a control frame in fragments" =>
+        [[[:ping, "x", { last: false }]], "Control frames must not be fragmented"]
+    }.each do |what, (frames, message)|
+      it "refuses #{what}" do
+        serve
+        client = connect(draft)
+        open_connection
+        frames.each { |type, payload, fields| client.write(client.encode(type, payload, **fields)) }
 
-      expect_failure(client, EM::WebSocket::WSProtocolError, "Continuation frame expected")
-    end
-
-    it "refuses a control frame in fragments" do
-      serve
-      client = connect(draft)
-      open_connection
-      client.write(client.encode(:ping, "x", last: false))
-
-      expect_failure(
-        client, EM::WebSocket::WSProtocolError, "Control frames must not be fragmented"
-      )
+        expect_failure(client, EM::WebSocket::WSProtocolError, message)
+      end
     end
   elsif draft.pingable?
     it "takes a new message among the fragments of another" do
