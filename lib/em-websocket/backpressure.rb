@@ -17,13 +17,13 @@ module EventMachine
         singleton_class start_tls
       ].each do |name|
         define_method(name) do |*arguments|
-          @em_websocket&.uncork
+          @em_websocket&.flush_batch
           super(*arguments)
         end
       end
       %i[extend singleton_method_added].each do |name|
         define_method(name) do |*arguments|
-          @em_websocket&.uncork
+          @em_websocket&.flush_batch
           super(*arguments).tap { @em_websocket&.changed(self) }
         end
       end
@@ -60,7 +60,7 @@ module EventMachine
       # @return [Proc] the block
       def ondrain(&block)
         transport = Transport.of(self)
-        transport.uncork
+        transport.flush_batch
         transport.cold_state!.ondrain = block
         transport.native&.high_water = block ? [outbound_high_water, 1].max : 0
         block

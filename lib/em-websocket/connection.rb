@@ -362,14 +362,14 @@ module EventMachine
         native = transport.native
         return native.send_data(data) if native
 
-        transport.uncork
+        transport.flush_batch
         if @outbound_limit&.positive? &&
            get_outbound_data_size + data.bytesize > @outbound_limit
           abort(:outbound_limit_reached)
           return 0
         end
         sent = super
-        transport.watch_outflow(self)
+        transport.poll_drain(self)
         sent
       end
 

@@ -17,8 +17,8 @@ module EventMachine
       include Debugger
 
       # The size of the events of one message: its kind and its payload.
-      ONE = 2
-      private_constant :ONE
+      EVENT_SIZE = 2
+      private_constant :EVENT_SIZE
 
       # @param version [Integer] as in {Handshake#protocol_version}
       # @return [Class] the Handler of that version
@@ -78,8 +78,8 @@ module EventMachine
         @events = []
         @transport = Transport.of(connection)
         @keepalive = Keepalive.new(self, connection)
-        @held = nil
-        @may_cork = @corks = @corked = false
+        @pending = nil
+        @may_batch = @wants_batch = @in_batch = false
       end
 
       # @api private
@@ -107,8 +107,8 @@ module EventMachine
       # The connection can be asked to gather what is sent while the messages of one read are told.
       #
       # @api private
-      def may_cork
-        @may_cork = true
+      def allow_batches
+        @may_batch = true
       end
 
       # @return [Symbol] `:connected`, `:closing` or `:closed`
@@ -138,33 +138,33 @@ module EventMachine
       # @api private
       # @param data [String]
       def begin(data)
-        @connection.paused? ? @held = data : receive_data(data)
+        @connection.paused? ? @pending = data : receive_data(data)
       end
 
       # The connection goes on.
       #
       # @api private
       def resumed
-        EventMachine.next_tick { receive_data("") if @held && !@connection.paused? } if @held
+        EventMachine.next_tick { receive_data("") if @pending && !@connection.paused? } if @pending
       end
 
       # Takes the next bytes of the peer, however they are cut.
       #
       # @param data [String]
       def receive_data(data)
-        if @held
-          data = @held + data
-          @held = nil
+        if @pending
+          data = @pending + data
+          @pending = nil
         end
-        @keepalive.heard
+        @keepalive.record_read
         frame = @connection.max_frame_size
         message = @transport.longest_message(@connection, frame)
         @events.concat(@protocol.receive(data, frame, message))
-        @corks = @may_cork && @events.size > ONE && !@corked
+        @wants_batch = @may_batch && @events.size > EVENT_SIZE && !@in_batch
         deliver
       ensure
-        @corks = false
-        uncork if @corked
+        @wants_batch = false
+        end_batch if @in_batch
       end
 
       # (see Connection#send_text)
@@ -172,8 +172,8 @@ module EventMachine
         return @protocol.send_text(data, self) unless @events
 
         debug [:sending_frame, :text, data] if @debug
-        @keepalive.used
-        cork if @corks
+        @keepalive.record_message
+        begin_batch if @wants_batch
         put(@protocol.text(data))
         nil
       end
@@ -183,8 +183,8 @@ module EventMachine
         return @protocol.send_binary(data, self) unless @events
 
         debug [:sending_frame, :binary, data] if @debug
-        @keepalive.used
-        cork if @corks
+        @keepalive.record_message
+        begin_batch if @wants_batch
         frame = @protocol.binary(data)
         frame.is_a?(Integer) ? frame : put(frame) || -1
       end
@@ -282,7 +282,7 @@ module EventMachine
       end
 
       def tell_message(kind, payload)
-        @keepalive.used
+        @keepalive.record_message
         if kind == :text
           @connection.trigger_on_message(payload)
         else
@@ -291,7 +291,7 @@ module EventMachine
       end
 
       def tell_ping(body)
-        cork if @corks
+        begin_batch if @wants_batch
         put(@protocol.answer(body))
         @connection.trigger_on_ping(body)
       end
@@ -339,16 +339,16 @@ module EventMachine
       end
 
       # The first time that something is sent while a read is told, and more of it waits.
-      def cork
-        @corks = false
+      def begin_batch
+        @wants_batch = false
         return if @events.empty?
 
-        @corked = true if @transport.cork(@connection, @protocol)
+        @in_batch = true if @transport.begin_batch(@connection, @protocol)
       end
 
-      def uncork
-        @corked = false
-        @transport.end_cork(@protocol)
+      def end_batch
+        @in_batch = false
+        @transport.end_batch(@protocol)
       end
     end
 

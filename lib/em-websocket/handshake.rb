@@ -21,8 +21,8 @@ module EventMachine
       # An opening handshake that has been answered already.
       #
       # @api private
-      def self.answered(request, answer = nil)
-        allocate.tap { |handshake| handshake.__send__(:answered_with, request, answer) }
+      def self.answered(request, response = nil)
+        allocate.tap { |handshake| handshake.__send__(:answered_with, request, response) }
       end
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
@@ -46,7 +46,7 @@ module EventMachine
         case result = @native.receive(data)
         when nil, Symbol then result
         else
-          conclude(*result)
+          finish(*result)
           nil
         end
       end
@@ -79,7 +79,7 @@ module EventMachine
 
       # @return [String, nil] the subprotocol that is selected
       def protocol
-        @answer ? @answer.protocol : request.protocol
+        @response ? @response.protocol : request.protocol
       end
 
       # @return [Hash{String => String, Array<String>}] the headers, spelled as the client spelled
@@ -119,9 +119,9 @@ module EventMachine
       # Whom to ask before the answer: the block must see to {#accept}.
       #
       # @api private
-      # @yieldparam answer [Native::Answer]
-      def before_answer(&block)
-        @before_answer = block
+      # @yieldparam response [Native::Response]
+      def before_response(&block)
+        @before_response = block
       end
 
       # Takes the block that is told of bytes that come before the answer.
@@ -135,11 +135,11 @@ module EventMachine
       # What is sent is decided.
       #
       # @api private
-      # @param answer [Native::Answer]
-      def accept(answer)
-        @answer = answer
+      # @param response [Native::Response]
+      def accept(response)
+        @response = response
         @undecided = false
-        succeed(answer.to_s, Handler.klass_factory(@protocol_version))
+        succeed(response.to_s, Handler.klass_factory(@protocol_version))
       end
 
       private
@@ -148,28 +148,28 @@ module EventMachine
         @request || raise(WebSocketError, "The opening handshake is not complete")
       end
 
-      def answered_with(request, answer)
+      def answered_with(request, response)
         @request = request
-        @answer = answer
+        @response = response
         @secure = request.secure?
         @protocol_version = request.protocol_version
         @deferred_status = :succeeded
       end
 
-      def conclude(first, answer, rest = nil, deflate = nil)
+      def finish(first, response, rest = nil, deflate = nil)
         if first.is_a?(HandshakeError)
-          @refusal = answer
+          @refusal = response
           fail(first)
         else
           @request = first
           @protocol_version = first.protocol_version
           @rest = rest
           @deflate = deflate
-          @answer = answer
-          return accept(answer) unless @before_answer
+          @response = response
+          return accept(response) unless @before_response
 
           @undecided = true
-          @before_answer.call(answer)
+          @before_response.call(response)
         end
       end
 

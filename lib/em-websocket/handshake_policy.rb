@@ -13,7 +13,7 @@ module EventMachine
     # thread.
     #
     # It is the same wherever the bytes come from. The transport does what is decided, by
-    # `open_admitted` and `refuse_admitted`.
+    # `accept_handshake` and `reject_handshake`.
     #
     # @api private
     class HandshakePolicy
@@ -70,25 +70,25 @@ module EventMachine
 
       # @param connection [Connection]
       # @param handshake [Handshake]
-      # @param answer [Native::Answer, SentAnswer]
+      # @param native [Native::Response, SentResponse]
       # @param transport [Native::Connection, Transport::AttachedConnection]
       # @param options [Options]
-      def initialize(connection, handshake, answer, transport, options)
+      def initialize(connection, handshake, native, transport, options)
         @connection = connection
         @handshake = handshake
-        @answer = answer
+        @native = native
         @transport = transport
         @options = options
-        @response = Response.new(answer, handshake.protocols) do
+        @response = Response.new(native, handshake.protocols) do
           # In the midst of the decision, its end is waited for.
-          Reactor.schedule { conclude } unless @deciding
+          Reactor.schedule { finish } unless @deciding
         end
       end
 
       # Asks the options and the application. What is decided is done, now or later. Whatever leaves
       # from here, an exception of any kind, a throw or the end of the thread, refuses the client.
       def decide
-        @transport.cold_state!.admission = self
+        @transport.cold_state!.handshake_policy = self
         @deciding = true
         error = ask
         if error
@@ -99,12 +99,12 @@ module EventMachine
       ensure
         @response.fail unless decided || error
         @deciding = false
-        @response.pending? ? @transport.defer : conclude
+        @response.pending? ? @transport.defer : finish
       end
 
       # The application does not decide any more.
-      def withdraw
-        @response.withdraw
+      def cancel
+        @response.cancel
       end
 
       private
@@ -113,10 +113,10 @@ module EventMachine
       #
       # @return [HandshakeError, nil] what the options have
       def ask
-        error = objection
+        error = rejection_reason
         @connection.trigger_on_request(@handshake, @response) unless error
         # The headers may be none that can be set.
-        @response.settle unless error || @response.pending?
+        @response.accept_by_default unless error || @response.pending?
         error
       rescue StandardError => e
         Debugger.tell(@connection, [:error, e])
@@ -133,7 +133,7 @@ module EventMachine
       end
 
       # Refuses a handshake that the options do not allow, and returns the error.
-      def objection
+      def rejection_reason
         options = @options
         origin = @handshake.origin
         if options[:origins]&.none? { |one| HandshakePolicy.allows?(one, origin) }
@@ -151,16 +151,16 @@ module EventMachine
       end
 
       # The client is told, once `onerror` has returned.
-      def conclude
-        return unless @response.conclude
+      def finish
+        return unless @response.finish
 
-        @transport.cold_state!.admission = nil
+        @transport.cold_state!.handshake_policy = nil
         refusal = @response.refusal
-        is_sent = @answer.is_a?(SentAnswer)
+        is_sent = @native.is_a?(SentResponse)
         if refusal
-          @transport.refuse_admitted(@connection, is_sent ? "" : refusal)
+          @transport.reject_handshake(@connection, is_sent ? "" : refusal)
         else
-          @transport.open_admitted(@connection, @handshake, is_sent ? nil : @answer)
+          @transport.accept_handshake(@connection, @handshake, is_sent ? nil : @native)
         end
       end
     end

@@ -41,7 +41,7 @@ module EventMachine
           yield
         ensure
           left = Servers.all.select { |server| server.reactor.equal?(reactor) }
-          each_of_all(proc { left.pop&.method(:ended) })
+          each_of_all(proc { left.pop&.method(:stop) })
           run_all unless EventMachine.reactor_running?
         end
 

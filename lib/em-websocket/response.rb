@@ -20,13 +20,13 @@ module EventMachine
       attr_reader :refusal
 
       # @api private
-      # @param answer [Native::Answer]
+      # @param native [Native::Response]
       # @param offered [Array<String>] the subprotocols that may be selected
       # @yield once it is decided, on the thread that has decided
-      def initialize(answer, offered, &conclude)
-        @answer = answer
+      def initialize(native, offered, &on_decided)
+        @native = native
         @offered = offered
-        @conclude = conclude
+        @on_decided = on_decided
         @headers = {}
         # The right to decide, for whoever takes it first. A Queue can be taken from in a signal
         # handler, too.
@@ -35,7 +35,7 @@ module EventMachine
 
       # @return [String, nil] the subprotocol that is selected
       def protocol
-        @answer.protocol
+        @native.protocol
       end
 
       # Selects a subprotocol (RFC 6455 section 4.2.2).
@@ -48,7 +48,7 @@ module EventMachine
           raise WebSocketError, "The client has not offered the subprotocol #{name.inspect}"
         end
 
-        @answer.protocol = name
+        @native.protocol = name
       end
 
       # Answers with another status than 101: there will be no WebSocket, no `onopen` and no
@@ -80,7 +80,7 @@ module EventMachine
       # @raise [WebSocketError] if the client has its answer already, for `onrequest` was set too
       #   late
       def defer
-        raise WebSocketError, SentAnswer::TOO_LATE if @answer.is_a?(SentAnswer)
+        raise WebSocketError, SentResponse::TOO_LATE if @native.is_a?(SentResponse)
 
         @deferred = true
         nil
@@ -91,7 +91,7 @@ module EventMachine
       # @return [nil]
       # @raise [WebSocketError] if it is answered already, or one of the {#headers} cannot be set
       def accept
-        decide { @answer.add(@headers) }
+        decide { @native.add(@headers) }
       end
 
       # Whether the decision is left to a later one.
@@ -99,14 +99,14 @@ module EventMachine
       # @api private
       # @return [Boolean]
       def pending?
-        @deferred && !@settled && !@withdrawn ? true : false
+        @deferred && !@decided && !@cancelled ? true : false
       end
 
       # Nobody decides any more: what was said is done.
       #
       # @api private
-      def settle
-        accept unless @settled || @withdrawn
+      def accept_by_default
+        accept unless @decided || @cancelled
         nil
       end
 
@@ -116,40 +116,40 @@ module EventMachine
       def fail
         @turn.clear
         @refusal = Native.refusal(500, {}, "Internal Server Error")
-        @settled = true
+        @decided = true
       end
 
       # Tells if what is decided is to be done now, on the reactor's thread. It is so once.
       #
       # @api private
       # @return [Boolean]
-      def conclude
-        return false if @concluded || @withdrawn || !@settled
+      def finish
+        return false if @finished || @cancelled || !@decided
 
-        @concluded = true
+        @finished = true
       end
 
       # The client is gone, or its time is up.
       #
       # @api private
-      def withdraw
-        @withdrawn = true
+      def cancel
+        @cancelled = true
       end
 
       private
 
       # The first decision is the only one.
       def decide
-        return if @withdrawn
+        return if @cancelled
 
         take_turn
         begin
           yield
-          @settled = true
+          @decided = true
         ensure
-          @turn << true unless @settled
+          @turn << true unless @decided
         end
-        @conclude.call
+        @on_decided.call
         nil
       end
 
@@ -163,7 +163,7 @@ module EventMachine
     # Stands for the answer to an opening handshake that has left before the application was asked.
     #
     # @api private
-    class SentAnswer
+    class SentResponse
       # The error for an application that wants to change an answer that was sent.
       TOO_LATE = "The opening handshake has been answered: set onrequest in the accept block"
 

@@ -29,8 +29,8 @@ module EventMachine
       #
       # @return [self]
       def begin
-        @servers.each { |server| server.on_end { gone } }
-        Reactor.schedule { @servers.empty? ? conclude : tell }
+        @servers.each { |server| server.on_stopped { gone } }
+        Reactor.schedule { @servers.empty? ? finish : tell }
         self
       end
 
@@ -39,16 +39,16 @@ module EventMachine
       def tell
         return if @done.empty?
 
-        @timer = EventMachine::Timer.new(@timeout) { @servers.each(&:cut_off) }
+        @timer = EventMachine::Timer.new(@timeout) { @servers.each(&:abort_all) }
         @servers.each { |server| server.shut_down(GOING_AWAY) }
       end
 
       def gone
         @left.pop(true)
-        conclude if @left.empty?
+        finish if @left.empty?
       end
 
-      def conclude
+      def finish
         done = @done.pop(true)
       rescue ThreadError
         nil # Two have seen that nothing is left.

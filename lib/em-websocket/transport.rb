@@ -89,7 +89,7 @@ module EventMachine
         # @param connection [Object] whatever EventMachine has
         def ends(connection)
           transport = machines(connection)
-          transport&.uncork
+          transport&.flush_batch
           transport&.ended = true
         end
 

@@ -13,7 +13,6 @@ use magnus::{
 };
 
 use crate::{
-    answer::Answer,
     channels,
     convert::{
         error, options,
@@ -21,7 +20,9 @@ use crate::{
         symbols,
     },
     flush::{flush, flush_later},
-    raw, signature,
+    raw,
+    response::Response,
+    signature,
     tls_config::TlsConfig,
 };
 
@@ -165,19 +166,19 @@ impl Connection {
     /// Opens the WebSocket, with this answer where the application was asked before there was one,
     /// and gives the connection its handler. [`opened`](Self::opened) must follow; or, where `false`
     /// is returned, nothing.
-    fn admit(
+    fn open_websocket(
         ruby: &Ruby,
         this: &Self,
         object: RObject,
         handler: Value,
         version: i64,
-        answer: Option<&Answer>,
+        response: Option<&Response>,
     ) -> Result<bool, Error> {
         let profile = version::profile(version).ok_or_else(|| {
             error::web_socket(ruby, format!("Protocol version {version} not supported"))
         })?;
-        let is_open = match answer {
-            Some(answer) => this.handle.open_with(&answer.to_bytes(), profile),
+        let is_open = match response {
+            Some(response) => this.handle.open_with(&response.to_bytes(), profile),
             None => this.handle.open(profile),
         };
         if is_open {
@@ -328,7 +329,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("ping", method!(Connection::ping, 1))?;
     class.define_method("pong", method!(Connection::pong, 1))?;
     class.define_method("send_data", method!(Connection::send_data, 1))?;
-    class.define_method("admit", method!(Connection::admit, 4))?;
+    class.define_method("open_websocket", method!(Connection::open_websocket, 4))?;
     class.define_method("ask", method!(Connection::ask, 0))?;
     class.define_method("deferred=", method!(Connection::set_deferred, 1))?;
     class.define_method("ending?", method!(Connection::is_ending, 0))?;

@@ -6,12 +6,12 @@ use em_websocket::server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, ArgList, Error, RObject, Ruby, Value};
 
 use crate::{
-    answer::Answer,
     connection::{Connection, TRANSPORT},
     convert::{error, symbols},
-    flush::Corked,
+    flush::FlushGuard,
     overrides, raw,
     request::Request,
+    response::Response,
     server::Server,
     stats::DrainTimer,
 };
@@ -23,10 +23,10 @@ impl Server {
     /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
     pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
         let _timer = DrainTimer::begin(&this.drains);
-        let Some(corked) = this.with(|core| Arc::clone(core.queue().pending_flushes())) else {
+        let Some(pending) = this.with(|core| Arc::clone(core.queue().pending_flushes())) else {
             return Ok(());
         };
-        let corked = Corked::begin(corked);
+        let flush = FlushGuard::begin(pending);
         if this.batch.borrow().is_empty() {
             this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
         }
@@ -39,7 +39,7 @@ impl Server {
             if result.is_err() {
                 break;
             }
-            if corked.is_late() {
+            if flush.is_late() {
                 this.batch.borrow_mut().settle();
             }
         }
@@ -164,13 +164,13 @@ impl Server {
         let Opened { request, subprotocol, response, .. } = opened;
         let version = request.protocol_version();
         self.request.set(Some(Request::new(request, subprotocol)));
-        let answer = response.map(|response| ruby.obj_wrap(Answer::new(*response)));
+        let response = response.map(|response| ruby.obj_wrap(Response::new(*response)));
         let is_changed = overrides::may_trigger(ruby, object);
         let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
-        if answer.is_some() {
+        if response.is_some() {
             handle.asked();
         }
-        let asked = (object, version, answer, is_changed, owner);
+        let asked = (object, version, response, is_changed, owner);
         let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
         self.request.take();
         if !is_changed && overrides::may_trigger(ruby, object) {

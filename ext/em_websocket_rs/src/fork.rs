@@ -2,12 +2,12 @@
 
 use magnus::{function, Error, RModule};
 
-use crate::flush::Corked;
+use crate::flush::FlushGuard;
 
 /// In a forked child: what was there before is the parent's.
 fn forked() {
     em_websocket::server::forked();
-    Corked::forked();
+    FlushGuard::forked();
 }
 
 pub(crate) fn init(native: RModule) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use em_websocket::protocol::{
 use magnus::{function, method, prelude::*, typed_data::Obj, Error, RModule, RString, Ruby, Value};
 
 use crate::{
-    answer::Answer, convert::error, deflate::Deflate, raw, request::Request, settings::Settings,
+    convert::error, deflate::Deflate, raw, request::Request, response::Response, settings::Settings,
 };
 
 /// `Native::Handshake`.
@@ -31,7 +31,7 @@ impl Handshake {
         Self { handshake: RefCell::new(handshake), compression }
     }
 
-    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, Answer, rest, Deflate or
+    /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, Response, rest, Deflate or
     /// nil]`; or `[HandshakeError, response or nil]`.
     fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
         let progress = raw::with_bytes(data, |data| this.handshake.borrow_mut().receive(data));
@@ -43,7 +43,7 @@ impl Handshake {
                 let result = ruby.ary_new_capa(4);
                 let subprotocol = accepted.response.subprotocol().map(Box::from);
                 result.push(Request::new(accepted.request, subprotocol))?;
-                result.push(Answer::new(accepted.response))?;
+                result.push(Response::new(accepted.response))?;
                 result.push(raw::binary(ruby, &accepted.rest)?)?;
                 let deflate = accepted.deflate.zip(this.compression);
                 result

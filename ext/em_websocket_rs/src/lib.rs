@@ -7,7 +7,6 @@
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![allow(missing_docs, reason = "there is no Rust interface here, only Ruby's")]
 
-mod answer;
 mod broadcast;
 mod channels;
 mod close_code;
@@ -28,6 +27,7 @@ mod protocol;
 mod raw;
 mod refusal;
 mod request;
+mod response;
 mod server;
 mod settings;
 mod signature;
@@ -45,7 +45,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     let web_socket: RModule = event_machine.const_get("WebSocket")?;
     let native = web_socket.define_module("Native")?;
     for init in [
-        answer::init,
         channels::init,
         compression::init,
         connection::init,
@@ -54,6 +53,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         handshake::init,
         protocol::init,
         request::init,
+        response::init,
         server::init,
         settings::init,
         subprotocols::init,
@@ -83,7 +83,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
 fn find_classes(ruby: &Ruby) {
     convert::error::find_classes(ruby);
     write_batch::find_send_data(ruby);
-    answer::Answer::class(ruby);
     channels::Publication::class(ruby);
     compression::Compression::class(ruby);
     connection::Connection::class(ruby);
@@ -92,6 +91,7 @@ fn find_classes(ruby: &Ruby) {
     handshake::Handshake::class(ruby);
     protocol::Protocol::class(ruby);
     request::Request::class(ruby);
+    response::Response::class(ruby);
     server::Server::class(ruby);
     settings::Settings::class(ruby);
     subprotocols::Subprotocols::class(ruby);

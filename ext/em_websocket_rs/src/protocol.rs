@@ -110,12 +110,12 @@ impl Protocol {
     }
 
     /// What is sent from now on is gathered, for EventMachine's connection of this number.
-    fn cork(&self, signature: i64) {
+    fn begin_batch(&self, signature: i64) {
         self.batch.begin(signature);
     }
 
     /// Hands over what has been gathered, and ends it.
-    fn uncork(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+    fn end_batch(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         this.batch.end(ruby)
     }
 
@@ -305,8 +305,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
     class.define_method("compress", method!(Protocol::compress, 1))?;
     class.define_method("receive", method!(Protocol::receive, 3))?;
-    class.define_method("cork", method!(Protocol::cork, 1))?;
-    class.define_method("uncork", method!(Protocol::uncork, 0))?;
+    class.define_method("begin_batch", method!(Protocol::begin_batch, 1))?;
+    class.define_method("end_batch", method!(Protocol::end_batch, 0))?;
     class.define_method("text", method!(Protocol::text, 1))?;
     class.define_method("binary", method!(Protocol::binary, 1))?;
     class.define_method("ping", method!(Protocol::ping, 1))?;

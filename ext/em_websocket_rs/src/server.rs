@@ -181,7 +181,7 @@ impl Server {
         this.connections.adopt(ruby, number, object)
     }
 
-    /// Begins to read a connection. `traits` are what its object has found to be true of it, among
+    /// Begins to read a connection. `flags` are what its object has found to be true of it, among
     /// `:raw`, `:asks`, `:strict`, `:announce_tls`, `:plain_http`.
     fn start(
         ruby: &Ruby,
@@ -189,12 +189,12 @@ impl Server {
         connection: &Connection,
         object: RObject,
         settings: &Settings,
-        traits: RArray,
+        flags: RArray,
     ) -> Result<(), Error> {
         let Some(pending) = connection.take_pending() else { return Ok(()) };
         let Pending { incoming, tls, .. } = *pending;
         // Most have none.
-        let is = |name: &LazyId| !traits.is_empty() && traits.includes(name.into_symbol_with(ruby));
+        let is = |name: &LazyId| !flags.is_empty() && flags.includes(name.into_symbol_with(ruby));
         let handle = connection.handle();
         let mut limits = handle.limits();
         limits.require_masked = is(&STRICT);

@@ -28,13 +28,13 @@ module EventMachine
 
         # The bytes that are read while the application puts off its decision; then the client
         # waits.
-        EARLY = 64 * 1024
-        private_constant :EARLY
+        EARLY_LIMIT = 64 * 1024
+        private_constant :EARLY_LIMIT
 
         # The seconds between looks at whether EventMachine, which does not tell, has written
         # enough.
-        LOOK = 0.05
-        private_constant :LOOK
+        DRAIN_POLL_INTERVAL = 0.05
+        private_constant :DRAIN_POLL_INTERVAL
 
         # @return [Native::Connection, nil] what knows the socket of a raw connection
         attr_reader :native
@@ -54,7 +54,7 @@ module EventMachine
         def initialize(native = nil, cold_state = nil, options = nil)
           @native = native
           @cold_state = cold_state
-          @corked = nil
+          @batch = nil
           configure(options) if options
         end
 
@@ -93,8 +93,8 @@ module EventMachine
         def opening_handshake(connection)
           secure = Transport.secure?(connection)
           handshake = Handshake.new(secure, @options || Options::NONE)
-          handshake.before_answer { |answer| requested(connection, handshake, answer) }
-          handshake.on_early { |bytes| hold(connection) if bytes >= EARLY }
+          handshake.before_response { |response| requested(connection, handshake, response) }
+          handshake.on_early { |bytes| suspend_reading(connection) if bytes >= EARLY_LIMIT }
           handshake.callback do |response, handler_class|
             accepted(connection, handshake, response, handler_class)
           end
@@ -124,7 +124,7 @@ module EventMachine
         # The connection is gone.
         def gone
           @ended = true
-          withdraw
+          cancel_decision
           @opening_timer&.cancel
         end
 
@@ -150,11 +150,11 @@ module EventMachine
         end
 
         # For {HandshakePolicy}: opens the WebSocket, if that can still be.
-        def open_admitted(connection, handshake, answer)
+        def accept_handshake(connection, handshake, response)
           return if ended?
 
-          let_go(connection)
-          handshake.accept(answer)
+          resume_reading(connection)
+          handshake.accept(response)
         rescue StandardError => e
           # Otherwise it leaves by receive_data, as in em-websocket.
           raise unless @deferred
@@ -163,7 +163,7 @@ module EventMachine
         end
 
         # For {HandshakePolicy}.
-        def refuse_admitted(connection, response)
+        def reject_handshake(connection, response)
           return if ended?
 
           connection.send_data(response)
@@ -175,9 +175,9 @@ module EventMachine
           @deferred = true
         end
 
-        # @return [Boolean] whether it is not read for the sake of {EARLY}
-        def held?
-          @held || false
+        # @return [Boolean] whether it is not read for the sake of {EARLY_LIMIT}
+        def suspended?
+          @suspended || false
         end
 
         # @return [Boolean] whether the application has stopped reading, where it is held anyway
@@ -190,39 +190,39 @@ module EventMachine
         #
         # @param protocol [Native::Protocol]
         # @return [Boolean]
-        def cork(connection, protocol)
-          return false if @corked || !corks?(connection)
+        def begin_batch(connection, protocol)
+          return false if @batch || !batches?(connection)
 
           # In this order, and the other way round at the end: other threads send meanwhile.
-          @corked = protocol
-          protocol.cork(Transport.get(connection, :@signature))
+          @batch = protocol
+          protocol.begin_batch(Transport.get(connection, :@signature))
           true
         end
 
         # Hands over what was gathered. Nothing is gathered any more in this read.
-        def uncork
-          @corked&.uncork
+        def flush_batch
+          @batch&.end_batch
         end
 
         # The read is told.
         #
         # @param protocol [Native::Protocol]
-        def end_cork(protocol)
-          protocol.uncork
+        def end_batch(protocol)
+          protocol.end_batch
         ensure
-          @corked = nil
+          @batch = nil
         end
 
         # Something was sent: looks after what waits, where the application wants to know.
-        def watch_outflow(connection)
-          return unless @cold_state&.ondrain && !@outflow
+        def poll_drain(connection)
+          return unless @cold_state&.ondrain && !@drain_timer
           return if connection.get_outbound_data_size <= high_water
 
-          @outflow = EventMachine::PeriodicTimer.new(LOOK) do
+          @drain_timer = EventMachine::PeriodicTimer.new(DRAIN_POLL_INTERVAL) do
             gone = connection.error?
             if gone || connection.get_outbound_data_size <= high_water / 2
-              @outflow.cancel
-              @outflow = nil
+              @drain_timer.cancel
+              @drain_timer = nil
               tell_drained(connection) unless gone
             end
           end
@@ -242,7 +242,7 @@ module EventMachine
         def time_out(connection)
           return if ended? || Transport.get(connection, :@handler)
 
-          withdraw
+          cancel_decision
           begin
             connection.trigger_on_error(HandshakeError.new("Opening handshake timed out"))
           ensure
@@ -251,10 +251,10 @@ module EventMachine
         end
 
         # Stops reading, without a word to the application, whose own `pause` is another matter.
-        def hold(connection)
-          return if @held || ended?
+        def suspend_reading(connection)
+          return if @suspended || ended?
 
-          @held = true
+          @suspended = true
           return @native.deferred = true if @native
 
           signature = Transport.get(connection, :@signature)
@@ -262,23 +262,23 @@ module EventMachine
           EventMachine.pause_connection(signature)
         end
 
-        def let_go(connection)
-          return unless @held
+        def resume_reading(connection)
+          return unless @suspended
 
-          @held = false
+          @suspended = false
           return @native.deferred = false if @native
 
           EventMachine.resume_connection(Transport.get(connection, :@signature)) unless @paused
         end
 
-        def requested(connection, handshake, answer)
+        def requested(connection, handshake, response)
           return if ended?
 
           options = @options || Options::NONE
           asks = HandshakePolicy.asks?(options, @cold_state, Overrides.of(connection))
-          return handshake.accept(answer) unless asks
+          return handshake.accept(response) unless asks
 
-          HandshakePolicy.new(connection, handshake, answer, self, options).decide
+          HandshakePolicy.new(connection, handshake, response, self, options).decide
         end
 
         def accepted(connection, handshake, response, handler_class)
@@ -294,7 +294,7 @@ module EventMachine
           handler.watch(@options || Options::NONE)
           # Nobody asks for them any more.
           @options = nil
-          handler.may_cork if Overrides.sends_directly?
+          handler.allow_batches if Overrides.sends_directly?
           @opening_timer&.cancel
           Transport.set(connection, :@handshake, nil)
           connection.trigger_on_open(handshake)
@@ -316,7 +316,7 @@ module EventMachine
 
         # Not where each single frame counts, nor in a fiber (which a callback may leave, and
         # EventMachine goes on).
-        def corks?(connection)
+        def batches?(connection)
           @native.nil? && Transport.get(connection, :@outbound_limit)&.zero? &&
             @cold_state&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&
             EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(connection)

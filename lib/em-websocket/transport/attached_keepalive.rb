@@ -46,7 +46,7 @@ module EventMachine
       def ping_every(interval, timeout)
         @timers[:ping] = EventMachine::PeriodicTimer.new(interval) do
           ping if @handler.state == :connected
-          expect_life(timeout) if timeout.positive?
+          await_pong(timeout) if timeout.positive?
         end
       end
 
@@ -84,7 +84,7 @@ module EventMachine
       end
 
       # Something was received.
-      def heard
+      def record_read
         @reads += 1
       end
 
@@ -98,7 +98,7 @@ module EventMachine
       end
 
       # A message came or went.
-      def used
+      def record_message
         @messages += 1
       end
 
@@ -110,7 +110,7 @@ module EventMachine
 
       private
 
-      def expect_life(timeout)
+      def await_pong(timeout)
         return if @timers.key?(:pong)
 
         known = @reads

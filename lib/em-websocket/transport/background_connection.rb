@@ -36,7 +36,7 @@ module EventMachine
         end
 
         # For connections on EventMachine's own sockets.
-        def uncork
+        def flush_batch
           nil
         end
 
@@ -74,23 +74,25 @@ module EventMachine
           nil
         end
 
-        # The accept block has returned: reading begins.
+        # The accept block has returned, and reading is about to begin.
         #
-        # @param server [BackgroundServer]
-        def begin_reading(connection, server)
-          options = @cold_state&.options || server.options
+        # @param options [Options] the server's
+        # @return [Array(Options, Array<Symbol>)] the connection's, and the flags of what has been
+        #   found to be true of it
+        def prepare_start(connection, options)
+          options = @cold_state&.options || options
           frame = connection.max_frame_size
           limit(frame, longest_message(connection, frame))
           self.close_timeout = connection.close_timeout
           own = Overrides.of(connection)
-          traits = traits(connection, own, options)
-          if traits.include?(:raw)
+          flags = flags(connection, own, options)
+          if flags.include?(:raw)
             attached = Transport::AttachedConnection.new(self, cold_state, options)
             Transport.set(connection, :@em_websocket, attached)
             # The bytes' meaning is the application's, so the native side sets no limit.
             attached.begin_opening(connection)
           end
-          server.read(connection, self, options.settings, traits)
+          [options, flags]
         end
 
         # TLS is established. Who has not agreed, for whatever reason, has refused the client.
@@ -109,27 +111,27 @@ module EventMachine
         # The opening handshake is accepted.
         #
         # @param version [Integer] of the protocol
-        # @param answer [Native::Answer, nil] what is to be sent, if the application has nothing
+        # @param response [Native::Response, nil] what is to be sent, if the application has nothing
         #   against it; nil: it has been sent, for there was nobody to ask
         # @param changed [Boolean] whether the connection may have methods of the application's
         # @param server [BackgroundServer]
-        def requested(connection, version, answer, changed, server)
-          unless answer || @cold_state&.onrequest || (changed && asks?(connection))
+        def requested(connection, version, response, changed, server)
+          unless response || @cold_state&.onrequest || (changed && asks?(connection))
             handshake = handshake(server, nil) if shows_handshake?(connection, changed)
-            return open_admitted(connection, handshake, nil, version)
+            return accept_handshake(connection, handshake, nil, version)
           end
 
-          handshake = handshake(server, answer)
+          handshake = handshake(server, response)
           options = @cold_state&.options || server.options
-          answer ||= SentAnswer.new(handshake.protocol)
-          HandshakePolicy.new(connection, handshake, answer, self, options).decide
+          response ||= SentResponse.new(handshake.protocol)
+          HandshakePolicy.new(connection, handshake, response, self, options).decide
         end
 
         # The opening handshake was refused, or a rule was broken.
         #
         # @param error [WebSocketError]
         def failed(connection, error)
-          withdraw
+          cancel_decision
           connection.trigger_on_error(error)
         rescue StandardError => e
           Transport.application_error(connection, e)
@@ -146,7 +148,7 @@ module EventMachine
         #
         # @param changed [Boolean] whether the connection may have methods of the application's
         def unbound(connection, changed)
-          withdraw if @cold_state
+          cancel_decision if @cold_state
           return connection.unbind unless changed
 
           # As EventMachine does: whoever has a parameter for the reason gets one.
@@ -157,11 +159,11 @@ module EventMachine
         # For {HandshakePolicy}: opens the WebSocket, if that can still be.
         #
         # @param handshake [WebSocket::Handshake, nil] nil where nobody can see it
-        # @param answer [Native::Answer, nil] nil where it has been sent
+        # @param response [Native::Response, nil] nil where it has been sent
         # @param version [Integer] of the protocol
-        def open_admitted(connection, handshake, answer, version = handshake.protocol_version)
+        def accept_handshake(connection, handshake, response, version = handshake.protocol_version)
           handler = Handler.in_background(connection, self, version)
-          return unless admit(connection, handler, version, answer)
+          return unless open_websocket(connection, handler, version, response)
 
           begin
             connection.trigger_on_open(handshake)
@@ -174,8 +176,8 @@ module EventMachine
 
         # For {HandshakePolicy}.
         #
-        # @param response [String] empty where an answer has been sent already
-        def refuse_admitted(_connection, response)
+        # @param response [String] empty where a response has been sent already
+        def reject_handshake(_connection, response)
           refuse(response)
         end
 
@@ -186,8 +188,8 @@ module EventMachine
 
         private
 
-        def handshake(server, answer)
-          WebSocket::Handshake.answered(server.take_request, answer)
+        def handshake(server, response)
+          WebSocket::Handshake.answered(server.take_request, response)
         end
 
         # True if `onopen` has a parameter for the handshake. Many have none, or there is none.
@@ -216,14 +218,14 @@ module EventMachine
           Overrides.of(connection).intersect?(Overrides::REQUEST)
         end
 
-        def traits(connection, own, options)
-          traits = []
-          traits << :raw if Native.variable(connection, :@debug) || own.intersect?(Overrides::RAW)
-          traits << :asks if HandshakePolicy.asks?(options, @cold_state, own)
-          traits << :strict if options[:strict]
-          traits << :announce_tls if tls? && (verifies? || own.intersect?(Overrides::TLS))
-          traits << :plain_http if own.intersect?(Overrides::PLAIN_HTTP)
-          traits
+        def flags(connection, own, options)
+          flags = []
+          flags << :raw if Native.variable(connection, :@debug) || own.intersect?(Overrides::RAW)
+          flags << :asks if HandshakePolicy.asks?(options, @cold_state, own)
+          flags << :strict if options[:strict]
+          flags << :announce_tls if tls? && (verifies? || own.intersect?(Overrides::TLS))
+          flags << :plain_http if own.intersect?(Overrides::PLAIN_HTTP)
+          flags
         end
       end
     end

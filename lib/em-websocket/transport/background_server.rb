@@ -41,7 +41,7 @@ module EventMachine
           Servers.add(server)
           # EventMachine's own thread must see it; on that thread, this is at once.
           Reactor.schedule { server.watch }
-          no_reactor if server.ended? && !EventMachine.reactor_running?
+          no_reactor if server.stopped? && !EventMachine.reactor_running?
           server
         end
 
@@ -69,7 +69,7 @@ module EventMachine
         @options = Options.new(options, Certificates.new)
         @block = block
         @reactor = reactor
-        @on_end = Thread::Queue.new
+        @on_stopped = Thread::Queue.new
         @options.certificates.config(@options[:tls_options] || {}) if @options[:secure]
         @native = listen
         @signature = @native.signature
@@ -78,22 +78,22 @@ module EventMachine
 
       # On the reactor's thread: begins to hear what happens.
       def watch
-        return if @ended
-        return ended unless EventMachine.reactor_running? && @reactor.equal?(Reactor.current)
+        return if @stopped
+        return stop unless EventMachine.reactor_running? && @reactor.equal?(Reactor.current)
 
         @watch = EventMachine.watch(@native.fd, QueueWatcher, self)
         @watch.notify_readable = true
         # A descriptor that is detached before EventMachine's next round is kept by it for ever.
         Reactor.next_tick do
           @watched = true
-          retire
+          stop_if_idle
         end
       end
 
       # On the reactor's thread: tells what has happened.
       def drain
         @native.drain(self)
-        retire
+        stop_if_idle
       end
 
       # For the native side: makes the object of a connection that was accepted.
@@ -108,7 +108,8 @@ module EventMachine
         connection.post_init
         @block.call(connection)
         # Nobody is let in if any of this has raised: the native side closes what is not started.
-        native.begin_reading(connection, self)
+        options, flags = native.prepare_start(connection, @options)
+        @native.start(native, connection, options.settings, flags)
       ensure
         BackgroundServer.accepting = nil
       end
@@ -119,16 +120,6 @@ module EventMachine
       # @param error [StandardError]
       def application_error(connection, error)
         Transport.application_error(connection, error)
-      end
-
-      # Begins to read a connection.
-      #
-      # @param connection [Connection]
-      # @param native [Native::Connection]
-      # @param settings [Native::Settings]
-      # @param traits [Array<Symbol>] what has been found to be true of it
-      def read(connection, native, settings, traits)
-        @native.start(native, connection, settings, traits)
       end
 
       # @return [Native::Request, nil] of the connection that is being opened, once
@@ -151,22 +142,22 @@ module EventMachine
       def stop_listening
         @native.stop_listening
         # A connection that was accepted and not told yet is among what waits.
-        Reactor.schedule { retire }
+        Reactor.schedule { stop_if_idle }
         nil
       end
 
       # Calls the block when everybody is gone and the server has ended, at once where it has. May
       # be called from any thread, and more than once.
-      def on_end(&block)
-        @on_end << block
-        tell_end if @gone
+      def on_stopped(&block)
+        @on_stopped << block
+        call_on_stopped if @released
       end
 
       # On the reactor's thread: nobody new is accepted, and everybody is closed.
       #
       # @param code [Integer]
       def shut_down(code)
-        return if @ended
+        return if @stopped
 
         @shutting_down = true
         @native.connections.each do |connection|
@@ -176,8 +167,8 @@ module EventMachine
       end
 
       # Ends the connections that are left.
-      def cut_off
-        @native.connections.each(&:close_connection) unless @ended
+      def abort_all
+        @native.connections.each(&:close_connection) unless @stopped
       end
 
       # @return [Hash, nil] see {WebSocket.stats}; nil once the server has ended
@@ -197,15 +188,15 @@ module EventMachine
       end
 
       # @return [Boolean]
-      def ended?
-        @ended || false
+      def stopped?
+        @stopped || false
       end
 
       # The reactor ends, or has ended. Every connection that is open is told so.
-      def ended
-        return if @ended || !@native.may_end?
+      def stop
+        return if @stopped || !@native.may_end?
 
-        @ended = true
+        @stopped = true
         Servers.forget(signature)
         @native.stop
         failure = nil
@@ -215,9 +206,9 @@ module EventMachine
           failure ||= e
         end
         @native.release
-        @gone = true
+        @released = true
         begin
-          tell_end
+          call_on_stopped
         rescue Exception => e # rubocop:disable Lint/RescueException
           failure ||= e
         end
@@ -226,7 +217,7 @@ module EventMachine
 
       # In a forked child: lets go of what is the parent's.
       def abandon
-        @ended = true
+        @stopped = true
         watched = @native.fd
         inherited = @native.abandon
         # EventMachine may go on in the child, and ends the process over a watched descriptor that
@@ -248,24 +239,24 @@ module EventMachine
       end
 
       # A server that does not listen any more ends with its last connection.
-      def retire
-        return if @ended || !@watched
+      def stop_if_idle
+        return if @stopped || !@watched
         return if @native.listening? || !@native.size.zero? || @native.waiting?
 
         @watch.detach
-        ended
+        stop
       end
 
       # Each is told once, and where one raises the others come first.
-      def tell_end
-        block = @on_end.pop(true)
+      def call_on_stopped
+        block = @on_stopped.pop(true)
       rescue ThreadError
         nil # All have been told.
       else
         begin
           block.call
         ensure
-          tell_end
+          call_on_stopped
         end
       end
     end

@@ -9,7 +9,7 @@ module EventMachine
         attr_accessor :onrequest
 
         # @return [HandshakePolicy, nil] the decision that is being made
-        attr_accessor :admission
+        attr_accessor :handshake_policy
 
         # @return [Proc, nil] the block of {Connection#ondrain}
         attr_accessor :ondrain
@@ -45,8 +45,8 @@ module EventMachine
         end
 
         # The application does not decide any more: the client is gone, or its time is up.
-        def withdraw
-          @cold_state&.admission&.withdraw
+        def cancel_decision
+          @cold_state&.handshake_policy&.cancel
         end
       end
     end

@@ -12,22 +12,22 @@ module EventMachine
     # @api private
     class PolledTimeout
       # A limited time is looked at so often before it is over.
-      LOOKS = 8
+      CHECKS_PER_TIMEOUT = 8
 
       # EventMachine's clock is about as coarse as this, in seconds.
-      COARSE = 0.1
-      private_constant :LOOKS, :COARSE
+      CLOCK_RESOLUTION = 0.1
+      private_constant :CHECKS_PER_TIMEOUT, :CLOCK_RESOLUTION
 
       # @param seconds [Numeric]
       # @param over [Proc] called once, when the time is over
       # @yieldparam step [Float] seconds from one look to the next
       # @yieldreturn [Symbol] what a look has found: `:nothing`; `:suspended`, and the time since
       #   the last look does not count; `:progress`, and all of the time is left again
-      def initialize(seconds, over, &look)
-        @step = Checks.timer(seconds.to_f / LOOKS)
+      def initialize(seconds, over, &check)
+        @step = Checks.timer(seconds.to_f / CHECKS_PER_TIMEOUT)
         @over = over
-        @look = look
-        @looks = 0
+        @check = check
+        @checks = 0
         wait
       end
 
@@ -41,20 +41,20 @@ module EventMachine
 
       def wait
         due = now + @step
-        @timer = EventMachine::Timer.new(@step) { look(now - due) }
+        @timer = EventMachine::Timer.new(@step) { check(now - due) }
       end
 
-      def look(late)
-        found = @look.call(@step)
+      def check(late)
+        found = @check.call(@step)
         # It comes before what the client has sent meanwhile.
-        found = :suspended if found == :nothing && late > [@step, COARSE].max
+        found = :suspended if found == :nothing && late > [@step, CLOCK_RESOLUTION].max
         case found
-        when :nothing then @looks += 1
-        when :progress then @looks = 0
+        when :nothing then @checks += 1
+        when :progress then @checks = 0
         end
         return unless @timer
 
-        @looks < LOOKS ? wait : @over.call
+        @checks < CHECKS_PER_TIMEOUT ? wait : @over.call
       end
 
       def now

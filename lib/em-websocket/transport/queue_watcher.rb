@@ -22,7 +22,7 @@ module EventMachine
 
       # The reactor ends, or the server has been stopped and its last connection is gone.
       def unbind
-        @server.ended
+        @server.stop
       end
     end
   end

@@ -96,7 +96,7 @@ module EventMachine
           native = transport&.native
           return native.paused = true if native
 
-          transport&.held? ? transport.paused = true : super
+          transport&.suspended? ? transport.paused = true : super
         end
 
         # Goes on reading.
@@ -105,7 +105,7 @@ module EventMachine
           native = transport&.native
           result = if native
                      native.paused = false
-                   elsif transport&.held?
+                   elsif transport&.suspended?
                      transport.paused = false
                    else
                      super
@@ -121,7 +121,7 @@ module EventMachine
           native = transport&.native
           return native.paused? if native
 
-          transport&.held? ? transport.paused? : super
+          transport&.suspended? ? transport.paused? : super
         end
 
         # @return [Float] how long nothing may be read nor written before the connection is ended,
