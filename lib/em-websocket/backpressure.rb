@@ -5,13 +5,13 @@ require_relative "transport"
 
 module EventMachine
   module WebSocket
-    # What waits to be written to the client of a {Connection}.
+    # Bytes that wait to be written to the client of a {Connection}.
     module Backpressure
       # The default of {#outbound_high_water}, in bytes.
       HIGH_WATER = 64 * 1024
 
-      # What comes behind what was sent or looks at it, and what may give one connection a send_data
-      # of its own: each ends the gathering.
+      # Methods that come behind what was sent or look at it, or may give one connection a send_data
+      # of its own: each flushes the batch.
       %i[
         close_connection detach get_outbound_data_size reconnect send_file_data signature=
         singleton_class start_tls

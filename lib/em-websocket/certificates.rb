@@ -44,7 +44,7 @@ module EventMachine
       end
     end
 
-    # One set of options, and what was read of it. A certificate that is being replaced may be there
+    # Certificate of one set of options, as it was read. One that is being replaced may be there
     # without its key for a while: until both are, the one before goes on.
     #
     # @api private

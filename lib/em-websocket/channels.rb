@@ -56,7 +56,7 @@ module EventMachine
       end
     end
 
-    # What has become of a message that was published: it compares as the number of its
+    # Receipt of a message that was published: it compares as the number of its
     # {#receivers}.
     class Publication
       include Comparable

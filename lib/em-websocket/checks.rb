@@ -16,7 +16,7 @@ module EventMachine
       # Time that is as good as for ever, in seconds: EventMachine's clock counts that far.
       FOREVER = 100 * 365 * 24 * 60 * 60
 
-      # What may be given where seconds are expected.
+      # Advice where seconds are expected.
       SECONDS = "give 0 or more, such as 30 or 0.5"
       private_constant :SECONDS
 
@@ -174,7 +174,7 @@ module EventMachine
         end
       end
 
-      # As EventMachine has it, an empty one is every IPv4 interface.
+      # Host to listen on: as EventMachine has it, an empty one is every IPv4 interface.
       #
       # @return [String] UTF-8
       def host(value)

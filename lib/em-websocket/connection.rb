@@ -16,8 +16,9 @@ require_relative "transport/socket_methods"
 
 module EventMachine
   module WebSocket
-    # One client. It is what the block of {WebSocket.run} is given, and an EventMachine::Connection:
-    # `EM.start_server(host, port, EM::WebSocket::Connection, options) { |ws| }` works too.
+    # Connection of one client. It is what the block of {WebSocket.run} is given, and an
+    # EventMachine::Connection: `EM.start_server(host, port, EM::WebSocket::Connection, options)`
+    # works, too.
     #
     # Callbacks run on the reactor's thread. {#send}, {#send_binary}, {#ping}, {#pong} and {#close}
     # may be called from any thread; what one thread sends arrives in its order.

@@ -2,7 +2,7 @@
 
 module EventMachine
   module WebSocket
-    # What is raised to the caller of a method that cannot do what it was asked to, and the parent
+    # Error raised to the caller of a method that cannot do what it was asked to, and the parent
     # of what `onerror` is told of a client.
     class WebSocketError < RuntimeError; end
 

@@ -10,7 +10,7 @@ module EventMachine
     #
     # @api private
     module Forks
-      # This is the child.
+      # Forgets, in the child, what is the parent's.
       def self.forked
         Native.forked
         Reactor.forked

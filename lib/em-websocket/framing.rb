@@ -59,7 +59,7 @@ module EventMachine
       # The opcodes of the numbers.
       FRAME_TYPES_INVERSE = FRAME_TYPES.invert.freeze
 
-      # To be called before the first bytes.
+      # Begins; to be called before the first bytes.
       def initialize_framing
         begin_frames(3, String.new)
       end
@@ -112,7 +112,7 @@ module EventMachine
 
     # Draft 76.
     class Handler76
-      # What ends a connection of the drafts 75 and 76, whoever sends it.
+      # Bytes that end a connection of the drafts 75 and 76, whoever sends them.
       TERMINATE_STRING = Native::TERMINATE
     end
   end

@@ -296,7 +296,8 @@ module EventMachine
         @connection.trigger_on_ping(body)
       end
 
-      # Who answers our close has read what came before it, unless it was said at the same moment.
+      # Answers the peer's close. A peer that answers ours has read what came before it, unless both
+      # were sent at the same moment.
       def tell_close(payload)
         is_answer = state == :closing
         bytes, progress = @protocol.peer_closed(*payload)
@@ -359,7 +360,7 @@ module EventMachine
     end
 
     class Handler
-      # Which version is spoken by which Handler.
+      # Handlers by the versions that they speak.
       VERSIONS = {
         75 => Handler75, 76 => Handler76, 1 => Handler03, 2 => Handler03, 3 => Handler03,
         5 => Handler05, 6 => Handler06, 7 => Handler07, 8 => Handler08, 13 => Handler13

@@ -98,13 +98,13 @@ module EventMachine
         @secure
       end
 
-      # What came behind the request: the first frames of a client in a hurry.
+      # Bytes behind the request: the first frames of a client in a hurry.
       #
       # @api private
       # @return [String, nil]
       attr_reader :rest
 
-      # How messages are compressed, where that was agreed to.
+      # Compression of messages, where it was agreed to.
       #
       # @api private
       # @return [Native::Deflate, nil]
@@ -116,7 +116,7 @@ module EventMachine
       # @return [String, nil]
       attr_reader :refusal
 
-      # Whom to ask before the answer: the block must see to {#accept}.
+      # Takes the block that is asked before the response: it must see to {#accept}.
       #
       # @api private
       # @yieldparam response [Native::Response]
@@ -132,7 +132,7 @@ module EventMachine
         @on_early = block
       end
 
-      # What is sent is decided.
+      # Sends the response, which is decided.
       #
       # @api private
       # @param response [Native::Response]

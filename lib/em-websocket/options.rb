@@ -56,21 +56,21 @@ module EventMachine
         compression: Compression
       }.freeze
 
-      # What may be given in place of what are no options.
+      # Advice where there are no options.
       ADVICE = "give a Hash with :host and :port"
 
-      # Those that em-websocket reads as well.
+      # Options that em-websocket reads as well.
       THEIRS = TABLE.keys.take(8).freeze
       private_constant :THEIRS
 
       KNOWN = TABLE.keys.freeze
       private_constant :KNOWN
 
-      # On EventMachine's own sockets the address is EventMachine's.
+      # Options of connections on EventMachine's own sockets, whose address is EventMachine's.
       OF_CONNECTIONS = (KNOWN - %i[host port]).freeze
       private_constant :OF_CONNECTIONS
 
-      # Those that are nothing to the native core.
+      # Options that are nothing to the native core.
       PLAIN = ->(name) { TABLE[name] == :given && name != :secure }
       private_constant :PLAIN
 
@@ -99,7 +99,7 @@ module EventMachine
           new(source, server&.certificates)
         end
 
-        # One option by itself.
+        # Reads one option by itself.
         #
         # @return [Object] as it is used; nil: not given
         # @raise (see .of)
@@ -173,7 +173,7 @@ module EventMachine
 
       private
 
-      # On EventMachine's own sockets it is done for each connection, of few options mostly.
+      # Reads every option: for each connection on EventMachine's own sockets, of few mostly.
       def read_all
         source = @source
         values = @values

@@ -15,19 +15,19 @@ module EventMachine
     #
     # @api private
     module Overrides
-      # Who overrides one of these gets the raw bytes.
+      # Hooks whose application gets the raw bytes.
       RAW = %i[dispatch receive_data send_data].freeze
-      # Who overrides one of these is called through it.
+      # Hooks that an application's message or pong goes through.
       TRIGGERS = %i[trigger_on_message trigger_on_binary trigger_on_ping trigger_on_pong].freeze
-      # Who overrides one of these is asked before an opening handshake is answered.
+      # Hooks that are asked before an opening handshake is answered.
       REQUEST = %i[trigger_on_request].freeze
-      # Who overrides one of these answers what is no opening handshake.
+      # Hooks that answer what is no opening handshake.
       PLAIN_HTTP = %i[send_healthcheck_response send_flash_cross_domain_file].freeze
-      # Who overrides one of these is told of TLS.
+      # Hooks that are told of TLS.
       TLS = %i[ssl_handshake_completed].freeze
-      # These are called through the object anyway.
+      # Hooks that are called through the object anyway.
       OTHERS = %i[debug unbind].freeze
-      # Most applications override nothing.
+      # Names of the hooks of most applications: none.
       NONE = [].freeze
       private_constant :OTHERS, :NONE
 
@@ -54,7 +54,7 @@ module EventMachine
       end
 
       class << self
-        # From now on, whatever defines a hook is the application.
+        # Notes the library's own hooks: whatever defines one from now on is the application.
         def seal(klass)
           names = RAW + TRIGGERS + REQUEST + PLAIN_HTTP + TLS + OTHERS
           @class = klass
@@ -116,7 +116,7 @@ module EventMachine
                "override it before the accept block returns, or it is not called")
         end
 
-        # Something comes to Connection.
+        # Notes that something comes to Connection.
         #
         # @param before [Boolean] whether before its own methods
         def changed(before)
@@ -138,12 +138,12 @@ module EventMachine
           !Native.override?(connection) && @class.ancestors.first(@ancestors.size) == @ancestors
         end
 
-        # What {Connection#send_data} calls, and what that calls.
+        # Methods that {Connection#send_data} calls, one through the other.
         def ways_out(klass)
           [klass.instance_method(:send_data).super_method, EventMachine.method(:send_data)]
         end
 
-        # It may have been overridden before this was loaded.
+        # Tells if both are EventMachine's: they may have been overridden before this was loaded.
         def eventmachines_own?(klass)
           connection, machine = ways_out(klass)
           theirs = EventMachine::Connection.instance_method(:unbind)

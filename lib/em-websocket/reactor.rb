@@ -51,7 +51,7 @@ module EventMachine
           connections&.key?(signature) || false
         end
 
-        # In a forked child: what waits is the parent's.
+        # Forgets, in a forked child, what waits: it is the parent's.
         def forked
           @later = Thread::Queue.new
           @current = nil

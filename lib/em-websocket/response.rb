@@ -8,7 +8,7 @@ module EventMachine
     # The answer to an opening handshake before it is sent: what the block of {Connection#onrequest}
     # is given. Without a word of the block's, the WebSocket is opened.
     class Response
-      # What to add to the answer that opens the WebSocket.
+      # Header fields to add to the response that opens the WebSocket.
       #
       # @return [Hash{String => String, Array<String>}] an Array makes one field of each value
       attr_reader :headers
@@ -94,7 +94,7 @@ module EventMachine
         decide { @native.add(@headers) }
       end
 
-      # Whether the decision is left to a later one.
+      # Tells if the decision is left to a later one.
       #
       # @api private
       # @return [Boolean]
@@ -102,7 +102,7 @@ module EventMachine
         @deferred && !@decided && !@cancelled ? true : false
       end
 
-      # Nobody decides any more: what was said is done.
+      # Accepts, where nobody has decided otherwise.
       #
       # @api private
       def accept_by_default
@@ -110,7 +110,8 @@ module EventMachine
         nil
       end
 
-      # Something went wrong while the application decided: nothing that it has said counts.
+      # Refuses with 500, for something went wrong while the application decided: nothing that it has
+      # said counts.
       #
       # @api private
       def fail

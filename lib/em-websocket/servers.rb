@@ -61,7 +61,7 @@ module EventMachine
           -1
         end
 
-        # In a forked child: the servers are the parent's.
+        # Lets go, in a forked child, of the servers, which are the parent's.
         def forked
           servers = all
           @servers = {}

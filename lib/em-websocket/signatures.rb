@@ -20,7 +20,7 @@ module EventMachine
       # Ours are less than this.
       PAST_ALL = 1 << 62
 
-      # Each function's method of a connection, and its answer where the connection is gone.
+      # Methods of a connection by the functions, with the answer where the connection is gone.
       METHODS = {
         connection_paused?: [:paused?, false],
         get_cipher_bits: [:get_cipher_bits, nil],
@@ -38,7 +38,7 @@ module EventMachine
         watch_only?: [:watch_only?, false]
       }.freeze
 
-      # Those that change something answer whether there was anything to change.
+      # Functions that change something, and answer whether there was anything to change.
       CHANGES = {
         pause_connection: :pause,
         resume_connection: :resume,

@@ -151,7 +151,7 @@ module EventMachine
         nil
       end
 
-      # What the servers of {.run} and {.start} have seen and done so far. May be called from any
+      # Counters of the servers of {.run} and {.start}, and current values. May be called from any
       # thread.
       #
       # @example How many are here, and what waits
@@ -185,7 +185,7 @@ module EventMachine
 
       private
 
-      # In a trap. A second signal does not wait.
+      # Ends as `:graceful` says, in a trap. A second signal does not wait.
       def stop_as(graceful)
         if !graceful || @stopping
           @stopping = :at_once

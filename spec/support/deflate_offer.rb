@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What a client offers in Sec-WebSocket-Extensions (RFC 7692), and how it may be answered.
+# Offer of a client's in Sec-WebSocket-Extensions (RFC 7692), and its possible answers.
 class DeflateOffer
   NAME = "permessage-deflate"
   FLAGS = %w[server_no_context_takeover client_no_context_takeover].freeze
@@ -75,7 +75,7 @@ class DeflateOffer
     return ["7.1.2.2: no size"] unless answered.nil? || (8..15).cover?(answered)
 
     hint = offered == true ? 15 : offered
-    # Who compresses with zlib can do no less than 9.
+    # Offers of a client that compresses with zlib, which can do no less than 9.
     [
       ("7.1.2.2: offered #{hint}" if answered && answered > hint),
       ("the option: not limited" if (answered || 15) > [limit, 9].max)

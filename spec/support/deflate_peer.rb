@@ -14,13 +14,13 @@ class DeflatePeer
     "PyPI's wsproto" => ["#{INSTALLED}/venv/bin/python", "#{SCRIPTS}/wsproto_client.py"]
   }.freeze
 
-  # One message, each part in a frame of its own; bytes or text, as the encoding says.
+  # Message, each part in a frame of its own; bytes or text, as the encoding says.
   Message = Struct.new(:parts) do
     def binary? = parts.first.encoding == Encoding::BINARY
     def size = parts.sum(&:bytesize)
     def to_h = { binary: binary?, parts: parts.map { |part| [part].pack("m0") } }
 
-    # What a server's frame of it takes on the wire, if it is not compressed.
+    # Size of a server's frame of it on the wire, if it is not compressed.
     def plain_size
       return size + 2 if size < 126
 
@@ -30,7 +30,7 @@ class DeflatePeer
 
   NOISE = Random.new(7692).bytes(3000).freeze
 
-  # What is said in every connection, in this order; the messages of a step are sent at once.
+  # Steps of every connection, in this order; the messages of a step are sent at once.
   STEPS = {
     "empty" => [[""]],
     "nothing" => [["".b]],
@@ -46,7 +46,7 @@ class DeflatePeer
 
   def initialize(name) = @command = COMMANDS.fetch(name)
 
-  # What came of each offer. Takes the offers by the URL that they are made to.
+  # Result of each offer. Takes the offers by the URL that they are made to.
   def converse(offers)
     pairs = offers.flat_map { |url, some| some.map { |offer| [url, offer] } }
     task = {
@@ -59,7 +59,7 @@ class DeflatePeer
 
   private
 
-  # In ws's options an offer has other names, and clientMaxWindowBits unless it is said not to.
+  # Offer as ws's options have it: with other names, and clientMaxWindowBits unless told not to.
   def told(url, offer)
     options = offer.parameters.transform_keys do |name|
       name.gsub(/_[a-z]/) { |initial| initial[1].upcase }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What came of one offer to a server that echoes, as a DeflatePeer tells it.
+# Result of one offer to a server that echoes, as a DeflatePeer tells it.
 class DeflateResult
   COMPRESSIBLE = %w[text bytes fragments many].freeze
 
@@ -13,7 +13,7 @@ class DeflateResult
       told.values_at("answer", "different", "wire", "close", "error")
   end
 
-  # What is wrong, where the server has this option.
+  # Faults, where the server has this option.
   def faults(threshold: 860, level: 3, **option)
     name do
       next troubles if troubles.any?
@@ -27,7 +27,7 @@ class DeflateResult
     end
   end
 
-  # What is wrong, where nothing was to be agreed.
+  # Faults, where nothing was to be agreed.
   def faults_without
     name do
       next troubles if troubles.any?
@@ -40,7 +40,7 @@ class DeflateResult
 
   def name = yield.map { |fault| "#{@offer.header}: #{fault}" }
 
-  # What the client did not get back as it should.
+  # Messages that the client did not get back as it should.
   def troubles
     [
       @error,

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# What a client of one draft says and hears. Every test body that runs "on every draft" reads its
-# row here; a new draft is a new row.
+# Words of a client of one draft, and of its server. Every test body that runs "on every draft"
+# reads its row here; a new draft is a new row.
 Draft = Struct.new(
   :number,       # what `Handshake#protocol_version` answers
   :headers,      # request headers beside Host, Upgrade, Connection and Origin
@@ -24,7 +24,7 @@ Draft = Struct.new(
   def close_codes? = close == :code
   def to_s = "draft #{number}"
 
-  # What `close(code, reason)` of the server puts into its close frame.
+  # Body of the close frame of the server's `close(code, reason)`.
   def close_body(code = nil, reason = nil)
     case close
     when :empty then "".b
@@ -33,7 +33,7 @@ Draft = Struct.new(
     end
   end
 
-  # What the server answers to the client's close frame.
+  # Body of the server's answer to the client's close frame.
   def reply_body(code = nil, reason = nil)
     case reply
     when :body then code ? [code].pack("n") + reason.to_s.b : "".b
@@ -41,7 +41,7 @@ Draft = Struct.new(
     end
   end
 
-  # What `onclose` is told after the client closed with this code.
+  # Event of `onclose` after the client closed with this code.
   def close_event(code = nil, reason = nil)
     return { code: 1006, was_clean: false } unless pingable?
     return { code: 1005, reason: "", was_clean: true } unless code && close_codes?

@@ -70,7 +70,7 @@ class RawClient
 
   def fragments(type, parts) = write(encode_fragments(type, parts))
 
-  # One message as frames; all but the first are continuations.
+  # Message as frames; all but the first are continuations.
   def encode_fragments(type, parts)
     parts.each_with_index.map do |part, index|
       encode(index.zero? ? type : :continuation, part, last: index == parts.size - 1)

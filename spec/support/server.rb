@@ -34,7 +34,7 @@ class Mailbox
     end
   end
 
-  # Nothing more will come, because of this: who waits need wait no longer.
+  # Ends the waiting: nothing more will come, because of this error.
   def end_with(error)
     @mutex.synchronize do
       @end = error
@@ -113,7 +113,7 @@ class Reactor
   end
 end
 
-# What a callback was told, and the state of things while it ran.
+# Call of a callback: its value, and the state of things while it ran.
 Event = Struct.new(:name, :value, :state, :thread, :reactor_running, keyword_init: true)
 
 # A WebSocket server in a reactor of its own, on a port that the kernel chose.
@@ -128,7 +128,7 @@ class Server
     @signature, @port = reactor.value
   end
 
-  # One more server in the same reactor.
+  # Starts one more server in the same reactor.
   def also(options = {}, &accept)
     reactor.call { listen(options, &accept) }
   end
@@ -160,7 +160,7 @@ class Server
   end
 end
 
-# What examples say: `serve { |ws| ... }`, `connect(draft)`, `record(ws)`, `next_event(:close)`.
+# Words of the examples: `serve { |ws| ... }`, `connect(draft)`, `record(ws)`, `next_event(:close)`.
 module Serving
   CALLBACKS = %i[open message binary ping pong error close].freeze
 
@@ -235,7 +235,7 @@ module Serving
 
   def event_names = events.drain.map(&:name)
 
-  # Whether a hook of the class of all connections is the application's.
+  # True if a hook of the class of all connections is the application's.
   def overridden?
     return false if UPSTREAM
 
@@ -260,7 +260,7 @@ module Serving
   def started(reactor) = reactor.tap { (@reactors ||= []) << reactor }
   def opened(client) = client.tap { (@clients ||= []) << client }
 
-  # What a reactor raised that no example has joined.
+  # Exception of a reactor that no example has joined.
   def failure_of(reactor)
     reactor.stop unless reactor.joined?
     nil

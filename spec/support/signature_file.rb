@@ -2,7 +2,7 @@
 
 # The methods in a file of RBS, and what they take, to be compared with those of Ruby.
 class SignatureFile
-  # What a method takes. `most` is Float::INFINITY for one with a rest argument.
+  # Arguments that a method takes. `most` is Float::INFINITY for one with a rest argument.
   Arguments = Struct.new(:least, :most, :keywords, :optional_keywords, :names,
                          keyword_init: true) do
     def self.of_method(method)
@@ -22,7 +22,7 @@ class SignatureFile
           optional_keywords: function.optional_keywords.keys.sort)
     end
 
-    # Of overloads together.
+    # Arguments of overloads together.
     def self.of_functions(functions)
       all = functions.map { |function| of_function(function) }
       new(least: all.map(&:least).min, most: all.map(&:most).max,
@@ -61,7 +61,7 @@ class SignatureFile
     end
   end
 
-  # Whether it is there, for the class itself or for one that it is mixed into, or above these.
+  # True if it is there, for the class itself or for one that it is mixed into, or above these.
   def method?(owner, name, kind)
     users = @methods.keys.map { |known| Object.const_get(known) }.select { |known| known <= owner }
     places = [owner, *users].flat_map(&:ancestors).uniq.filter_map { |place| @methods[place.name] }

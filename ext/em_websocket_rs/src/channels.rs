@@ -137,7 +137,7 @@ fn treat_slow(pattern: RString, keep: usize) {
     raw::with_bytes(pattern, |pattern| channels().treat_slow(pattern, slow));
 }
 
-/// What has been seen and done so far.
+/// Counters of all channels, as a Hash.
 fn stats(ruby: &Ruby) -> Result<RHash, Error> {
     let ChannelStats { channels, subscriptions, published, delivered, dropped } =
         channels().stats();

@@ -10,7 +10,7 @@ use crate::convert::options::{flag, get};
 pub(crate) struct Compression(pub(crate) Config);
 
 impl Compression {
-    /// Of some of the keys; what is missing is the default.
+    /// Makes one of some of the keys; a missing one has its default.
     fn new(ruby: &Ruby, options: RHash) -> Result<Self, Error> {
         let default = Config::default();
         Ok(Self(Config {

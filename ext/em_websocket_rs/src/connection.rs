@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Connection {
     handle: Handle,
     number: u64,
-    /// Until it is started.
+    /// Socket and TLS of the connection, until it is started.
     pending: Cell<Option<Box<Pending>>>,
 }
 
@@ -156,7 +156,7 @@ impl Connection {
         sent
     }
 
-    /// What waits for a flush gets it at the end of the drain.
+    /// Notes a connection whose bytes wait for the flush at the end of the drain.
     fn remember(&self, sent: Sent) {
         if let Sent::Unflushed(_) = sent {
             flush_later(&self.handle);

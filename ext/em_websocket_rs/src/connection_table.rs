@@ -78,7 +78,7 @@ impl ConnectionTable {
         ruby.get_inner(self.objects).clear()
     }
 
-    /// In a forked child: empties it without dropping the handles, which are the parent's.
+    /// Empties it in a forked child, without dropping the handles, which are the parent's.
     pub(crate) fn abandon(&self) {
         mem::forget(self.handles.take());
     }

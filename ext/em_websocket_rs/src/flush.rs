@@ -15,8 +15,8 @@ thread_local! {
     static FORKS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// While it lives, what this thread sends is gathered; then it leaves, in one write a connection.
-/// A long drain is not waited for: then it leaves meanwhile.
+/// Guard of a drain: while it lives, what this thread sends is gathered; then it is written, in one
+/// write a connection. A long drain is not waited for: then it is written meanwhile.
 pub(crate) struct FlushGuard {
     pending: Arc<server::PendingFlushes>,
     /// Number of times that its process had been forked off when it began.
@@ -31,7 +31,7 @@ impl FlushGuard {
         Self { pending, forks: FORKS.get() }
     }
 
-    /// In a forked child: the thread is not the parent's, which goes on gathering.
+    /// Ends the gathering in a forked child, whose thread is not the parent's.
     pub(crate) fn forked() {
         FORKS.set(FORKS.get() + 1);
         DRAINING.set(0);

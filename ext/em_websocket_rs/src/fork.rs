@@ -4,7 +4,7 @@ use magnus::{function, Error, RModule};
 
 use crate::flush::FlushGuard;
 
-/// In a forked child: what was there before is the parent's.
+/// Forgets, in a forked child, what was there before, which is the parent's.
 fn forked() {
     em_websocket::server::forked();
     FlushGuard::forked();

@@ -33,7 +33,7 @@ impl Framing {
         Ok(Self(RefCell::new(Receiver::new(profile(ruby, draft)?, Limits::default()))))
     }
 
-    /// What the bytes complete, in order: `[type, body]`, ASCII-8BIT; `[:error, exception]`.
+    /// Events that the bytes complete, in order: `[type, body]`, ASCII-8BIT; `[:error, exception]`.
     fn receive(
         ruby: &Ruby,
         this: &Self,
@@ -75,7 +75,7 @@ impl Framing {
     }
 }
 
-/// What ends a connection of the drafts 75 and 76.
+/// Bytes that end a connection of the drafts 75 and 76.
 fn terminate(ruby: &Ruby) -> Result<RString, Error> {
     let mut bytes = Vec::new();
     Sender::new(&DRAFT_76).acknowledge(&PeerClose::new(None, &[]), &mut bytes);

@@ -37,7 +37,7 @@ pub(crate) struct Protocol {
     connection: RefCell<Connection>,
     strict: bool,
     deflater: RefCell<Option<Deflater>>,
-    /// What [`Protocol::fail`] fails with.
+    /// Error that [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
     batch: WriteBatch,
 }
@@ -70,8 +70,8 @@ impl Protocol {
         }
     }
 
-    /// What the bytes complete, in order, two elements each: `:text`, `:binary`, `:ping` or `:pong`
-    /// and a String, `:close` and `[code or nil, body]`, `:error` and an exception.
+    /// Events that the bytes complete, in order, two elements each: `:text`, `:binary`, `:ping` or
+    /// `:pong` and a String, `:close` and `[code or nil, body]`, `:error` and an exception.
     fn receive(
         ruby: &Ruby,
         this: &Self,
@@ -109,7 +109,7 @@ impl Protocol {
         Ok(events)
     }
 
-    /// What is sent from now on is gathered, for EventMachine's connection of this number.
+    /// Begins to gather what is sent, for EventMachine's connection of this number.
     fn begin_batch(&self, signature: i64) {
         self.batch.begin(signature);
     }
@@ -127,7 +127,7 @@ impl Protocol {
         this.message(ruby, data, Opcode::Text, parts).map(to_be_sent)
     }
 
-    /// Where it has been gathered, its length.
+    /// Frame of a binary message; its length, where it has been gathered.
     fn binary(ruby: &Ruby, this: &Self, data: Value) -> Result<Option<Value>, Error> {
         let data = string::binary(data)?;
         this.message(ruby, data, Opcode::Binary, |connection, len| connection.binary(len))
@@ -193,7 +193,7 @@ impl Protocol {
         Ok(Some(raw::frame(ruby, parts.head(), payload, parts.tail())?.as_value()))
     }
 
-    /// Whether a payload is gathered. One that is not leaves behind those that were.
+    /// True if a payload is gathered. One that is not is sent behind those that were.
     fn gathers(&self, ruby: &Ruby, payload: RString) -> Result<bool, Error> {
         if payload.len() >= write_batch::LARGE || self.batch.is_full() {
             self.batch.flush(ruby)?;
@@ -211,7 +211,7 @@ impl Protocol {
         self.receiver.borrow().is_amid()
     }
 
-    /// Our close: `[bytes, :stay | :close_after_writing | :abort]`.
+    /// Our close, and what becomes of TCP: `[bytes, :stay | :close_after_writing | :abort]`.
     fn close(ruby: &Ruby, this: &Self, code: Option<u16>, reason: Value) -> Result<RArray, Error> {
         let has_codes = this.has_close_codes();
         let reason = string::close_reason(ruby, code.filter(|_| has_codes), reason)?;
@@ -295,7 +295,7 @@ fn symbol(ruby: &Ruby, name: &LazyId) -> Value {
     ruby.into_value(**name)
 }
 
-/// What has not been gathered.
+/// Frame that has not been gathered.
 fn to_be_sent(frame: Option<Value>) -> Option<RString> {
     frame.and_then(RString::from_value)
 }

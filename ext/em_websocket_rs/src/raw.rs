@@ -84,7 +84,7 @@ fn string(make: impl FnOnce() -> VALUE) -> Result<RString, Error> {
     Ok(RString::from_value(unsafe { Value::from_raw(string) }).expect("it is a String"))
 }
 
-/// As [`text`], for whoever protects more than that at once.
+/// Text as of [`text`], for a caller that protects more than that at once.
 ///
 /// # Safety
 /// Ruby may leave past the caller, up to the next `protect`: nothing on the way may have to be
@@ -110,7 +110,7 @@ pub(crate) unsafe fn new_text(bytes: &[u8], code_range: Option<CodeRange>) -> VA
     string
 }
 
-/// As [`binary`], for whoever protects more than that at once.
+/// Bytes as of [`binary`], for a caller that protects more than that at once.
 ///
 /// # Safety
 /// As [`new_text`].

@@ -10,7 +10,7 @@ use crate::raw;
 pub(crate) struct Request(handshake::Request, Option<Box<[u8]>>);
 
 impl Request {
-    /// What was asked for, and the subprotocol that was selected.
+    /// Request of an opening handshake, and the subprotocol that was selected.
     pub(crate) fn new(request: handshake::Request, subprotocol: Option<Box<[u8]>>) -> Self {
         Self(request, subprotocol)
     }

@@ -28,7 +28,7 @@ use crate::{
 #[derive(TypedData)]
 #[magnus(class = "EventMachine::WebSocket::Native::Server", free_immediately, mark, size)]
 pub(crate) struct Server {
-    /// Until it is released.
+    /// Server of the core, until it is released.
     core: RefCell<Option<Core>>,
     local: SocketAddr,
     pub(crate) batch: RefCell<Batch>,
@@ -118,7 +118,7 @@ impl Server {
         this.connections.clear(ruby)
     }
 
-    /// In a forked child: lets go of the parent's server, maybe while it is being drained. The
+    /// Lets go of the parent's server in a forked child, maybe while it is being drained. The
     /// descriptors that are returned are to be closed.
     fn abandon(&self) -> Vec<i32> {
         mem::forget(self.batch.take());
@@ -150,7 +150,7 @@ impl Server {
         }
     }
 
-    /// What has been seen and done so far.
+    /// Counters of the server, as a Hash.
     fn stats(ruby: &Ruby, this: &Self) -> Result<Option<RHash>, Error> {
         let Some(stats) = this.with(Core::stats) else { return Ok(None) };
         stats::hash(ruby, stats, this.drains.get()).map(Some)

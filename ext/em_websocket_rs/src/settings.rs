@@ -20,7 +20,7 @@ use crate::{
     subprotocols::Subprotocols,
 };
 
-/// How long a peer may leave a ping without an answer, unless the application says so.
+/// Default of `:ping_timeout`.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `Native::Settings`.
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
 const DRAIN_BATCH: usize = 1024;
 
 impl Settings {
-    /// Of options that Ruby has checked (`EventMachine::WebSocket::Options`).
+    /// Makes them of options that Ruby has checked (`EventMachine::WebSocket::Options`).
     fn new(
         ruby: &Ruby,
         compression: Option<Obj<Compression>>,

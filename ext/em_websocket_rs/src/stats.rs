@@ -8,7 +8,7 @@ use std::{
 use em_websocket::server::Stats;
 use magnus::{Error, RHash, Ruby};
 
-/// One Hash of all of them.
+/// Hash of all counters.
 pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, Error> {
     let failed = ruby.hash_new();
     for (reason, count) in stats.failed {

@@ -7,7 +7,7 @@ use magnus::{prelude::*, value::Lazy, Error, RString, Ruby, Value};
 
 use crate::raw;
 
-/// Past this, what is gathered is handed over before anything is added to it.
+/// Number of gathered bytes past which they are handed over before anything is added.
 const MUCH: usize = 64 * 1024;
 
 /// A payload of this length is not copied once more to save a call.
@@ -29,12 +29,12 @@ static SEND_DATA: Lazy<Value> = Lazy::new(|ruby| {
         .expect("lib/em-websocket/native.rb defines it before it loads the extension")
 });
 
-/// Before two threads can want it.
+/// Finds the function before two threads can want it.
 pub(crate) fn find_send_data(ruby: &Ruby) {
     ruby.get_inner(&SEND_DATA);
 }
 
-/// Where frames are gathered while there is one.
+/// Frames that are gathered for one call of EventMachine's, while a batch is on.
 #[derive(Default)]
 pub(crate) struct WriteBatch(RefCell<Option<Gathered>>);
 

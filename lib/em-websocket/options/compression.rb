@@ -9,7 +9,7 @@ module EventMachine
     #
     # @api private
     module Compression
-      # Those of its keys that are numbers of a range.
+      # Keys that are numbers of a range.
       RANGES = { level: 0..9, window_bits: 8..15, memory_level: 1..9 }.freeze
 
       # Every key.

@@ -33,7 +33,7 @@ module EventMachine
           end
         end
 
-        # All keys of `:tls_options` are EventMachine's, whatever is close.
+        # Checks the keys of `:tls_options`, all of which are EventMachine's, whatever is close.
         #
         # @param options [Object]
         def check_tls(options)

@@ -17,7 +17,7 @@ module EventMachine
       # Truthy or not.
       FLAGS = %i[verify_peer fail_if_no_peer_cert].freeze
 
-      # What may be given.
+      # Advice on what may be given.
       ADVICE = "give a Hash with :private_key_file and :cert_chain_file"
       private_constant :ADVICE
 
@@ -73,7 +73,7 @@ module EventMachine
         end
       end
 
-      # As File.open takes it.
+      # Path as File.open takes it.
       def path(key, value)
         string(key, value.respond_to?(:to_path) ? value.to_path : value, "path")
       end

@@ -128,7 +128,7 @@ module EventMachine
           @opening_timer&.cancel
         end
 
-        # For a raw connection: see {Native::Connection}.
+        # Tells of TLS on a raw connection: see {Native::Connection}.
         def secured(connection)
           @native.secured(connection)
         end
@@ -149,7 +149,7 @@ module EventMachine
           @native.drained(connection)
         end
 
-        # For {HandshakePolicy}: opens the WebSocket, if that can still be.
+        # Opens the WebSocket for {HandshakePolicy}, if that can still be.
         def accept_handshake(connection, handshake, response)
           return if ended?
 
@@ -162,7 +162,7 @@ module EventMachine
           Transport.application_error(connection, e)
         end
 
-        # For {HandshakePolicy}.
+        # Sends the refusal for {HandshakePolicy}.
         def reject_handshake(connection, response)
           return if ended?
 
@@ -170,7 +170,7 @@ module EventMachine
           connection.close_connection_after_writing
         end
 
-        # For {HandshakePolicy}: the application puts off its decision.
+        # Notes for {HandshakePolicy} that the application puts off its decision.
         def defer
           @deferred = true
         end
@@ -213,7 +213,7 @@ module EventMachine
           @batch = nil
         end
 
-        # Something was sent: looks after what waits, where the application wants to know.
+        # Looks after what waits, now that something was sent, where the application wants to know.
         def poll_drain(connection)
           return unless @cold_state&.ondrain && !@drain_timer
           return if connection.get_outbound_data_size <= high_water
@@ -314,8 +314,8 @@ module EventMachine
           end
         end
 
-        # Not where each single frame counts, nor in a fiber (which a callback may leave, and
-        # EventMachine goes on).
+        # Tells if frames are gathered: not where each single one counts, nor in a fiber (which a
+        # callback may leave, and EventMachine goes on).
         def batches?(connection)
           @native.nil? && Transport.get(connection, :@outbound_limit)&.zero? &&
             @cold_state&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&

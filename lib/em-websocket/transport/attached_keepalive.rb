@@ -7,7 +7,7 @@ require_relative "send_progress"
 
 module EventMachine
   module WebSocket
-    # Whether the client of a {Handler} is still there, and anybody uses the connection:
+    # Watch over the client of a {Handler}, and over whether anybody uses the connection:
     # `:ping_interval`, `:ping_timeout`, `:idle_timeout` and `:close_timeout` on EventMachine's own
     # sockets. In the background the native core sees to them.
     #
@@ -29,7 +29,7 @@ module EventMachine
         @timers = {}
       end
 
-      # Begins what the options ask for.
+      # Begins the timers that the options ask for.
       #
       # @param options [Hash]
       def watch(options)
@@ -69,7 +69,7 @@ module EventMachine
         end
       end
 
-      # Our close has been sent.
+      # Limits the time for the answer to our close, which has been sent.
       #
       # @param timeout [Numeric] seconds in which it must be answered
       # @param over [Proc]
@@ -83,7 +83,7 @@ module EventMachine
         end
       end
 
-      # Something was received.
+      # Notes that something was received.
       def record_read
         @reads += 1
       end
@@ -97,12 +97,12 @@ module EventMachine
         true
       end
 
-      # A message came or went.
+      # Notes that a message came or went.
       def record_message
         @messages += 1
       end
 
-      # The connection is gone.
+      # Stops: the connection is gone.
       def cancel
         @timers.each_value(&:cancel)
         @timers.clear
@@ -130,7 +130,7 @@ module EventMachine
         Transport.socket?(@connection) && @connection.paused?
       end
 
-      # Nobody could see the answer of a client that is not read.
+      # Goes on reading: nobody could see the answer of a client that is not read.
       def read_on
         @connection.resume && true if paused?
       end

@@ -35,7 +35,7 @@ module EventMachine
           pack(local)
         end
 
-        # For connections on EventMachine's own sockets.
+        # Does nothing: only connections on EventMachine's own sockets have batches.
         def flush_batch
           nil
         end
@@ -156,7 +156,7 @@ module EventMachine
           no_reason ? connection.unbind : connection.unbind(nil)
         end
 
-        # For {HandshakePolicy}: opens the WebSocket, if that can still be.
+        # Opens the WebSocket for {HandshakePolicy}, if that can still be.
         #
         # @param handshake [WebSocket::Handshake, nil] nil where nobody can see it
         # @param response [Native::Response, nil] nil where it has been sent
@@ -174,14 +174,14 @@ module EventMachine
           end
         end
 
-        # For {HandshakePolicy}.
+        # Sends the refusal for {HandshakePolicy}.
         #
         # @param response [String] empty where a response has been sent already
         def reject_handshake(_connection, response)
           refuse(response)
         end
 
-        # For {HandshakePolicy}: the application puts off its decision.
+        # Notes for {HandshakePolicy} that the application puts off its decision.
         def defer
           self.deferred = true
         end

@@ -76,7 +76,7 @@ module EventMachine
         @address = @native.local
       end
 
-      # On the reactor's thread: begins to hear what happens.
+      # Begins to hear what happens; on the reactor's thread.
       def watch
         return if @stopped
         return stop unless EventMachine.reactor_running? && @reactor.equal?(Reactor.current)
@@ -90,13 +90,13 @@ module EventMachine
         end
       end
 
-      # On the reactor's thread: tells what has happened.
+      # Tells what has happened; on the reactor's thread.
       def drain
         @native.drain(self)
         stop_if_idle
       end
 
-      # For the native side: makes the object of a connection that was accepted.
+      # Makes the object of a connection that was accepted, for the native side.
       def accept(native)
         # The native side closes what is not started.
         return if @shutting_down
@@ -114,7 +114,7 @@ module EventMachine
         BackgroundServer.accepting = nil
       end
 
-      # For the native side: a block of the application's has raised.
+      # Tells, for the native side, that a block of the application's has raised.
       #
       # @param connection [Connection]
       # @param error [StandardError]
@@ -153,7 +153,7 @@ module EventMachine
         call_on_stopped if @released
       end
 
-      # On the reactor's thread: nobody new is accepted, and everybody is closed.
+      # Accepts nobody new, and closes everybody; on the reactor's thread.
       #
       # @param code [Integer]
       def shut_down(code)
@@ -192,7 +192,7 @@ module EventMachine
         @stopped || false
       end
 
-      # The reactor ends, or has ended. Every connection that is open is told so.
+      # Stops, for the reactor ends, or has ended. Every connection that is open is told so.
       def stop
         return if @stopped || !@native.may_end?
 
@@ -215,7 +215,7 @@ module EventMachine
         raise failure if failure
       end
 
-      # In a forked child: lets go of what is the parent's.
+      # Lets go, in a forked child, of what is the parent's.
       def abandon
         @stopped = true
         watched = @native.fd
@@ -247,7 +247,7 @@ module EventMachine
         stop
       end
 
-      # Each is told once, and where one raises the others come first.
+      # Calls each block once; where one raises, the others come first.
       def call_on_stopped
         block = @on_stopped.pop(true)
       rescue ThreadError

@@ -15,12 +15,12 @@ module EventMachine
         @server = server
       end
 
-      # Something has happened.
+      # Drains the queue: something has happened.
       def notify_readable
         @server.drain
       end
 
-      # The reactor ends, or the server has been stopped and its last connection is gone.
+      # Stops the server: the reactor ends, or it has been stopped and its last connection is gone.
       def unbind
         @server.stop
       end

@@ -2,7 +2,7 @@
 
 module EventMachine
   module WebSocket
-    # How the bytes of a connection come.
+    # See transport.rb.
     module Transport
       # EventMachine::Connection's own methods, for a connection whose socket is not EventMachine's.
       #
@@ -12,7 +12,7 @@ module EventMachine
         # EventMachine's default. The opening handshakes have a limit of their own here.
         PENDING_CONNECT_TIMEOUT = 20.0
 
-        # What needs a socket of EventMachine's.
+        # Methods that need a socket of EventMachine's.
         %i[
           detach disable_keepalive enable_keepalive get_sock_opt notify_readable? notify_readable=
           notify_writable? notify_writable= proxy_incoming_to reconnect send_datagram set_sock_opt

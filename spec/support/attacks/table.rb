@@ -2,11 +2,11 @@
 
 require_relative "../drafts"
 
-# What is sent to a server to do it harm, or by a client that knows no better, and what comes of it.
+# Bytes that are sent to a server to do it harm, or in error, and what comes of them.
 # The tables are the other files of this directory; they name what the server refuses, and beside
 # it what it takes although it looks alike.
 module Attacks
-  # One line of a table. Its outcome says which of the last columns it has.
+  # Line of a table. Its outcome says which of the last columns it has.
   Row = Struct.new(
     :name,
     :section, # of the RFC, or of the draft, that it rests on
@@ -56,14 +56,14 @@ module Attacks
   CHALLENGES = [76, 1, 2, 3].freeze      # two keys and eight bytes
   ACCEPTS = [5, 6, 7, 8, 13].freeze      # Sec-WebSocket-Key
 
-  # What onerror is told of bytes that are no request; the counts are em-websocket's parser's.
+  # Message of the error for bytes that are no request; the counts are em-websocket's parser's.
   NO_HTTP = /\AInvalid HTTP header: Could not parse data entirely \(\d+ != \d+\)\z/
 
-  # What a Target allows; little, so that it takes few bytes to exceed it.
+  # Limits of a Target: little, so that it takes few bytes to exceed it.
   MAX_FRAME = 4096
   MAX_MESSAGE = 6000
 
-  # What onerror is told, by close code.
+  # Errors that onerror is told of, by close code.
   ERRORS = {
     1002 => EventMachine::WebSocket::WSProtocolError,
     1007 => EventMachine::WebSocket::InvalidDataError,
@@ -113,7 +113,7 @@ module Attacks
 
     private
 
-    # Which callback is called where a message of this type comes back.
+    # Callbacks by the types of the messages that come back.
     TOLD = { text: :message, binary: :binary, pong: :ping }.freeze
     private_constant :TOLD
 

@@ -7,7 +7,7 @@ module Attacks
   # A reactor that is attacked again and again; and, on each of its servers, a connection that must
   # not notice.
   class Target
-    # What is echoed stays as it is.
+    # Options under which an echo stays as it is.
     COMPRESSION = { compression: { threshold: 1_000_000 } }.freeze
     SERVERS = {
       plain: {}, strict: { strict: true }, compressing: COMPRESSION,
@@ -20,7 +20,7 @@ module Attacks
       binary: ->(ws, bytes) { ws.send_binary(bytes) }
     }.freeze
 
-    # Which way the bytes come: on EventMachine's own sockets? Through TLS?
+    # Makes one, on EventMachine's own sockets or in the background, with TLS or without.
     def initialize(attached: false, secure: false)
       @secure = secure
       @seen = {}
@@ -39,10 +39,10 @@ module Attacks
       @server.stop
     end
 
-    # How to dial a server of this kind.
+    # Arguments of `dial` for a server of this kind.
     def address(server) = { port: @ports.fetch(server), tls: @secure }
 
-    # What the application is told of this client's connection, from the accept block on.
+    # Events of this client's connection, from the accept block on.
     def seen_of(client)
       port = client.local_port
       @server.connection until @seen.key?(port)
@@ -81,7 +81,7 @@ module Attacks
       @talks = 0
     end
 
-    # What is said and what comes back; and what the application was told since the last talk.
+    # Talk with the client, and the events of the application since the last one.
     def talk
       @client.text(word = "still here, #{@talks += 1}")
       echo = @client.read_text

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.shared_examples "limits and broken rules" do |draft|
-  # What "Frame length too long (N bytes)" counts for this many bytes of payload.
+  # Number in "Frame length too long (N bytes)" for this many bytes of payload.
   define_method(:counted) do |payload|
     overhead = { buffer: 2, payload: 0, frame: 2 + 4 }
     payload + overhead.fetch(draft.limit_counts)

@@ -24,7 +24,7 @@ fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
         .expect("lib/em-websocket/errors.rb is loaded before the extension")
 }
 
-/// Before two threads can want the same.
+/// Finds the exceptions' classes before two threads can want the same one.
 pub(crate) fn find_classes(ruby: &Ruby) {
     for class in [
         &WEB_SOCKET_ERROR,
@@ -38,7 +38,7 @@ pub(crate) fn find_classes(ruby: &Ruby) {
     }
 }
 
-/// What a caller may not do.
+/// Exception for what a caller may not do.
 pub(crate) fn usage(ruby: &Ruby, error: &UsageError) -> Error {
     match error {
         // em-websocket raises a plain RuntimeError here.

@@ -26,7 +26,7 @@ pub(crate) fn close_info(ruby: &Ruby, info: &CloseInfo) -> Result<RHash, Error> 
     Ok(hash)
 }
 
-/// What `state` answers.
+/// Symbol that `state` answers.
 pub(crate) fn state(ruby: &Ruby, state: ReadyState) -> Symbol {
     static STATES: [LazyId; 4] = [
         LazyId::new("handshake"),
