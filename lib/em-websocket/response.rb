@@ -110,8 +110,8 @@ module EventMachine
         nil
       end
 
-      # Refuses with 500, for something went wrong while the application decided: nothing that it has
-      # said counts.
+      # Refuses with 500: something went wrong while the application decided, and nothing that it
+      # has said counts.
       #
       # @api private
       def fail
