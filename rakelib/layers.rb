@@ -25,6 +25,7 @@ class Layers
     %w[server/charge],
     %w[server/connection],
     %w[server/memberships],
+    %w[server/outbox],
     %w[server/reader],
     %w[server/socket],
     %w[server/tls],

@@ -80,7 +80,7 @@ impl Channel {
         let Some(mut state) = handle.0.lock() else { return Ok(Subscription::Gone) };
         let profile = match (state.protocol.ready_state(), state.protocol.profile()) {
             (ReadyState::Handshake, _) => return Err(ChannelError::BeforeOpen),
-            (ReadyState::Connected, Some(profile)) if !state.is_gone() => profile,
+            (ReadyState::Connected, Some(profile)) if !state.outbox.is_gone() => profile,
             _ => return Ok(Subscription::Gone),
         };
         let memberships = &mut state.cold_mut().channels;

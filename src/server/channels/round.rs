@@ -9,12 +9,7 @@ use super::{
 };
 use crate::{
     protocol::{version::Profile, ReadyState},
-    server::{
-        connection::State,
-        handle::{Handle, Sent},
-        outbound::Flush,
-        stats::Traffic,
-    },
+    server::{connection::State, handle::Handle, outbound::Flush, outbox::Sent, stats::Traffic},
 };
 
 /// Messages of one channel that go to its subscribers together: encoded once for all who are to
@@ -105,14 +100,14 @@ impl Round {
         }
         let Subscriber { handle, offset } = subscriber;
         let Some(mut state) = handle.0.lock() else { return delivery };
-        if state.is_gone() || state.protocol.ready_state() != ReadyState::Connected {
+        if state.outbox.is_gone() || state.protocol.ready_state() != ReadyState::Connected {
             *offset = self.end;
             return delivery;
         }
         let mut from = self.start.max(*offset);
         if let Slow::Drop { keep } = self.slow {
-            if state.is_slow() {
-                state.cold_mut().is_behind = true;
+            if state.outbox.is_slow() {
+                state.outbox.set_behind();
                 return delivery;
             }
             if *offset < self.delivered {
@@ -135,14 +130,13 @@ impl Round {
         delivery: &mut Delivery,
     ) {
         let Some(profile) = state.protocol.profile() else { return };
-        if self.has_exceptions || !profile.binary || state.is_compressing() {
+        if self.has_exceptions || !profile.binary || state.outbox.is_compressing() {
             return self.send_each(handle, state, profile, from, flush, delivery);
         }
         let bundle = self.bundle(profile, from);
         let (frames, traffic) = (bundle.frames.clone(), bundle.traffic);
-        state.sent += traffic;
         delivery.delivered = traffic.messages as usize;
-        let sent = handle.put_shared(state, &frames, flush);
+        let sent = state.outbox.send_frames(&frames, traffic, flush);
         delivery.is_unflushed = matches!(sent, Sent::Unflushed(_));
     }
 
@@ -166,7 +160,7 @@ impl Round {
             // They leave together, with the last.
             let is_last = entries.peek().is_none();
             let flush = if is_last { flush } else { Flush::Later };
-            let sent = handle.put_message(state, &entry.message, profile, flush);
+            let sent = state.outbox.send_shared(&entry.message, profile, flush);
             delivery.is_unflushed |= matches!(sent, Sent::Unflushed(_));
             delivery.delivered += 1;
         }

@@ -3,7 +3,13 @@
 
 mod state;
 
-use std::{net::SocketAddr, os::fd::RawFd, sync::Arc, task::Waker};
+use std::{
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
+    os::fd::RawFd,
+    sync::Arc,
+    task::Waker,
+};
 
 pub(crate) use self::state::State;
 use super::{
@@ -23,7 +29,7 @@ use super::{
         AtomicWaker, Mutex, MutexGuard,
     },
 };
-use crate::protocol::{Held, Meter};
+use crate::protocol::{Held, Limits, Meter};
 
 /// State of one connection, without a lock.
 // Here and in the state the fields stand in this order: what every send looks at comes first, and
@@ -35,6 +41,9 @@ pub(crate) struct Shared {
     waiting_messages: AtomicU32,
     /// Whether anything in the state wants the driver, which does not lock it otherwise.
     pub(crate) driver_notified: AtomicBool,
+    /// True if the peer must mask its frames. Of the limits on it, this one has room here; it is
+    /// looked at under the state's lock, so no model tries it.
+    requires_masking: std::sync::atomic::AtomicBool,
     /// The reasons for not reading, and how the opening stands, as bits of [`hold`]: set before
     /// anybody can take them away (`Ends::ask`), and taken away after orders have been given. So a
     /// driver looks at these first, at its orders next, and reads last. (`driver/models/reading.rs`
@@ -64,6 +73,7 @@ impl Shared {
             waker: AtomicWaker::new(),
             driver_notified: AtomicBool::new(true),
             pauses: AtomicU16::new(0),
+            requires_masking: false.into(),
             waiting_bytes: AtomicUsize::new(0),
             waiting_messages: AtomicU32::new(0),
             received_bytes: AtomicU64::new(0),
@@ -75,13 +85,13 @@ impl Shared {
 
     /// The state, for whoever holds a handle; `None` in a forked child, where it may be locked for
     /// ever. There is no other way to it, nor to the driver.
-    pub(crate) fn lock(&self) -> Option<Guard<'_, State>> {
-        (!self.is_inherited()).then(|| lock(&self.state))
+    pub(crate) fn lock(&self) -> Option<Locked<'_>> {
+        (!self.is_inherited()).then(|| self.driver_lock())
     }
 
     /// For the driver, which no forked child has: the state.
-    pub(crate) fn driver_lock(&self) -> Guard<'_, State> {
-        lock(&self.state)
+    pub(crate) fn driver_lock(&self) -> Locked<'_> {
+        Locked { state: lock(&self.state), shared: self }
     }
 
     /// In a forked child: the state, if no thread held it at the fork.
@@ -191,6 +201,54 @@ impl Shared {
     }
 }
 
+/// State of a connection that is locked. When it is let go, the driver is woken for what is left to
+/// it.
+pub(crate) struct Locked<'a> {
+    state: Guard<'a, State>,
+    shared: &'a Shared,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl Locked<'_> {
+    /// What the peer may not exceed.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            frame: self.frame_limit,
+            message: self.message_limit,
+            require_masked: self.shared.requires_masking.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.frame_limit = limits.frame;
+        self.message_limit = limits.message;
+        self.shared.requires_masking.store(limits.require_masked, Relaxed);
+        // It sees to them when it next looks.
+        self.shared.driver_notified.store(true, SeqCst);
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.state.outbox.take_needs_driver() {
+            self.shared.notify_driver();
+        }
+    }
+}
+
 impl Resume for Shared {
     fn pause(&self) {
         self.pauses.fetch_or(pause::BUDGET_FULL, SeqCst);
@@ -215,7 +273,7 @@ impl Meter for Shared {
 
 impl Session for Arc<Shared> {
     fn with_writer<R>(&self, act: impl FnOnce(&mut Writer) -> R) -> Option<R> {
-        self.driver_lock().write_half.writer().map(act)
+        self.driver_lock().outbox.write_half().writer().map(act)
     }
 }
 

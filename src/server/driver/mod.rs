@@ -41,12 +41,12 @@ use super::{
     handle::Handle,
     pause,
     reader::Reader,
-    socket::{WriteHalf, Writer},
+    socket::Writer,
     stats::count,
     sync::{split, OwnedReadHalf, OwnedWriteHalf},
     tls::Accepting,
 };
-use crate::protocol::{CloseAction, Receiver};
+use crate::protocol::Receiver;
 
 /// Reads in a row before other connections have their turn.
 const READS: usize = 4;
@@ -71,7 +71,7 @@ pub(crate) fn drive(
 
 /// The writing half stands in the state, for whoever sends.
 fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> Transport {
-    handle.0.driver_lock().write_half = WriteHalf::Open(Writer::Plain(writer));
+    handle.0.driver_lock().outbox.open(Writer::Plain(writer));
     Transport::Open(Reader::Plain(reader))
 }
 
@@ -331,21 +331,16 @@ impl Driver {
     /// Tells of the end, then lets go of the socket: a client on the application's own reactor does
     /// not see it before `onclose` is called, as with EventMachine.
     fn end(&mut self) {
-        {
-            let mut state = self.ends.handle.0.driver_lock();
-            if mem::take(&mut state.limit_exceeded) {
-                count(&self.ends.handle.counters().overrun);
-            }
-            state.close = CloseAction::Abort;
-            state.compression = None;
-            state.out.clear();
+        let is_overrun = self.ends.handle.0.driver_lock().outbox.abandon();
+        if is_overrun {
+            count(&self.ends.handle.counters().overrun);
         }
         // They end together: nobody else takes what is deferred, and nothing else is compressed.
         if let Some(timers) = &mut self.timers {
             timers.compressor = None;
         }
         self.tell_closed();
-        self.ends.handle.0.driver_lock().write_half = WriteHalf::Closed;
+        self.ends.handle.gone();
         self.transport = Transport::Gone;
         self.stage = Stage::ReadClosed;
     }

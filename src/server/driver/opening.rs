@@ -19,12 +19,12 @@ use crate::{
         config::ConnectionOptions,
         connection::held,
         delivery::{Delivery, NonWebSocket, Opened},
-        handle::{Flush, Handle},
+        handle::Handle,
         keepalive::Keepalive,
-        outbound::compression::Compressor,
+        outbound::{compression::Compressor, Flush},
         pause,
         reader::Reader,
-        socket::{WriteHalf, Writer},
+        socket::Writer,
         sync::split,
         tls::{Secured, TlsSession},
     },
@@ -96,7 +96,7 @@ impl Driver {
         let Transport::Accepting(accepting) = &mut self.transport else {
             return Step::Continue;
         };
-        if self.ends.handle.0.driver_lock().close != CloseAction::None {
+        if self.ends.handle.0.driver_lock().outbox.close_action() != CloseAction::None {
             return Step::Done;
         }
         match accepting.poll(cx) {
@@ -109,7 +109,7 @@ impl Driver {
                 {
                     let mut state = self.ends.handle.0.driver_lock();
                     state.cold_mut().tls = Some(Box::new(agreed));
-                    state.write_half = WriteHalf::Open(Writer::Tls(secured));
+                    state.outbox.open(Writer::Tls(secured));
                 }
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
@@ -193,7 +193,7 @@ impl Driver {
         let (compressor, queue) = Compressor::new(deflater, profile, config.threshold);
         self.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
         self.reading.inflates = true;
-        self.ends.handle.0.driver_lock().compression = Some(Box::new(queue));
+        self.ends.handle.0.driver_lock().outbox.begin_compression(queue);
     }
 
     /// Has the application answer what is refused.

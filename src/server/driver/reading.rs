@@ -240,7 +240,7 @@ fn deliver(
     };
     let Some((mut summary, state)) = delivered else { return ReadSummary::default() };
     if let Some(mut state) = state {
-        ends.handle.answer_pings(&mut state, std::mem::take(&mut summary.pings));
+        state.answer_pings(std::mem::take(&mut summary.pings));
     }
     summary
 }

@@ -25,9 +25,9 @@ use crate::{
     },
     server::{
         connection::State,
-        handle::{Flush, Sent},
         keepalive,
-        outbound::compression::Compressor,
+        outbound::{compression::Compressor, Flush},
+        outbox::Sent,
         pause,
         stats::count,
         transmission::Transmission,
@@ -81,7 +81,7 @@ impl Driver {
     /// Notes the limits of orders that stand in the state.
     pub(super) fn note_orders(&mut self, state: &State) {
         let (is_closing, inactivity) =
-            (state.protocol.poll_timeout().is_some(), state.inactivity());
+            (state.protocol.poll_timeout().is_some(), state.outbox.inactivity());
         if self.timers.is_none() && !is_closing && inactivity.is_none() {
             return;
         }
@@ -226,12 +226,12 @@ impl Driver {
             is_awaited,
             is_over: matches!(self.stage, Stage::ReadClosed),
             reads: self.reads,
-            sends: state.cold().map_or(0, |rare| rare.sends),
-            messages: handle.0.received().messages + state.sent.messages,
-            sent: state.sent.bytes,
+            sends: state.outbox.sends(),
+            messages: handle.0.received().messages + state.outbox.sent().messages,
+            sent: state.outbox.sent().bytes,
             is_queued: handle.0.is_queued(),
             is_amid,
-            waiting: state.waiting_len(),
+            waiting: state.outbox.waiting_len(),
         }
     }
 

@@ -12,12 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::sending::Sent;
-pub(crate) use super::outbound::Flush;
 use super::{
     config::ConnectionOptions,
-    connection::{Shared, State},
+    connection::Shared,
     inbound::InboundBudget,
+    outbound::Flush,
     pause,
     socket::WriteHalf,
     stats::{Stats, Traffic},
@@ -53,7 +52,7 @@ impl Handle {
         let Some(mut state) = self.0.lock() else { return };
         state.set_limits(options.limits);
         state.protocol.set_close_timeout(options.close_timeout);
-        state.outbound_limit = options.outbound_limit.unwrap_or(usize::MAX);
+        state.outbox.set_limit(options.outbound_limit);
     }
 
     /// The client's address.
@@ -84,24 +83,21 @@ impl Handle {
     /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
     /// [`opened`](Self::opened).
     pub fn set_limits(&self, limits: Limits) {
-        let Some(mut state) = self.0.lock() else { return };
-        state.set_limits(limits);
-        state.limits_changed = true;
-        self.0.driver_notified.store(true, SeqCst);
+        if let Some(mut state) = self.0.lock() {
+            state.set_limits(limits);
+        }
     }
 
     /// How long nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
-        self.0.lock()?.inactivity()
+        self.0.lock()?.outbox.inactivity()
     }
 
     /// Sets how long nothing may be read nor written before the connection is aborted.
     pub fn set_inactivity_timeout(&self, timeout: Option<Duration>) {
-        let Some(mut state) = self.0.lock() else { return };
-        state.cold_mut().inactivity = timeout;
-        state.record_activity();
-        drop(state);
-        self.0.notify_driver();
+        if let Some(mut state) = self.0.lock() {
+            state.outbox.set_inactivity(timeout);
+        }
     }
 
     /// What TLS has agreed on; `None` without TLS, and before it has.
@@ -123,20 +119,20 @@ impl Handle {
 
     /// Number of bytes that wait to be written, with what it takes to hold them.
     pub fn outbound_len(&self) -> usize {
-        self.0.lock().map_or(0, |state| state.waiting_len())
+        self.0.lock().map_or(0, |state| state.outbox.waiting_len())
     }
 
     /// Past how many waiting bytes [`Delivery::Drained`](super::Delivery::Drained) will tell that
     /// they are down to half of it; 0: never.
     pub fn set_high_water(&self, bytes: usize) {
-        let Some(mut state) = self.0.lock() else { return };
-        state.cold_mut().high_water = bytes;
-        state.note_high();
+        if let Some(mut state) = self.0.lock() {
+            state.outbox.set_high_water(bytes);
+        }
     }
 
     /// What was received over the connection, and what was sent.
     pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
-        (self.0.received(), self.0.lock().map(|state| state.sent).unwrap_or_default())
+        (self.0.received(), self.0.lock().map(|state| state.outbox.sent()).unwrap_or_default())
     }
 
     /// Adds what is counted here.
@@ -144,26 +140,26 @@ impl Handle {
         let (received, sent) = self.traffic();
         stats.received += received;
         stats.sent += sent;
-        let outbound = self.0.lock().map_or(0, |state| state.count_outbound(shared));
+        let outbound = self.0.lock().map_or(0, |state| state.outbox.count_waiting(shared));
         stats.outbound += outbound as u64;
     }
 
     /// Begins the closing handshake; before the opening one is done, aborts.
     pub fn close(&self, code: Option<CloseCode>, reason: &str) {
         self.send_published(Flush::Now);
-        self.change(|state| {
-            state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
-        });
+        if let Some(mut state) = self.0.lock() {
+            state.close(|connection, out| connection.close(code, reason, Instant::now(), out));
+        }
     }
 
     /// As [`close`](Self::close), but the application has not asked for it: what it sends meanwhile
     /// goes nowhere, without an error.
     pub fn close_unasked(&self, code: Option<CloseCode>, reason: &str) {
         self.send_published(Flush::Now);
-        self.change(|state| {
+        if let Some(mut state) = self.0.lock() {
             state.protocol.unasked();
-            state.append(|connection, out| connection.close(code, reason, Instant::now(), out))
-        });
+            state.close(|connection, out| connection.close(code, reason, Instant::now(), out));
+        }
     }
 
     /// The application has not asked for the close that follows.
@@ -200,7 +196,7 @@ impl Handle {
 
     /// True if the connection is gone, or is being ended.
     pub fn is_ending(&self) -> bool {
-        self.0.lock().is_none_or(|state| state.is_gone() || state.close != CloseAction::None)
+        self.0.lock().is_none_or(|state| state.outbox.is_ending())
     }
 
     /// For the queue's owner: the application has agreed to
@@ -213,7 +209,9 @@ impl Handle {
     pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
         let close = PeerClose::new(code, body);
         self.send_published(Flush::Now);
-        self.change(|state| state.append(|connection, out| connection.peer_closed(&close, out)));
+        if let Some(mut state) = self.0.lock() {
+            state.close(|connection, out| connection.peer_closed(&close, out));
+        }
     }
 
     /// For the queue's owner: answers [`Delivery::Error`](super::Delivery::Error) with the draft's
@@ -222,13 +220,15 @@ impl Handle {
     pub fn fail(&self, error: &ProtocolError) -> CloseAction {
         let Some(mut state) = self.0.lock() else { return CloseAction::Abort };
         let progress = state.append(|connection, out| connection.fail(error, out));
-        self.push_out(&mut state);
+        state.outbox.flush();
         progress
     }
 
     /// For the queue's owner: does with the TCP connection what is left to do.
     pub fn finish(&self, progress: CloseAction) {
-        self.change(|_| progress);
+        if let Some(mut state) = self.0.lock() {
+            state.outbox.close(progress);
+        }
     }
 
     /// For the queue's owner: lets go of the connection after
@@ -237,23 +237,11 @@ impl Handle {
     pub fn closed(&self) -> CloseInfo {
         self.send_published(Flush::Now);
         let Some(mut state) = self.0.lock() else { return CloseInfo::abnormal() };
-        self.push_out(&mut state);
-        state.detached = true;
+        state.outbox.detach();
         let info = state.protocol.closed();
         drop(state);
         self.leave_channels();
-        self.0.notify_driver();
         info
-    }
-
-    /// Changes what is to become of the TCP connection, and sees to it.
-    pub(super) fn change(&self, change: impl FnOnce(&mut State) -> CloseAction) {
-        let Some(mut state) = self.0.lock() else { return };
-        let progress = change(&mut state);
-        state.close = state.close.max(progress);
-        self.push_out(&mut state);
-        drop(state);
-        self.0.notify_driver();
     }
 
     /// Whether the connection is the parent's, and this process a fork's child.
@@ -264,12 +252,12 @@ impl Handle {
     /// The socket is about to be closed.
     pub(crate) fn gone(&self) {
         if let Some(mut state) = self.0.lock() {
-            state.write_half = WriteHalf::Closed;
+            *state.outbox.write_half() = WriteHalf::Closed;
         }
     }
 
     /// In a forked child: the number of the socket, if it is certain that it is still open.
     pub(crate) fn inherited_fd(&self) -> Option<RawFd> {
-        self.0.inherited_lock()?.write_half.fd()
+        self.0.inherited_lock()?.outbox.fd()
     }
 }

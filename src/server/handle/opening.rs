@@ -5,10 +5,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{Flush, Handle};
+use super::Handle;
 use crate::{
     protocol::{version::Profile, CloseAction, ReadyState},
-    server::{connection::State, pause},
+    server::{connection::State, outbound::Flush, pause},
 };
 
 impl Handle {
@@ -50,7 +50,7 @@ impl Handle {
         let Some(mut state) = self.0.lock().filter(|state| self.is_undecided(state)) else {
             return false;
         };
-        self.put(&mut state, &[answer], Flush::Now);
+        state.outbox.send(&[answer], Flush::Now);
         self.open_in(&mut state, profile)
     }
 
@@ -59,10 +59,9 @@ impl Handle {
         if is_undecided {
             state.protocol.open(profile);
             self.0.pauses.fetch_and(!pause::RESPONSE_DEFERRED, SeqCst);
-        } else if state.write_failed {
-            // Only reading would show it, and nothing is read before it is open.
-            state.close = CloseAction::Abort;
-            self.0.notify_driver();
+        } else {
+            // Nothing is read before it is open.
+            state.outbox.abort_if_failed();
         }
         is_undecided
     }
@@ -75,10 +74,10 @@ impl Handle {
 
     /// For the queue's owner: answers [`Delivery::Rejected`](crate::server::Delivery::Rejected).
     pub fn reject(&self, response: Option<&[u8]>) {
-        self.change(|state| {
-            state.out.extend(response.unwrap_or_default());
-            CloseAction::AfterFlush
-        });
+        if let Some(mut state) = self.0.lock() {
+            state.outbox.extend(&[response.unwrap_or_default()]);
+            state.outbox.close(CloseAction::AfterFlush);
+        }
     }
 
     /// For the queue's owner: sends an answer that opens no WebSocket, and ends the connection.
@@ -104,8 +103,7 @@ impl Handle {
     /// True while the WebSocket may still be opened, or refused.
     fn is_undecided(&self, state: &State) -> bool {
         state.protocol.ready_state() == ReadyState::Handshake
-            && state.close == CloseAction::None
-            && !state.is_gone()
+            && !state.outbox.is_ending()
             && self.0.pauses.load(SeqCst) & pause::REJECTED == 0
     }
 }

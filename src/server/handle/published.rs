@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Flush, Handle, Sent};
+use super::Handle;
 use crate::{
     error::UsageError,
-    server::memberships::{any_pending, Membership},
+    server::{
+        memberships::{any_pending, Membership},
+        outbound::Flush,
+        outbox::Sent,
+    },
 };
 
 impl Handle {

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::server::{
     config::QueueLimits,
-    handle::{Flush, Handle},
+    handle::Handle,
     models::{model, socket::Peer, spawn_task},
     outbound::broadcast::Broadcast,
+    outbound::Flush,
 };
 
 /// Longer than what is compressed at once.

@@ -8,8 +8,9 @@ use crate::{
     server::{
         config::QueueLimits,
         delivery::Delivery,
-        handle::{Flush, Handle},
+        handle::Handle,
         models::{model, spawn, spawn_task},
+        outbound::Flush,
         pause,
     },
 };

@@ -12,9 +12,10 @@ use crate::{
     server::{
         config::QueueLimits,
         delivery::Delivery,
-        handle::{Flush, Handle},
+        handle::Handle,
         models::{block_on, model, socket::Peer, spawn, spawn_task},
         outbound::compression::Compressor,
+        outbound::Flush,
     },
 };
 
@@ -128,7 +129,7 @@ pub(super) fn defer(driver: &mut Driver, handle: &Handle) {
     let deflater = Deflater::new(&Params::default(), &as_they_are);
     let (compressor, deferred) = Compressor::new(deflater, &RFC_6455, 2);
     driver.timers.get_or_insert_default().compressor = Some(Box::new(compressor));
-    handle.0.driver_lock().compression = Some(Box::new(deferred));
+    handle.0.driver_lock().outbox.begin_compression(deferred);
 }
 
 #[test]
