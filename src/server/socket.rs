@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem,
     os::fd::{AsRawFd, RawFd},
     task::{ready, Context, Poll},
 };
@@ -18,6 +19,8 @@ use super::{
 pub(crate) enum WriteHalf {
     /// It may be written to; with TLS, once that is established, and read through it from then on.
     Open(Writer),
+    /// A write failed: what is sent is dropped, until reading shows the end.
+    Failed(Box<Writer>),
     /// It is open, by this number, but nothing is written: before that, or after the end.
     Unavailable(RawFd),
     /// The socket is closed.
@@ -28,14 +31,37 @@ impl WriteHalf {
     pub(crate) fn writer(&mut self) -> Option<&mut Writer> {
         match self {
             Self::Open(writer) => Some(writer),
+            Self::Failed(_) | Self::Unavailable(_) | Self::Closed => None,
+        }
+    }
+
+    /// Writer that is read through with TLS, whether or not it can still be written to.
+    pub(crate) fn session(&mut self) -> Option<&mut Writer> {
+        match self {
+            Self::Open(writer) => Some(writer),
+            Self::Failed(writer) => Some(writer),
             Self::Unavailable(_) | Self::Closed => None,
         }
+    }
+
+    /// A write has failed.
+    pub(crate) fn fail(&mut self) {
+        *self = match mem::replace(self, Self::Closed) {
+            Self::Open(writer) => Self::Failed(Box::new(writer)),
+            other => other,
+        };
+    }
+
+    /// True once a write has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
     }
 
     /// Its number, while it is open.
     pub(crate) fn fd(&self) -> Option<RawFd> {
         match self {
             Self::Open(writer) => Some(writer.fd()),
+            Self::Failed(writer) => Some(writer.fd()),
             Self::Unavailable(fd) => Some(*fd),
             Self::Closed => None,
         }
@@ -43,14 +69,12 @@ impl WriteHalf {
 
     /// For the driver: ends our direction.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Open(writer @ Writer::Tls(_)) => writer.poll_shutdown(cx).map(drop),
-            // Dropping the writing half shuts the direction down.
-            _ => {
-                *self = self.fd().map_or(Self::Closed, Self::Unavailable);
-                Poll::Ready(())
-            }
+        if let Some(writer @ Writer::Tls(_)) = self.session() {
+            return writer.poll_shutdown(cx).map(drop);
         }
+        // Dropping the writing half shuts the direction down.
+        *self = self.fd().map_or(Self::Closed, Self::Unavailable);
+        Poll::Ready(())
     }
 }
 

@@ -273,7 +273,7 @@ impl Meter for Shared {
 
 impl Session for Arc<Shared> {
     fn with_writer<R>(&self, act: impl FnOnce(&mut Writer) -> R) -> Option<R> {
-        self.driver_lock().outbox.write_half().writer().map(act)
+        self.driver_lock().outbox.write_half().session().map(act)
     }
 }
 

@@ -30,7 +30,7 @@ mod writing;
 
 pub(crate) use self::telling::Ends;
 use self::{
-    opening::{AwaitingOpen, OpeningHandshake},
+    opening::{AwaitingOpen, OpeningHandshake, TlsHandshake},
     reading::{poll_frames, resume, Read, Reading, Rest},
     timers::{milliseconds, Timer},
     timing::Timers,
@@ -63,7 +63,10 @@ pub(crate) fn drive(
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
     let transport = match &options.tls {
-        Some(config) => Transport::Accepting(Box::new(Accepting::new(config, stream))),
+        Some(config) => Transport::Accepting(Box::new(TlsHandshake {
+            accepting: Accepting::new(config, stream),
+            awaits_verify: options.awaits_tls_verify,
+        })),
         None => plain(split(stream), &ends.handle),
     };
     begin(transport, ends, options)
@@ -83,9 +86,7 @@ fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Drive
         stage: Stage::first(options, &ends.handle),
         timers: limited.then(|| Timers::of_opening(options.handshake_timeout)),
         has_panicked: false,
-        peer_closed: false,
         must_poll_write: false,
-        awaits_tls_verify: options.awaits_tls_verify,
         reads: 0,
         write_timeout: options.write_timeout.map(milliseconds),
         reading: Reading::default(),
@@ -103,9 +104,6 @@ struct Driver {
     timers: Option<Box<Timers>>,
     /// A defect has shown: nothing more is read.
     has_panicked: bool,
-    awaits_tls_verify: bool,
-    /// Whether the peer's close frame has come: it sends no more.
-    peer_closed: bool,
     /// Whether the state wants looking at although nobody asks_application for it: something waits to be
     /// written, or the connection is being ended.
     must_poll_write: bool,
@@ -123,7 +121,7 @@ struct Driver {
 
 enum Transport {
     /// TLS is being established.
-    Accepting(Box<Accepting>),
+    Accepting(Box<TlsHandshake>),
     Open(Reader),
     Gone,
 }
@@ -136,10 +134,22 @@ enum Stage {
     /// The same, with bytes that were read and not looked at yet.
     Buffered(Box<(Receiver, Rest)>),
     Raw,
-    /// Nothing more is read: the peer has closed, or broken a rule, or sends no more.
+    /// Nothing more is read: the peer has broken a rule, or sends no more, or the handshake has
+    /// failed.
     ReadClosed,
+    /// Nothing more is read: the peer's close frame has come, behind which it sends no more.
+    PeerClosed,
     /// Everything is written, and the peer may send this many bytes more, unread.
     Linger(usize),
+}
+
+impl Stage {
+    /// Has nothing more read.
+    fn stop_reading(&mut self) {
+        if !matches!(self, Self::PeerClosed) {
+            *self = Self::ReadClosed;
+        }
+    }
 }
 
 /// How a part of a poll went.
@@ -168,7 +178,7 @@ impl Future for Driver {
                 // Once it has been told, the application's side closes with 1011.
                 driver.has_panicked = true;
                 driver.tell_panic(&*panic);
-                driver.stage = Stage::ReadClosed;
+                driver.stage.stop_reading();
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -239,7 +249,8 @@ impl Driver {
             return self.read_ahead(cx);
         }
         let rests = match self.stage {
-            Stage::ReadClosed | Stage::AwaitingOpen(..) | Stage::Linger(0) => true,
+            Stage::ReadClosed | Stage::PeerClosed => true,
+            Stage::AwaitingOpen(..) | Stage::Linger(0) => true,
             Stage::Linger(_) => false,
             _ => self.is_held(held),
         };
@@ -290,7 +301,7 @@ impl Driver {
                     None
                 })
                 .map_ok(Read::from),
-            Stage::ReadClosed | Stage::AwaitingOpen(..) => Poll::Pending,
+            Stage::ReadClosed | Stage::PeerClosed | Stage::AwaitingOpen(..) => Poll::Pending,
         }
     }
 
@@ -298,8 +309,7 @@ impl Driver {
     fn follow(&mut self, read: Read) -> Step {
         match read {
             Read::Close => {
-                self.peer_closed = true;
-                self.stage = Stage::ReadClosed;
+                self.stage = Stage::PeerClosed;
             }
             Read::Some => match &self.stage {
                 Stage::Frames(receiver) if receiver.is_done() => self.stage = Stage::ReadClosed,

@@ -13,7 +13,7 @@ use crate::{
         deflate::{self, Deflater},
         handshake::{self, Accepted, Handshake, Progress, Rejected},
         version::Profile,
-        CloseAction, Held, Receiver,
+        Held, Receiver,
     },
     server::{
         config::ConnectionOptions,
@@ -22,11 +22,12 @@ use crate::{
         handle::Handle,
         keepalive::Keepalive,
         outbound::{compression::Compressor, Flush},
+        outbox::Closing,
         pause,
         reader::Reader,
         socket::Writer,
         sync::split,
-        tls::{Secured, TlsSession},
+        tls::{Accepting, Secured, TlsSession},
     },
 };
 
@@ -35,6 +36,13 @@ const EARLY: usize = 64 * 1024;
 
 /// What to watch once the connection is open.
 pub(super) type KeepaliveOptions = (Option<Keepalive>, Option<Duration>);
+
+/// Handshake of TLS, and what is to become of it.
+pub(super) struct TlsHandshake {
+    pub(super) accepting: Accepting,
+    /// True if the application is told that it is done, before anything is read.
+    pub(super) awaits_verify: bool,
+}
 
 /// An opening handshake, and what is to become of it.
 pub(super) struct OpeningHandshake {
@@ -93,13 +101,14 @@ impl Stage {
 
 impl Driver {
     pub(super) fn accept_tls(&mut self, cx: &mut Context<'_>) -> Step {
-        let Transport::Accepting(accepting) = &mut self.transport else {
+        let Transport::Accepting(handshake) = &mut self.transport else {
             return Step::Continue;
         };
-        if self.ends.handle.0.driver_lock().outbox.close_action() != CloseAction::None {
+        let awaits_verify = handshake.awaits_verify;
+        if self.ends.handle.0.driver_lock().outbox.closing() != Closing::No {
             return Step::Done;
         }
-        match accepting.poll(cx) {
+        match handshake.accepting.poll(cx) {
             Poll::Pending => Step::Pending,
             Poll::Ready(Ok((socket, session))) => {
                 let agreed = TlsSession::of(&session);
@@ -114,7 +123,7 @@ impl Driver {
                 if matches!(self.stage, Stage::Raw) {
                     self.is_opened();
                 }
-                if self.awaits_tls_verify {
+                if awaits_verify {
                     self.ends.ask(pause::AWAITING_TLS_VERIFY, Delivery::TlsEstablished, 0);
                     return Step::Continue;
                 }

@@ -166,7 +166,7 @@ impl Driver {
             Timer::Close => {
                 let error = self.ends.handle.0.driver_lock().protocol.time_out()?;
                 self.tell_error(error);
-                self.stage = Stage::ReadClosed;
+                self.stage.stop_reading();
                 return Some(Step::Continue);
             }
             Timer::Opening => return Some(self.opening_is_late()),
@@ -224,7 +224,7 @@ impl Driver {
         let state = handle.0.driver_lock();
         Facts {
             is_awaited,
-            is_over: matches!(self.stage, Stage::ReadClosed),
+            is_over: matches!(self.stage, Stage::ReadClosed | Stage::PeerClosed),
             reads: self.reads,
             sends: state.outbox.sends(),
             messages: handle.0.received().messages + state.outbox.sent().messages,
@@ -239,7 +239,7 @@ impl Driver {
     fn is_awaited(&self, held: u16) -> bool {
         match self.stage {
             Stage::AwaitingOpen(..) => held & pause::UNASKED == 0,
-            Stage::ReadClosed => false,
+            Stage::ReadClosed | Stage::PeerClosed => false,
             Stage::Linger(_) => true,
             _ => !self.is_held(held),
         }

@@ -7,13 +7,10 @@ use std::{
 };
 
 use super::{timers::Timer, Driver, Stage, Step, Transport, LINGER};
-use crate::{
-    protocol::CloseAction,
-    server::{
-        connection::{Locked, Shared, State},
-        handle::Handle,
-        outbox::Flushed,
-    },
+use crate::server::{
+    connection::{Locked, Shared, State},
+    handle::Handle,
+    outbox::{Closing, Flushed},
 };
 
 impl Driver {
@@ -26,7 +23,7 @@ impl Driver {
         }
         let shared = Arc::clone(&self.ends.handle.0);
         let mut state = shared.driver_lock();
-        if state.outbox.close_action() == CloseAction::Abort {
+        if state.outbox.closing() == Closing::Abort {
             return Step::Done;
         }
         if matches!(self.stage, Stage::Linger(_)) {
@@ -36,8 +33,7 @@ impl Driver {
         state = self.compress(&shared, state, cx);
         let is_written = self.flush(&mut state, cx);
         self.note_orders(&state);
-        let is_ending =
-            state.outbox.is_detached() || state.outbox.close_action() != CloseAction::None;
+        let is_ending = state.outbox.closing() != Closing::No;
         self.must_poll_write = !is_written || is_ending;
         if !is_ending {
             return Step::Continue;
@@ -112,7 +108,7 @@ impl Driver {
         if !is_written {
             return Step::Pending;
         }
-        if state.outbox.is_detached() {
+        if state.outbox.closing() == Closing::Detached {
             // Its peer has stopped sending, and the application has been told: nothing more comes.
             return Step::Done;
         }
@@ -120,7 +116,7 @@ impl Driver {
             return Step::Pending;
         }
         drop(state);
-        if self.peer_closed {
+        if matches!(self.stage, Stage::PeerClosed) {
             return Step::Done;
         }
         if matches!(self.stage, Stage::AwaitingOpen(..)) {

@@ -65,7 +65,7 @@ impl Outbox {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Flushed {
         let before = (self.buffer.len(), self.bytes_written());
         let was_blocked = self.blocked;
-        if self.write_failed {
+        if self.write_half.has_failed() {
             self.buffer.clear();
         }
         let is_written = match self.write_turn(cx) {
@@ -74,7 +74,7 @@ impl Outbox {
                 is_written
             }
             Err(_) => {
-                self.write_failed = true;
+                self.write_half.fail();
                 self.blocked = false;
                 self.buffer.clear();
                 true
@@ -112,7 +112,7 @@ impl Outbox {
     fn bytes_written(&self) -> u64 {
         match &self.write_half {
             WriteHalf::Open(writer) => writer.taken(),
-            WriteHalf::Unavailable(_) | WriteHalf::Closed => 0,
+            _ => 0,
         }
     }
 

@@ -2,11 +2,8 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::Outbox;
-use crate::{
-    protocol::CloseAction,
-    server::{socket::WriteHalf, stats::Traffic},
-};
+use super::{Closing, Outbox};
+use crate::server::{socket::WriteHalf, stats::Traffic};
 
 /// Cold part of an outbox, allocated on first use: few connections have any.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl Outbox {
         let compressing = self.compression.as_ref().map_or(0, |queue| queue.held());
         let encrypted = match &self.write_half {
             WriteHalf::Open(writer) => writer.ahead(),
-            WriteHalf::Unavailable(_) | WriteHalf::Closed => 0,
+            _ => 0,
         };
         self.buffer.held() + compressing + encrypted
     }
@@ -60,7 +57,7 @@ impl Outbox {
         let Some(limit) = self.cold.as_ref().map(|cold| cold.limit) else { return false };
         let is_over = self.waiting_len().saturating_add(len) > limit;
         if is_over {
-            self.close = CloseAction::Abort;
+            self.closing = Closing::Abort;
             self.limit_exceeded = true;
             self.needs_driver = true;
         }

@@ -47,18 +47,36 @@ pub enum Sent {
     Nothing,
 }
 
+/// End of a connection, as far as it has been asked for; each outdoes those before it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Closing {
+    /// It stays.
+    No,
+    /// It is ended once everything is written, and what the peer still sends is read for a while.
+    AfterFlush,
+    /// The owner of the queue has seen the end: it is ended once everything is written.
+    Detached,
+    /// It is ended now.
+    Abort,
+}
+
+impl From<CloseAction> for Closing {
+    fn from(action: CloseAction) -> Self {
+        match action {
+            CloseAction::None => Self::No,
+            CloseAction::AfterFlush => Self::AfterFlush,
+            CloseAction::Abort => Self::Abort,
+        }
+    }
+}
+
 /// Everything on its way out of one connection.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Outbox {
-    /// What becomes of the TCP connection once that is written, or at once.
-    close: CloseAction,
+    closing: Closing,
     /// The socket takes no more at present; the driver goes on when it does.
     blocked: bool,
-    /// A write failed: what is sent is dropped, until reading shows the end.
-    write_failed: bool,
-    /// The owner of the queue has seen the end.
-    detached: bool,
     /// The limit has been passed, and the connection aborted for it.
     limit_exceeded: bool,
     /// More waits than the high water mark, and that it has drained is still to be told.
@@ -84,10 +102,8 @@ impl Outbox {
     /// Of a connection that has just been accepted.
     pub(crate) fn new(fd: RawFd) -> Self {
         Self {
-            close: CloseAction::None,
+            closing: Closing::No,
             blocked: false,
-            write_failed: false,
-            detached: false,
             limit_exceeded: false,
             is_high: false,
             is_behind: false,
@@ -186,7 +202,7 @@ impl Outbox {
                 self.note_high();
             }
             Err(_) => {
-                self.write_failed = true;
+                self.write_half.fail();
                 return Sent::Bytes(len);
             }
         }
@@ -271,7 +287,7 @@ impl Outbox {
                 false
             }
             Err(_) => {
-                self.write_failed = true;
+                self.write_half.fail();
                 self.buffer.clear();
                 true
             }
@@ -280,7 +296,7 @@ impl Outbox {
 
     /// Writes what waits, without waiting: whether nothing is left.
     fn flush_once(&mut self) -> io::Result<bool> {
-        let ends = self.close == CloseAction::AfterFlush
+        let ends = matches!(self.closing, Closing::AfterFlush | Closing::Detached)
             && !self.has_pending_pong()
             && !self.is_deferring();
         let Self { write_half, buffer, .. } = self;
@@ -334,14 +350,14 @@ impl Outbox {
         self.is_behind = true;
     }
 
-    /// What becomes of the TCP connection.
-    pub(crate) fn close_action(&self) -> CloseAction {
-        self.close
+    /// End that has been asked for.
+    pub(crate) fn closing(&self) -> Closing {
+        self.closing
     }
 
     /// Has the TCP connection ended like this, unless more has been asked for.
     pub(crate) fn close(&mut self, action: CloseAction) {
-        self.close = self.close.max(action);
+        self.closing = self.closing.max(action.into());
         self.flush();
         self.needs_driver = true;
     }
@@ -350,36 +366,31 @@ impl Outbox {
     /// owner of the queue has seen the end.
     pub(crate) fn detach(&mut self) {
         self.flush();
-        self.detached = true;
+        self.closing = self.closing.max(Closing::Detached);
         self.needs_driver = true;
-    }
-
-    /// True once the owner of the queue has seen the end.
-    pub(crate) fn is_detached(&self) -> bool {
-        self.detached
     }
 
     /// Whether what is sent can reach nobody any more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.write_failed || self.detached || self.close == CloseAction::Abort
+        self.write_half.has_failed() || self.closing >= Closing::Detached
     }
 
     /// True if the connection is gone, or is being ended.
     pub(crate) fn is_ending(&self) -> bool {
-        self.is_gone() || self.close != CloseAction::None
+        self.write_half.has_failed() || self.closing != Closing::No
     }
 
     /// Aborts the connection where a write has failed. Otherwise only reading would show it.
     pub(crate) fn abort_if_failed(&mut self) {
-        if self.write_failed {
-            self.close = CloseAction::Abort;
+        if self.write_half.has_failed() {
+            self.closing = Closing::Abort;
             self.needs_driver = true;
         }
     }
 
     /// Drops all that waits, and has nothing more sent; true once, if the limit has been passed.
     pub(crate) fn abandon(&mut self) -> bool {
-        self.close = CloseAction::Abort;
+        self.closing = Closing::Abort;
         self.compression = None;
         self.buffer.clear();
         mem::take(&mut self.limit_exceeded)
