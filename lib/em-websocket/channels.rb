@@ -1,7 +1,9 @@
 # frozen_string_literal: true
 
 require_relative "checks"
+require_relative "mail"
 require_relative "native"
+require_relative "transport"
 
 module EventMachine
   # See em-websocket.rb.
@@ -102,6 +104,22 @@ module EventMachine
       end
     end
 
+    # What publishes, whatever the application has made of {WebSocket.publish}.
+    #
+    # @api private
+    module Publishing
+      # (see WebSocket.publish)
+      def self.publish(name, message, binary, except)
+        # Whatever methods others have made anew.
+        # rubocop:disable Style/CaseEquality
+        except = Connection === except ? Transport.of(except).mailbox : nil
+        # rubocop:enable Style/CaseEquality
+        publication = Native.publish(name, message, binary ? true : false, except)
+        Mail.deliver
+        publication
+      end
+    end
+
     class << self
       # Sets rules for channels. May be called from any thread, at any time: it holds for channels
       # that are there, too.
@@ -133,7 +151,7 @@ module EventMachine
       # @raise [WebSocketError] if the text is not UTF-8
       # @raise [NoMethodError] if the message is no String
       def publish(name, message, binary: false, except: nil)
-        Native.publish(name, message, binary ? true : false, except)
+        Publishing.publish(name, message, binary, except)
       end
 
       # The messages of a channel that are kept, the oldest first. May be called from any thread.

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "mail"
 require_relative "native"
 require_relative "reactor"
 require_relative "servers"
@@ -13,6 +14,7 @@ module EventMachine
       # Forgets, in the child, what is the parent's.
       def self.forked
         Native.forked
+        Mail.forked
         Reactor.forked
         Servers.forked
       end

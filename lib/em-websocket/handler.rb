@@ -215,6 +215,7 @@ module EventMachine
       def close_websocket(code, body)
         return @protocol.close_websocket(code, body) unless @events
 
+        @transport.send_published
         @protocol.close_timeout = @connection.close_timeout
         was_closing = state == :closing
         finish(*@protocol.close(code, body))

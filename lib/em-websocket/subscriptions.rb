@@ -37,8 +37,8 @@ module EventMachine
       # @raise [SubscriptionLimitError] past the `:max_subscriptions`
       # @raise [ArgumentError] if that can be no name or no position
       def subscribe(name, since: nil)
-        native = Subscriptions.native(self)
-        position, recovered = native.subscribe(name, Subscriptions.position(since), MOST)
+        since = Subscriptions.position(since)
+        position, recovered = Subscriptions.of(self).subscribe(name, since, MOST)
         yield recovered if block_given? && !recovered.nil?
         position
       end
@@ -49,23 +49,20 @@ module EventMachine
       # @return [nil]
       # @raise [ArgumentError] if that can be no name
       def unsubscribe(name = nil)
-        native = Subscriptions.native(self)
-        name.nil? ? native.unsubscribe_all : native.unsubscribe(name)
+        subscriber = Subscriptions.of(self)
+        name.nil? ? subscriber.unsubscribe_all : subscriber.unsubscribe(name)
         nil
       end
 
       # @return [Array<String>] the names of the channels that it is subscribed to
       def subscriptions
-        Subscriptions.native(self).subscriptions
+        Subscriptions.of(self).subscriptions
       end
 
       # @api private
-      # @return [Native::Connection]
-      def self.native(connection)
-        transport = Transport.of(connection)
-        return transport if transport.equal?(transport.native)
-
-        raise WebSocketError, "channels: this connection's bytes pass through Ruby"
+      # @return [Native::Connection, Transport::AttachedSubscriber]
+      def self.of(connection)
+        Transport.of(connection).subscriber(connection)
       end
     end
   end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "channel"
 require_relative "channels"
 require_relative "checks"
 require_relative "limits"

@@ -27,6 +27,10 @@ pub(crate) enum LockRank {
     Subscribers,
     /// The messages of a channel.
     ChannelLog,
+    /// The messages and the channels of a mailbox.
+    Mailbox,
+    /// The mailboxes that have mail.
+    Post,
     /// A connection's state.
     State,
     /// The frames of a broadcast: made while it is sent.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use em_websocket::server::{
-    channels::{channels, ChannelError, History, Position, Slow, Subscribed},
+    channels::{channels, ChannelError, Except, History, Position, Slow, Subscribed},
     Broadcast, Flush, Handle, Sent,
 };
 
@@ -41,7 +41,7 @@ fn publish(name: &str, text: &str) -> usize {
 
 fn publish_with(name: &str, text: &str, flush: Flush) -> usize {
     let message = Broadcast::text(text.as_bytes());
-    channels().publish(name.as_bytes(), message, None, flush).unwrap().receivers
+    channels().publish(name.as_bytes(), message, Except::Nobody, flush).unwrap().receivers
 }
 
 fn history(name: &str, since: Option<Position>, limit: usize) -> Option<Vec<(u64, String)>> {
@@ -97,7 +97,7 @@ fn what_is_published_goes_to_the_subscribers_of_that_channel_in_every_draft() {
     let bytes = Broadcast::binary(b"\xFF");
     let with_binary: Vec<_> =
         all.iter_mut().filter(|(client, _)| !client.draft().sentinel).collect();
-    let publication = channels().publish(b"drafts", bytes, None, Flush::Now).unwrap();
+    let publication = channels().publish(b"drafts", bytes, Except::Nobody, Flush::Now).unwrap();
     assert_eq!(publication.receivers, with_binary.len());
     for (client, _) in with_binary {
         client.expect(Kind::Binary, b"\xFF");
@@ -113,8 +113,9 @@ fn one_connection_may_be_left_out() {
     }
     for (left_out, receivers) in [(1, 1), (2, 2)] {
         let (message, except) = (Broadcast::text(b"x"), &all[left_out].1);
-        let publication =
-            channels().publish(b"but one", message, Some(except), Flush::Now).unwrap();
+        let publication = channels()
+            .publish(b"but one", message, Except::Connection(except), Flush::Now)
+            .unwrap();
         assert_eq!(publication.receivers, receivers);
     }
     publish("but one", "then");
@@ -253,7 +254,7 @@ fn what_is_no_name_or_too_many_is_refused() {
         let subscribed = channels().subscribe(&handle, name, None, LIMIT, Flush::Now);
         assert_eq!(subscribed, Err(error));
         assert_eq!(channels().unsubscribe(&handle, name), Err(error));
-        let published = channels().publish(name, Broadcast::text(b""), None, Flush::Now);
+        let published = channels().publish(name, Broadcast::text(b""), Except::Nobody, Flush::Now);
         assert_eq!(published, Err(error));
         assert!(channels().history(name, None, 1).is_err());
     }

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use em_websocket::server::{
-    channels::{channels, ChannelError, ChannelStats, History, Position, Slow},
+    channels::{
+        channels, ChannelError, ChannelStats, Except, History, Position, Slow, Subscribed,
+    },
     Broadcast,
 };
 use magnus::{
-    function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RObject, RString,
-    Ruby, Value,
+    function, method, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, RString, Ruby,
+    Value,
 };
 
 use crate::{
-    connection::{Connection, TRANSPORT},
+    connection::Connection,
     convert::{error, string},
     flush::{flush, flush_later},
+    mailbox::Mailbox,
     raw,
 };
 
@@ -32,7 +35,7 @@ impl Publication {
     }
 }
 
-/// Publishes a message to all but one connection, and answers how many were subscribed.
+/// Publishes a message to all but one, whose `Native::Connection` or `Native::Mailbox` is given.
 fn publish(
     ruby: &Ruby,
     name: Value,
@@ -46,11 +49,13 @@ fn publish(
     } else {
         raw::with_bytes(string::text(ruby, data)?, Broadcast::text)
     };
-    let except = match RObject::from_value(except) {
-        Some(object) => Obj::<Connection>::try_convert(object.ivar_get(*TRANSPORT)?).ok(),
-        None => None,
+    let connection = Obj::<Connection>::try_convert(except).ok();
+    let mailbox = Obj::<Mailbox>::try_convert(except).ok();
+    let except = match (&connection, &mailbox) {
+        (Some(connection), _) => Except::Connection(connection.handle()),
+        (None, Some(mailbox)) => Except::Mailbox(&mailbox.0),
+        (None, None) => Except::Nobody,
     };
-    let except = except.as_ref().map(|connection| connection.handle());
     let published =
         raw::with_bytes(name, |name| channels().publish(name, message, except, flush()));
     published.map(Publication).map_err(|error| raised(ruby, error))
@@ -75,10 +80,15 @@ pub(crate) fn subscribe(
     if subscribed.is_unflushed {
         flush_later(this.handle());
     }
+    begun(ruby, &subscribed).map(Some)
+}
+
+/// `[position, recovered]`.
+pub(crate) fn begun(ruby: &Ruby, subscribed: &Subscribed) -> Result<RArray, Error> {
     let result = ruby.ary_new_capa(2);
     result.push(subscribed.position.map(|position| position.to_string()))?;
     result.push(subscribed.recovered)?;
-    Ok(Some(result))
+    Ok(result)
 }
 
 /// Ends a subscription of a connection: whether there was one.
@@ -95,11 +105,30 @@ pub(crate) fn unsubscribe_all(this: &Connection) -> usize {
 
 /// Names of the channels that a connection is subscribed to.
 pub(crate) fn subscriptions(ruby: &Ruby, this: &Connection) -> Result<RArray, Error> {
-    let names = ruby.ary_new();
-    for name in this.handle().subscriptions() {
-        names.push(raw::text(ruby, &name, None)?)?;
+    names(ruby, this.handle().subscriptions())
+}
+
+pub(crate) fn names(ruby: &Ruby, names: Vec<Vec<u8>>) -> Result<RArray, Error> {
+    let result = ruby.ary_new_capa(names.len());
+    for name in names {
+        result.push(raw::text(ruby, &name, None)?)?;
     }
-    Ok(names)
+    Ok(result)
+}
+
+/// Number of subscribers of a channel.
+fn subscribers(ruby: &Ruby, name: Value) -> Result<usize, Error> {
+    let name = self::name(ruby, name)?;
+    raw::with_bytes(name, |name| channels().subscribers(name)).map_err(|error| raised(ruby, error))
+}
+
+/// A message: UTF-8, or ASCII-8BIT where it is a binary one.
+pub(crate) fn message(ruby: &Ruby, message: &Broadcast) -> Result<RString, Error> {
+    if message.is_binary() {
+        raw::binary(ruby, message.payload())
+    } else {
+        raw::text(ruby, message.payload(), None)
+    }
 }
 
 /// Messages that are kept: `[[position, message], ...]`, or nil where some are lost.
@@ -115,12 +144,7 @@ fn history(
     let Some(kept) = kept.map_err(|error| raised(ruby, error))? else { return Ok(None) };
     let result = ruby.ary_new_capa(kept.len());
     for (position, message) in kept {
-        let payload = message.payload();
-        let payload = match message.is_binary() {
-            true => raw::binary(ruby, payload)?,
-            false => raw::text(ruby, payload, None)?,
-        };
-        result.push((position.to_string(), payload))?;
+        result.push((position.to_string(), self::message(ruby, &message)?))?;
     }
     Ok(Some(result))
 }
@@ -155,7 +179,7 @@ fn stats(ruby: &Ruby) -> Result<RHash, Error> {
 }
 
 /// A String that may be the name of a channel.
-fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
+pub(crate) fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
     RString::from_value(name).ok_or_else(|| {
         let class = name.class();
         Error::new(
@@ -165,7 +189,7 @@ fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
     })
 }
 
-fn position(ruby: &Ruby, text: RString) -> Result<Position, Error> {
+pub(crate) fn position(ruby: &Ruby, text: RString) -> Result<Position, Error> {
     let position = raw::with_bytes(text, |bytes| {
         std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
     });
@@ -174,7 +198,7 @@ fn position(ruby: &Ruby, text: RString) -> Result<Position, Error> {
     })
 }
 
-fn raised(ruby: &Ruby, error: ChannelError) -> Error {
+pub(crate) fn raised(ruby: &Ruby, error: ChannelError) -> Error {
     match error {
         ChannelError::EmptyName | ChannelError::LongName(_) | ChannelError::InvalidName => {
             Error::new(ruby.exception_arg_error(), error.to_string())
@@ -194,6 +218,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("receivers", method!(Publication::receivers, 0))?;
     class.define_method("position", method!(Publication::position, 0))?;
     native.define_module_function("publish", function!(publish, 4))?;
+    native.define_module_function("subscribers", function!(subscribers, 1))?;
     native.define_module_function("history", function!(history, 3))?;
     native.define_module_function("keep_history", function!(keep_history, 3))?;
     native.define_module_function("treat_slow", function!(treat_slow, 2))?;

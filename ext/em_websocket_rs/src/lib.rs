@@ -21,6 +21,7 @@ mod flush;
 mod fork;
 mod framing;
 mod handshake;
+mod mailbox;
 mod masking;
 mod overrides;
 mod protocol;
@@ -51,6 +52,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         deflate::init,
         framing::init,
         handshake::init,
+        mailbox::init,
         protocol::init,
         request::init,
         response::init,
@@ -89,6 +91,7 @@ fn find_classes(ruby: &Ruby) {
     deflate::Deflate::class(ruby);
     framing::Framing::class(ruby);
     handshake::Handshake::class(ruby);
+    mailbox::Mailbox::class(ruby);
     protocol::Protocol::class(ruby);
     request::Request::class(ruby);
     response::Response::class(ruby);

@@ -3,9 +3,11 @@
 require_relative "../debugger"
 require_relative "../handshake"
 require_relative "../handshake_policy"
+require_relative "../mail"
 require_relative "../options"
 require_relative "../overrides"
 require_relative "../transport"
+require_relative "attached_subscriber"
 require_relative "cold_state"
 require_relative "polled_timeout"
 
@@ -108,6 +110,7 @@ module EventMachine
         # @param handler [Handler, nil] the connection's
         # @return [nil]
         def send_text(data, handler)
+          @subscriber&.send_published
           return handler.send_text_frame(data) if handler
 
           raise WebSocketError, "Cannot send data before onopen callback"
@@ -116,6 +119,7 @@ module EventMachine
         # (see #send_text)
         # @return [Integer]
         def send_binary(data, handler)
+          @subscriber&.send_published
           return handler.send_binary_frame(data) if handler
 
           raise WebSocketError, "Cannot send binary before onopen callback"
@@ -126,6 +130,7 @@ module EventMachine
           @ended = true
           cancel_decision
           @opening_timer&.cancel
+          @subscriber&.close
         end
 
         # Tells of TLS on a raw connection: see {Native::Connection}.
@@ -147,6 +152,26 @@ module EventMachine
         # (see #secured)
         def drained(connection)
           @native.drained(connection)
+        end
+
+        # @return [Boolean] whether the connection is gone, or is being ended
+        def ended?
+          @ended || @native&.ending?
+        end
+
+        # @return [AttachedSubscriber] what knows its channels
+        def subscriber(connection)
+          @subscriber || Mail.once { @subscriber ||= AttachedSubscriber.new(connection, self) }
+        end
+
+        # @return [Native::Mailbox, nil] by which its channels know it
+        def mailbox
+          @subscriber&.mailbox
+        end
+
+        # What was published before is sent before something else is.
+        def send_published
+          @subscriber&.send_published
         end
 
         # Opens the WebSocket for {HandshakePolicy}, if that can still be.
@@ -232,10 +257,6 @@ module EventMachine
 
         def configured_message(_connection)
           @longest
-        end
-
-        def ended?
-          @ended || @native&.ending?
         end
 
         # Ends the opening handshake, if the application has not decided before its time was up.

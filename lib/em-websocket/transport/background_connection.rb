@@ -25,6 +25,16 @@ module EventMachine
           self
         end
 
+        # @return [Native::Connection] what knows its channels
+        def subscriber(_connection)
+          self
+        end
+
+        # @return [Native::Connection] by which its channels know it
+        def mailbox
+          self
+        end
+
         # @return [String, nil] the client's address, packed; nil once the connection is gone
         def peername
           pack(peer)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     log::Log,
+    mailbox::Mailbox,
     position::Position,
     round::{Delivery, Round},
     rules::Settings,
@@ -115,6 +116,48 @@ impl Channel {
             is_unflushed = self.count(missed.deliver(subscriber, flush)).is_unflushed;
         }
         Ok(Subscription::Done(Subscribed { is_new: true, position, recovered, is_unflushed }))
+    }
+
+    /// As [`subscribe`](Self::subscribe), for a mailbox.
+    pub(super) fn subscribe_mailbox(
+        self: &Arc<Self>,
+        mailbox: &Arc<Mailbox>,
+        since: Option<Position>,
+        limit: usize,
+    ) -> Result<Subscription, ChannelError> {
+        let mut log = lock(&self.log);
+        if log.is_retired {
+            return Ok(Subscription::Retired);
+        }
+        let Some(subscribed) = mailbox.subscribed() else { return Ok(Subscription::Gone) };
+        let position = log.position();
+        if mailbox.is_in(self) {
+            return match since {
+                Some(_) => Err(ChannelError::Subscribed),
+                None => Ok(Subscription::Done(Subscribed { position, ..Subscribed::default() })),
+            };
+        }
+        if subscribed >= limit {
+            return Err(ChannelError::TooMany(limit));
+        }
+        if !mailbox.join(self) {
+            return Ok(Subscription::Gone);
+        }
+        self.common.counters.subscribed(1);
+        let recovered = log.add_mailbox(mailbox, since, &self.common.post);
+        Ok(Subscription::Done(Subscribed {
+            is_new: true,
+            position,
+            recovered,
+            is_unflushed: false,
+        }))
+    }
+
+    /// Ends a subscription that the mailbox does not list any more.
+    pub(super) fn dismiss(&self, mailbox: &Mailbox) {
+        lock(&self.log).remove_mailbox(mailbox);
+        self.common.counters.subscribed(-1);
+        self.retire_if_idle();
     }
 
     /// Ends the subscription of a connection: whether there was one.

@@ -43,6 +43,11 @@ impl Counters {
         }
     }
 
+    /// A mailbox's message was taken.
+    pub(super) fn taken(&self) {
+        self.delivered.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn stats(&self) -> ChannelStats {
         ChannelStats {
             channels: 0,

@@ -1,12 +1,13 @@
 //! The messages of one channel, in their order.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    mailbox::{Mailbox, Post},
     position::{new_epoch, Position},
     rules::{Settings, Slow},
     Kept,
@@ -43,10 +44,18 @@ pub(super) struct Log {
     /// Number of subscribers, and of those whose drafts have no binary messages.
     pub(super) subscribers: usize,
     pub(super) text_only: usize,
+    /// Mailboxes that are subscribed, by their numbers: they are not among the subscribers.
+    mailboxes: BTreeMap<u64, Arc<Mailbox>>,
     /// True while it stands among the channels that have something to deliver.
     pub(super) is_scheduled: bool,
     /// True once the channel is not in the table any more: another of its name may be.
     pub(super) is_retired: bool,
+}
+
+impl Entry {
+    pub(super) fn new(message: Arc<Broadcast>, except: Option<Handle>) -> Self {
+        Self { message, except, at: Instant::now() }
+    }
 }
 
 impl Guarded for Log {
@@ -70,6 +79,7 @@ impl Log {
             settings,
             subscribers: 0,
             text_only: 0,
+            mailboxes: BTreeMap::new(),
             is_scheduled: false,
             is_retired: false,
         }
@@ -110,7 +120,7 @@ impl Log {
     /// True if nothing would be lost with it.
     pub(super) fn is_idle(&mut self) -> bool {
         self.trim();
-        self.subscribers == 0 && self.entries.is_empty() && !self.is_scheduled
+        self.listeners() == 0 && self.entries.is_empty() && !self.is_scheduled
     }
 
     /// True if so much waits to be delivered that it should be delivered now.
@@ -118,14 +128,52 @@ impl Log {
         self.end - self.delivered > PENDING.0 || self.pending_bytes > PENDING.1
     }
 
-    /// Appends a message.
-    pub(super) fn append(&mut self, message: Arc<Broadcast>, except: Option<Handle>) {
-        self.end += 1;
-        self.pending_bytes += message.len();
-        self.entries.push_back(Entry { message, except, at: Instant::now() });
-        if self.subscribers == 0 {
-            self.deliver_up_to(self.end);
+    /// Number of subscribers of either kind.
+    pub(super) fn listeners(&self) -> usize {
+        self.subscribers + self.mailboxes.len()
+    }
+
+    /// Numbers a message, puts it into the mailboxes but one, and keeps it for the other
+    /// subscribers and for those who come back. The number of mailboxes that have it.
+    pub(super) fn append(&mut self, entry: Entry, except: Option<&Mailbox>, post: &Post) -> usize {
+        let mut receivers = 0;
+        for mailbox in self.mailboxes.values() {
+            let is_left_out = except.is_some_and(|except| std::ptr::eq(except, &**mailbox));
+            if !is_left_out && mailbox.accepts(&entry.message) {
+                mailbox.put(&entry, post);
+                receivers += 1;
+            }
         }
+        if self.subscribers > 0 || self.keeps_history() {
+            self.end += 1;
+            self.pending_bytes += entry.message.len();
+            self.entries.push_back(entry);
+            if self.subscribers == 0 {
+                self.deliver_up_to(self.end);
+            }
+        }
+        receivers
+    }
+
+    /// Subscribes a mailbox: whether nothing is missing behind the position that it has come to,
+    /// which then follows.
+    pub(super) fn add_mailbox(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        since: Option<Position>,
+        post: &Post,
+    ) -> Option<bool> {
+        self.mailboxes.insert(mailbox.number(), Arc::clone(mailbox));
+        let (offset, recovered) = self.resume(since?);
+        for entry in self.after(offset).filter(|entry| mailbox.accepts(&entry.message)) {
+            mailbox.put(entry, post);
+        }
+        Some(recovered)
+    }
+
+    /// Ends the subscription of a mailbox.
+    pub(super) fn remove_mailbox(&mut self, mailbox: &Mailbox) {
+        self.mailboxes.remove(&mailbox.number());
     }
 
     /// Every subscriber that is not slow has been sent the messages up to this one.

@@ -20,6 +20,8 @@
 mod channel;
 mod counters;
 mod log;
+mod mailbox;
+mod mailboxes;
 mod position;
 mod process;
 mod round;
@@ -31,9 +33,17 @@ mod table;
 use std::sync::Arc;
 
 pub(crate) use self::process::forked;
-use self::{channel::Subscription, counters::Counters, rounds::Rounds, table::Table};
+use self::{
+    channel::{Channel, Subscription},
+    counters::Counters,
+    log::Entry,
+    mailbox::Post,
+    rounds::Rounds,
+    table::Table,
+};
 pub use self::{
     counters::ChannelStats,
+    mailbox::{Mailbox, MailboxKind},
     position::{NoPosition, Position},
     process::channels,
     rules::{History, Settings, Slow},
@@ -98,6 +108,18 @@ pub struct Publication {
 /// Message that is kept, and the position behind it.
 pub type Kept = (Position, Arc<Broadcast>);
 
+/// The one subscriber that a message does not go to.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Except<'a> {
+    /// None: it goes to all.
+    #[default]
+    Nobody,
+    /// A connection of a server's.
+    Connection(&'a Handle),
+    /// A mailbox.
+    Mailbox(&'a Mailbox),
+}
+
 /// The channels of a process.
 #[derive(Debug, Default)]
 pub struct Channels {
@@ -109,6 +131,7 @@ pub struct Channels {
 struct Shared {
     table: Mutex<Table>,
     rounds: Rounds,
+    post: Post,
     counters: Counters,
 }
 
@@ -137,10 +160,18 @@ impl Channels {
         limit: usize,
         flush: Flush,
     ) -> Result<Option<Subscribed>, ChannelError> {
+        self.subscribe_by(name, |channel| channel.subscribe(handle, since, limit, flush))
+    }
+
+    fn subscribe_by(
+        &self,
+        name: &[u8],
+        subscribe: impl Fn(&Arc<Channel>) -> Result<Subscription, ChannelError>,
+    ) -> Result<Option<Subscribed>, ChannelError> {
         check(name)?;
         loop {
             let channel = lock(&self.shared.table).find_or_add(name, &self.shared);
-            let result = channel.subscribe(handle, since, limit, flush);
+            let result = subscribe(&channel);
             if !matches!(result, Ok(Subscription::Done(_))) {
                 channel.retire_if_idle();
             }
@@ -179,7 +210,7 @@ impl Channels {
         &self,
         name: &[u8],
         message: Broadcast,
-        except: Option<&Handle>,
+        except: Except<'_>,
         flush: Flush,
     ) -> Result<Publication, ChannelError> {
         check(name)?;
@@ -191,7 +222,7 @@ impl Channels {
         &self,
         name: &[u8],
         message: Broadcast,
-        except: Option<&Handle>,
+        except: Except<'_>,
         flush: Flush,
     ) -> Publication {
         self.shared.counters.published();
@@ -199,17 +230,20 @@ impl Channels {
         loop {
             let channel = lock(&self.shared.table).find_to_publish(name, &self.shared);
             let Some(channel) = channel else { return Publication::default() };
-            let except = except.filter(|handle| channel.has(handle));
+            let (connection, mailbox) = match except {
+                Except::Nobody => (None, None),
+                Except::Connection(handle) => (Some(handle).filter(|it| channel.has(it)), None),
+                Except::Mailbox(mailbox) => (None, Some(mailbox)),
+            };
             let mut log = lock(&channel.log);
             if log.is_retired {
                 continue;
             }
             let text_only = if message.is_binary() { log.text_only } else { 0 };
             let others = log.subscribers - text_only;
-            let receivers = others.saturating_sub(usize::from(except.is_some()));
-            if log.subscribers > 0 || log.keeps_history() {
-                log.append(Arc::clone(&message), except.cloned());
-            }
+            let mut receivers = others.saturating_sub(usize::from(connection.is_some()));
+            let entry = Entry::new(Arc::clone(&message), connection.cloned());
+            receivers += log.append(entry, mailbox, &self.shared.post);
             let position = log.position();
             let is_crowded = log.is_crowded();
             self.shared.rounds.schedule(&channel, &mut log, flush);

@@ -1,0 +1,88 @@
+//! What channels do with mailboxes.
+
+use std::sync::Arc;
+
+use super::{check, ChannelError, Channels, Mailbox, MailboxKind, Position, Subscribed};
+use crate::server::{locks::lock, outbound::broadcast::Broadcast};
+
+impl Channels {
+    /// A mailbox that is subscribed to nothing yet.
+    pub fn open_mailbox(&self, kind: MailboxKind) -> Arc<Mailbox> {
+        self.shared.post.open(kind)
+    }
+
+    /// As [`subscribe`](Self::subscribe), for a mailbox.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    pub fn subscribe_mailbox(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        name: &[u8],
+        since: Option<Position>,
+        limit: usize,
+    ) -> Result<Option<Subscribed>, ChannelError> {
+        self.subscribe_by(name, |channel| channel.subscribe_mailbox(mailbox, since, limit))
+    }
+
+    /// As [`unsubscribe`](Self::unsubscribe), for a mailbox. What is in it stays.
+    ///
+    /// # Errors
+    /// [`ChannelError`], where that is no name.
+    pub fn unsubscribe_mailbox(
+        &self,
+        mailbox: &Mailbox,
+        name: &[u8],
+    ) -> Result<bool, ChannelError> {
+        check(name)?;
+        let Some(channel) = lock(&self.shared.table).find(name) else { return Ok(false) };
+        let is_subscribed = mailbox.leave(&channel);
+        if is_subscribed {
+            channel.dismiss(mailbox);
+        }
+        Ok(is_subscribed)
+    }
+
+    /// As [`unsubscribe_all`](Self::unsubscribe_all), for a mailbox.
+    pub fn unsubscribe_all_of(&self, mailbox: &Mailbox) -> usize {
+        let channels = mailbox.leave_all();
+        for channel in &channels {
+            channel.dismiss(mailbox);
+        }
+        channels.len()
+    }
+
+    /// Ends all subscriptions of a mailbox. What is in it is lost, and nothing comes any more.
+    pub fn close_mailbox(&self, mailbox: &Mailbox) {
+        mailbox.close();
+        self.unsubscribe_all_of(mailbox);
+    }
+
+    /// True if a mailbox has mail.
+    pub fn has_mail(&self) -> bool {
+        !self.shared.post.is_empty()
+    }
+
+    /// A mailbox that has mail, the one first that has had it for longest. Whoever takes it empties
+    /// it.
+    pub fn take_mailbox(&self) -> Option<Arc<Mailbox>> {
+        self.shared.post.take()
+    }
+
+    /// Takes a message out of a mailbox.
+    pub fn take_mail(&self, mailbox: &Mailbox) -> Option<Arc<Broadcast>> {
+        let message = mailbox.take()?;
+        self.shared.counters.taken();
+        Some(message)
+    }
+
+    /// Number of subscribers of a channel in this process.
+    ///
+    /// # Errors
+    /// [`ChannelError`], where that is no name.
+    pub fn subscribers(&self, name: &[u8]) -> Result<usize, ChannelError> {
+        check(name)?;
+        let channel = lock(&self.shared.table).find(name);
+        Ok(channel.map_or(0, |channel| lock(&channel.log).listeners()))
+    }
+}
