@@ -33,7 +33,9 @@ impl FromStr for Position {
     type Err = NoPosition;
 
     fn from_str(text: &str) -> Result<Self, NoPosition> {
-        let (epoch, offset) = text.split_once(':').ok_or(NoPosition)?;
+        // Clients say it in a URL's query, of which applications see what was escaped.
+        let separator = [":", "%3A", "%3a"].into_iter().find_map(|it| text.split_once(it));
+        let (epoch, offset) = separator.ok_or(NoPosition)?;
         if text.contains('+') {
             return Err(NoPosition);
         }
@@ -66,7 +68,10 @@ mod tests {
             Position { epoch: u64::MAX, offset: u64::MAX },
             Position { epoch: new_epoch(), offset: 42 },
         ] {
-            assert_eq!(position.to_string().parse(), Ok(position));
+            let text = position.to_string();
+            for written in [text.clone(), text.replace(':', "%3A"), text.replace(':', "%3a")] {
+                assert_eq!(written.parse(), Ok(position));
+            }
         }
         for text in [
             "",
@@ -80,6 +85,8 @@ mod tests {
             "+1:1",
             "1:+1",
             "1:1:1",
+            "1:%3A1",
+            "1%3A",
             " 1:1",
             "10000000000000000:1",
             "1:18446744073709551616",
