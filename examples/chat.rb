@@ -15,25 +15,29 @@ require "json"
 
 $stdout.sync = true
 
-# Who is here and what was said lately. Knows nothing of HTTP or WebSocket but `send`.
+# Who is here, and two channels: what is said, of which the last is kept, and everything else.
 class Room
-  HISTORY = 50
+  SAID = "room:said"
+  NEWS = "room:news"
+  KEPT = { size: 50, ttl: 24 * 60 * 60,
+           envelope: '{"type":"message","position":"%{position}","line":%{raw}}' }.freeze
   LONGEST_NAME = 32
   LONGEST_TEXT = 4_000
 
   def initialize
     @people = {} # connection => its person
-    @history = []
     @guests = 0
+    EM::WebSocket.channels { history(SAID, **KEPT) }
   end
 
-  def enter(connection, wish = nil)
+  # Somebody comes or, with the position that he has come to, comes back.
+  def enter(connection, wish = nil, since = nil)
     return rename(connection, wish) if @people.key?(connection)
 
     id = (@guests += 1)
     person = { id: id, name: free_name(wish) || free_name("Guest #{id}") }
     @people[connection] = person
-    tell(connection, type: "welcome", you: person, history: @history)
+    tell(connection, type: "welcome", you: person, **subscribe(connection, since))
     announce("#{person[:name]} is here")
   end
 
@@ -56,17 +60,27 @@ class Room
     text = text.to_s[0, LONGEST_TEXT]
     return if text.strip.empty?
 
-    line = { type: "message", from: @people.fetch(connection).dup, text: text, at: Time.now.to_i }
-    @history = [*@history, line].last(HISTORY)
-    tell_everyone(line)
+    line = { from: @people.fetch(connection), text: text, at: Time.now.to_i }
+    EM::WebSocket.publish(SAID, JSON.generate(line))
   end
 
-  # Answers to how many it went.
+  # Answers to how many it goes.
   def tell_everyone(news)
-    EM::WebSocket.broadcast(@people.keys, JSON.generate(news))
+    EM::WebSocket.publish(NEWS, JSON.generate(news)).receivers
   end
 
   private
+
+  # Whoever comes back is sent what was said meanwhile, and goes on; everybody else gets the last
+  # of what was said.
+  def subscribe(connection, since)
+    connection.subscribe(NEWS)
+    recovered = false
+    position = connection.subscribe(SAID, since: since) { |whether| recovered = whether }
+    return { position: position } if recovered
+
+    { position: position, history: EM::WebSocket.history(SAID).map { |_, line| JSON.parse(line) } }
+  end
 
   def announce(text)
     tell_everyone(type: "people", people: @people.values, text: text)
@@ -123,13 +137,15 @@ module Paths
     return ws.close(4400, "not an object") unless wish.is_a?(Hash)
 
     case wish["type"]
-    when "enter" then room.enter(ws, wish["name"])
+    when "enter" then room.enter(ws, wish["name"], wish["since"])
     when "say" then room.say(ws, wish["text"])
     when "close" then close(ws, wish["code"])
     else ws.close(4400, "no such type")
     end
   rescue JSON::ParserError
     ws.close(4400, "not JSON")
+  rescue ArgumentError
+    ws.close(4400, "no position")
   rescue KeyError
     ws.close(4400, "say who you are first")
   end

@@ -92,6 +92,40 @@ RSpec.describe "the chat in Chromium", timeout: 180 do
       expect(other.text("#rate")).to eq "\u2013"
     end
 
+    def lines(window)
+      window.evaluate("[...document.querySelectorAll('.line')].map((l) => l.lastChild.textContent)")
+    end
+
+    it "shows what was said after a reload" do
+      window = join("Gina")
+      %w[first second].each do |words|
+        window.type("#text", words)
+        window.wait_until(said(words))
+      end
+      window.evaluate("window.before = true")
+      window.visit(window.evaluate("location.href"))
+      window.wait_until("!window.before && document.querySelectorAll('.line').length > 0")
+      expect(lines(window)).to eq %w[first second]
+    end
+
+    it "shows what was said while it was away, and nothing twice" do
+      window = join("Hugo")
+      other = join("Ida")
+      other.type("#text", "before")
+      window.wait_until(said("before"))
+      window.click("#toggle")
+      window.wait_until(state("closed"))
+      other.type("#text", "meanwhile")
+      other.wait_until(said("meanwhile"))
+      window.click("#toggle")
+      window.wait_until(said("meanwhile"))
+      other.type("#text", "after")
+      window.wait_until(said("after"))
+      expect(lines(window)).to eq %w[before meanwhile after]
+      # Not that of another beginning.
+      expect(window.text("#log")).to include "Closed: 1000"
+    end
+
     it "is used by keyboard alone" do
       window = page
       window.wait_until(state("open"))
