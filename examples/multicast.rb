@@ -1,7 +1,10 @@
 # frozen_string_literal: true
 
-# Everything that comes from one source goes to every client, through an EM::Channel. The source
-# here is a thermometer that does not exist; it could as well be a queue, a log or a database.
+# Everything that comes from one source goes to every client, through a channel. The source here is
+# a thermometer that does not exist; it could as well be a queue, a log or a database.
+#
+# It was written for EM::Channel, and one line is another now. Where a message goes out as it comes,
+# `ws.subscribe("readings")` does it without a block, and an `onclose` is not needed.
 #
 #   ruby -Ilib examples/multicast.rb [port]      (8080 by default; 0: any free port)
 
@@ -28,7 +31,7 @@ end
 EM.run do
   %w[INT TERM].each { |signal| trap(signal) { EM.stop } }
 
-  readings = EM::Channel.new
+  readings = EM::WebSocket::Channel.new("readings")
   Thermometer.new.each_reading { |celsius| readings.push(JSON.generate(celsius: celsius)) }
 
   server = EM::WebSocket.run(host: "127.0.0.1", port: ARGV[0] || ENV["PORT"] || 8080) do |ws|

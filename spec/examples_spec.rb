@@ -69,7 +69,7 @@ RSpec.describe "examples", timeout: 60 do
     end
   end
 
-  describe "multicast.rb" do
+  describe "multicast.rb", :extension do
     it "sends each reading to every client" do
       Example.run("multicast") do |example|
         first, second = Array.new(2) { dial_example(example) }
@@ -81,6 +81,101 @@ RSpec.describe "examples", timeout: 60 do
         expect(example.wait_for(/^unsubscribed: \d+$/)).to be
         expect(second.read_text).to include("celsius")
       end
+    end
+  end
+
+  describe "recovering.rb", :extension do
+    around { |example| Example.run("recovering") { |server| @server = server and example.run } }
+
+    def begin_with(since = nil)
+      client = dial_example(@server, target: "/#{"?since=#{since}" if since}")
+      [client, hear(client)]
+    end
+
+    def hear(client) = JSON.parse(client.read_text, symbolize_names: true)
+
+    it "begins with what is kept, and then sends what comes with its position" do
+      first, welcome = begin_with
+      epoch = welcome[:position][/\A(\h+):0\z/, 1]
+      expect(welcome).to eq(recovered: false, position: "#{epoch}:0", kept: [])
+      first.text("Grüße \"1\"")
+      expect(hear(first))
+        .to eq(channel: "news", position: "#{epoch}:1", message: "Grüße \"1\"")
+      _, welcome = begin_with
+      expect(welcome).to eq(recovered: false, position: "#{epoch}:1", kept: ["Grüße \"1\""])
+    end
+
+    it "sends who comes back what it has missed, and begins anew where that is lost" do
+      first, = begin_with
+      first.text("1")
+      position = hear(first)[:position]
+      %w[2 3].each { |text| first.text(text) && hear(first) }
+      back, missed = begin_with(position)
+      expect([missed[:message], hear(back)[:message]]).to eq %w[2 3]
+      expect(hear(back)).to include(recovered: true, kept: nil)
+      _, welcome = begin_with("0:1")
+      expect(welcome).to include(recovered: false, kept: %w[1 2 3])
+    end
+  end
+
+  describe "recovering.js", :extension do
+    node = %w[--experimental-websocket -e 0]
+    has_websocket = system("node", *node, %i[out err] => File::NULL)
+    program = <<~JAVASCRIPT
+      require("node:vm").runInThisContext(require("node:fs").readFileSync(process.argv[1], "utf8") +
+        "; globalThis.Recovering = Recovering;");
+      const say = (...words) => console.log(...words);
+      new Recovering(process.argv[2], {
+        began: (kept) => say("began", kept.join()),
+        came: (message) => say("came", message),
+        changed: (state) => say(state),
+      });
+    JAVASCRIPT
+
+    before { skip "there is no node with WebSockets" unless has_websocket }
+
+    # The client, as a program that tells what comes.
+    def run_client(port, program, &block)
+      path = File.join(Example::ROOT, "examples/recovering.js")
+      Program.run("node", "--experimental-websocket", "-e", program, path,
+                  "ws://127.0.0.1:#{port}/", &block)
+    end
+
+    it "has every message once, in order, however often its connection is lost" do
+      Example.run("recovering") do |server|
+        CutNetwork.open(server.port) do |network|
+          run_client(network.port, program) do |client|
+            client.wait_for(/open/)
+            speaker = dial_example(server)
+            speaker.read_text
+            1.upto(300) do |n|
+              speaker.text(n.to_s)
+              speaker.read_text
+              [50, 120, 200].include?(n) && client.wait_for(/came #{n - 20}\n/) && network.cut
+              sleep 0.005
+            end
+            client.wait_for(/came 300\n/)
+            came = client.output.scan(/came (\d+)/).flatten.map(&:to_i)
+            expect(came).to eq([*1..300])
+            expect(client.output.scan(/began|lost/)).to eq(%w[began lost lost lost])
+          end
+        end
+      end
+    end
+
+    it "begins anew where the server does" do
+      first = Example.new("recovering")
+      dial_example(first).text("before")
+      run_client(first.port, program) do |client|
+        client.wait_for(/open/)
+        first.stop
+        client.wait_for(/lost/)
+        Example.run("recovering", port: first.port) do
+          client.wait_for(/lost\nbegan \nopen\n/)
+        end
+      end
+    ensure
+      first&.kill
     end
   end
 
@@ -346,9 +441,9 @@ RSpec.describe "examples", timeout: 60 do
   describe "chat.rb", :extension do
     around { |example| Example.run("chat") { |chat| @chat = chat and example.run } }
 
-    def enter(name = nil)
+    def enter(name = nil, **since)
       client = dial_example(@chat, target: "/chat")
-      client.text(JSON.generate(type: "enter", name: name))
+      client.text(JSON.generate(type: "enter", name: name, **since))
       client.tap { @welcome = hear(client, "welcome") }
     end
 
@@ -372,7 +467,8 @@ RSpec.describe "examples", timeout: 60 do
       ben = enter("Ada")
       expect(@welcome[:you][:name]).to eq "Ada (2)"
       ben.text(JSON.generate(type: "say", text: "<b>hi</b>"))
-      expect(hear(ada, "message")).to include(text: "<b>hi</b>", from: { id: 2, name: "Ada (2)" })
+      expect(hear(ada, "message")[:line])
+        .to include(text: "<b>hi</b>", from: { id: 2, name: "Ada (2)" })
       ben.text(JSON.generate(type: "enter", name: "Ben"))
       news = hear(ada, "people") until news && news[:text].include?("now Ben")
       expect(news[:people].map { |person| person[:name] }).to eq %w[Ada Ben]
@@ -389,6 +485,29 @@ RSpec.describe "examples", timeout: 60 do
       expect(@welcome[:history].map { |line| line[:text] }).to eq ["early"]
     end
 
+    it "sends who comes back what was said meanwhile, and then goes on" do
+      ada = enter("Ada")
+      ben = enter("Ben")
+      position = @welcome[:position]
+      ben.disconnect
+      %w[one two].each { |text| ada.text(JSON.generate(type: "say", text: text)) }
+      2.times { hear(ada, "message") }
+      ben = dial_example(@chat, target: "/chat")
+      ben.text(JSON.generate(type: "enter", since: position))
+      expect(Array.new(2) { hear(ben, "message").dig(:line, :text) }).to eq %w[one two]
+      expect(hear(ben, "welcome")).to match(type: "welcome", you: a_kind_of(Hash),
+                                            position: position.sub(/:0\z/, ":2"))
+      ada.text(JSON.generate(type: "say", text: "three"))
+      expect(hear(ben, "message").dig(:line, :text)).to eq "three"
+    end
+
+    it "begins anew with who comes back with another server's position" do
+      enter("Ada").text(JSON.generate(type: "say", text: "now"))
+      eve = enter("Eve", since: "5")
+      expect(@welcome[:history].map { |line| line[:text] }).to eq ["now"]
+      expect(hear(eve, "people")[:people].size).to eq 2
+    end
+
     it "tells everybody what the server does" do
       ada = enter
       dial_example(@chat, target: "/echo")
@@ -403,7 +522,8 @@ RSpec.describe "examples", timeout: 60 do
       expect(counts.uniq).to eq [3] # "enter", "welcome" and "people"
     end
 
-    ["no JSON", "[]", '{"type":"shout"}', '{"type":"say","text":"who?"}'].each do |nonsense|
+    ["no JSON", "[]", '{"type":"shout"}', '{"type":"say","text":"who?"}',
+     '{"type":"enter","since":7}'].each do |nonsense|
       it "closes with 4400 on #{nonsense}" do
         client = dial_example(@chat, target: "/chat")
         client.text(nonsense)

@@ -58,4 +58,34 @@ RSpec.describe "the examples in Chromium", timeout: 120 do
       expect(window.evaluate("window.kept")).to be_nil
     end
   end
+
+  it "come back to a channel, and miss nothing" do
+    Example.run("recovering") do |server|
+      CutNetwork.open(server.port) do |network|
+        page = File.join(@directory, "page.html")
+        File.write(page, <<~HTML)
+          <script src="file://#{Example::ROOT}/examples/recovering.js"></script>
+          <script>
+            const came = [], states = [];
+            const news = new Recovering("ws://127.0.0.1:#{network.port}/", {
+              began: (kept) => states.push("began"),
+              came: (message) => came.push(Number(message)),
+              changed: (state) => states.push(state),
+            });
+          </script>
+        HTML
+        window = @browser.open("file://#{page}")
+        window.wait_until("states.includes('open')")
+        expect(window.evaluate("news.send('1')")).to be true
+        window.wait_until("came.length === 1")
+        network.cut
+        client = connect(port: server.port)
+        client.read_text
+        (2..100).each { |n| client.text(n.to_s) }
+        window.wait_until("came.length >= 100", seconds: 20)
+        expect(window.evaluate("came")).to eq [*1..100]
+        expect(window.evaluate("states")).to eq %w[began open lost open]
+      end
+    end
+  end
 end
