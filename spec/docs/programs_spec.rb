@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "open3"
 require "tmpdir"
 require_relative "../apps/program"
@@ -123,6 +124,21 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  program "README.md: Channels" do
+    run do |_, port|
+      position = reach(port).read_text[/\Ayou are at (\h+:0)\z/, 1]
+      speaker = reach(port)
+      speaker.read_text
+      %w[one two].each { |text| expect(say(speaker, text)).to eq(text) }
+      back = reach(port, target: "/?since=#{position}")
+      expect(Array.new(3) { back.read_text })
+        .to eq(["one", "two", "you are at #{position.sub(/0\z/, "2")}"])
+      expect(reach(port, target: "/?since=lost").read_text).to eq("begin anew")
+      expect(say(speaker, "three")).to eq("three")
+      expect(back.read_text).to eq("three")
+    end
+  end
+
   program "README.md: Back-pressure" do
     run do |_, port|
       client = reach(port)
@@ -163,6 +179,64 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
         expect(client.read_text).to eq("#{size} bytes")
         client.binary("x" * (size + 1))
         expect(client.read(:close).unpack1("n")).to eq(1009)
+      end
+    end
+  end
+
+  program "docs/channels.md: Channels" do
+    run do |_, port|
+      first, second = Array.new(2) { reach(port, target: "/den") }
+      reach(port, target: "/elsewhere")
+      expect(say(first, "hi")).to eq("1 others are in chat:/den")
+      expect(second.read_text).to eq("hi")
+    end
+  end
+
+  program "docs/channels.md: History and recovery" do
+    run do |_, port|
+      client = reach(port)
+      position = client.read_text[/\Ayou are at (\h+:0), recovered: nil\z/, 1]
+      expect(say(client, "missed")).to eq("missed")
+      back = reach(port, target: "/?since=#{position}")
+      expect([back.read_text, back.read_text])
+        .to match(["missed", /\Ayou are at \h+:1, recovered: true\z/])
+      expect(reach(port, target: "/?since=0:0").read_text).to end_with("recovered: false")
+    end
+  end
+
+  program "docs/channels.md: How a client knows its position" do
+    run do |_, port|
+      client = reach(port)
+      epoch = JSON.parse(client.read_text)["position"].delete_suffix(":0")
+      expect(say(client, "hello"))
+        .to eq(%({"channel":"news","position":"#{epoch}:1","message":"hello"}))
+      expect(say(client, "missed")).to include("missed")
+      back = reach(port, target: "/?since=#{epoch}:1")
+      expect(JSON.parse(back.read_text))
+        .to eq("channel" => "news", "position" => "#{epoch}:2", "message" => "missed")
+      expect(JSON.parse(back.read_text)).to eq("position" => "#{epoch}:2")
+      expect(reach(port, target: "/?since=x").read_text).to eq("anew")
+    end
+  end
+
+  program "docs/channels.md: Blocks that listen" do
+    run do |program, port|
+      both = Array.new(2) { reach(port) }
+      both.first.text("hi")
+      expect(both.map(&:read_text)).to eq(%w[hi hi])
+      program.wait_for(/logged: hi/)
+    end
+  end
+
+  program "docs/channels.md: Slow consumers" do
+    run do |_, port|
+      client = reach(port)
+      client.text("50000")
+      last = Integer(client.read_text)
+      until last == 50_000
+        number = Integer(client.read_text)
+        expect(number).to be > last
+        last = number
       end
     end
   end
