@@ -160,8 +160,8 @@ module EventMachine
       # @param since [String, nil] a position, which they are after; nil: all
       # @param limit [Integer] how many at most
       # @return [Array<Array(String, String)>, nil] the position and the message, of each; nil where
-      #   some of them are lost
-      # @raise [ArgumentError] if that can be no name, no position or no limit
+      #   some of them are lost, or that is no position of the channel
+      # @raise [ArgumentError] if that can be no name or no limit, or the position is no String
       def history(name, since: nil, limit: 1_000)
         since = Subscriptions.position(since)
         Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))

@@ -28,14 +28,15 @@ module EventMachine
       # still {ChannelRules#history kept}: nothing is missing, and nothing comes twice.
       #
       # @param name [String] of the channel: 1 to 255 bytes of UTF-8
-      # @param since [String, nil] the position that the client has come to
+      # @param since [String, nil] the position that the client has come to, as it says; one that
+      #   is none is lost
       # @yieldparam recovered [Boolean] true: what was missed has been sent; false: it is lost, and
       #   nothing was sent. Called at once, and only with `since:`
       # @return [String, nil] the position that the channel has come to; nil where no history is
       #   kept, and where the connection is gone
       # @raise [WebSocketError] before `onopen`; with `since:`, where it is subscribed already
       # @raise [SubscriptionLimitError] past the `:max_subscriptions`
-      # @raise [ArgumentError] if that can be no name or no position
+      # @raise [ArgumentError] if that can be no name, or the position is no String
       def subscribe(name, since: nil)
         since = Subscriptions.position(since)
         position, recovered = Subscriptions.of(self).subscribe(name, since, MOST)

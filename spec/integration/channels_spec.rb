@@ -211,16 +211,30 @@ RSpec.describe EventMachine::WebSocket, "channels", :extension do
     end
   end
 
-  it "refuses what is no position" do
+  it "refuses a position that is no String" do
     start
     clients(1)
     ws = @connections.first
-    ["", "1", "x:1", 1, :a].each do |since|
+    [1, :a, ["1:1"], false].each do |since|
       server.call do
         expect { ws.subscribe("x", since: since) }.to raise_error(ArgumentError, /\Asince: /)
         expect { described_class.history("x", since: since) }
           .to raise_error(ArgumentError, /\Asince: /)
       end
+    end
+  end
+
+  ["", "1", "x:1", "1:1:1", "\xFF:1", "1:-1", "1" * 100_000].each do |since|
+    it "takes #{since[0, 8].inspect} from a client for a position that is lost" do
+      keep
+      channel = name
+      serve { |ws| ws.onopen { subscribe_since(ws, channel, since) } }
+      publish(channel, "before")
+      client = connect
+      expect(client.read_text).to eq("recovered: false")
+      publish(channel, "after")
+      expect(client.read_text).to eq("after")
+      expect(described_class.history(channel, since: since)).to be_nil
     end
   end
 

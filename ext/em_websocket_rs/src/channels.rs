@@ -70,7 +70,7 @@ pub(crate) fn subscribe(
     limit: usize,
 ) -> Result<Option<RArray>, Error> {
     let name = self::name(ruby, name)?;
-    let since = since.map(|text| position(ruby, text)).transpose()?;
+    let since = since.map(position);
     let subscribed = raw::with_bytes(name, |name| {
         channels().subscribe(this.handle(), name, since, limit, flush())
     });
@@ -139,7 +139,7 @@ fn history(
     limit: usize,
 ) -> Result<Option<RArray>, Error> {
     let name = self::name(ruby, name)?;
-    let since = since.map(|text| position(ruby, text)).transpose()?;
+    let since = since.map(position);
     let kept = raw::with_bytes(name, |name| channels().history(name, since, limit));
     let Some(kept) = kept.map_err(|error| raised(ruby, error))? else { return Ok(None) };
     let result = ruby.ary_new_capa(kept.len());
@@ -189,13 +189,10 @@ pub(crate) fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
     })
 }
 
-pub(crate) fn position(ruby: &Ruby, text: RString) -> Result<Position, Error> {
-    let position = raw::with_bytes(text, |bytes| {
-        std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
-    });
-    position.ok_or_else(|| {
-        Error::new(ruby.exception_arg_error(), "since: that is no position of a channel")
-    })
+/// Position that a client says it has come to.
+pub(crate) fn position(text: RString) -> Position {
+    let position = raw::with_bytes(text, |bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+    position.unwrap_or(Position::UNKNOWN)
 }
 
 pub(crate) fn raised(ruby: &Ruby, error: ChannelError) -> Error {

@@ -38,7 +38,7 @@ impl Mailbox {
         limit: usize,
     ) -> Result<Option<RArray>, Error> {
         let name = self::name(ruby, name)?;
-        let since = since.map(|text| position(ruby, text)).transpose()?;
+        let since = since.map(position);
         let subscribed = raw::with_bytes(name, |name| {
             channels().subscribe_mailbox(&this.0, name, since, limit)
         });

@@ -1,4 +1,4 @@
-//! LockRanks in the sequence of a channel's messages.
+//! Positions in the sequence of a channel's messages.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-/// LockRank in the sequence of a channel's messages: behind the message of this offset. As text,
+/// Position in the sequence of a channel's messages: behind the message of this offset. As text,
 /// `epoch:offset`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Position {
@@ -16,6 +16,11 @@ pub struct Position {
     pub epoch: u64,
     /// Number of messages up to here.
     pub offset: u64,
+}
+
+impl Position {
+    /// Position that no channel has come to, for text that is none: clients send anything.
+    pub const UNKNOWN: Self = Self { epoch: 0, offset: u64::MAX };
 }
 
 impl fmt::Display for Position {
