@@ -151,7 +151,7 @@ fn a_panic_ends_its_connection_with_1011_and_no_other() {
     let (handle, mut victim, _) = open_one(&server);
     let mut bystander = open(&server);
     read(&mut victim, HEADER.len());
-    handle.0.driver_lock().out.push(Bytes::from_owner(Defect(b"\x81\x01x")));
+    handle.0.driver_lock().outbox.push_compressed(vec![Bytes::from_owner(Defect(b"\x81\x01x"))]);
     handle.0.notify_driver();
 
     let mut handles = vec![handle];
