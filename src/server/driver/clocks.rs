@@ -163,6 +163,11 @@ impl Clocks {
         }
     }
 
+    /// Longest time in which nothing may be read nor written.
+    pub(crate) fn inactivity_timeout(&self) -> Option<Duration> {
+        self.inactivity
+    }
+
     /// Longest time for which a connection may be idle.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.idle_timeout.unwrap_or_default()

@@ -49,7 +49,7 @@ use super::{
 use crate::protocol::Receiver;
 
 /// Reads in a row before other connections have their turn.
-const READS: usize = 4;
+const READS: u32 = 4;
 
 /// A peer that still sends when the connection has been ended is read, and ignored, for so long
 /// and so many bytes: closing at once would reset the connection, and the peer might never see
@@ -196,46 +196,41 @@ impl Driver {
             // that was refused is not read.
             let held = self.ends.handle.0.pauses.load(SeqCst);
             self.see_to_turn(held);
-            let step = match &mut self.transport {
+            let mut step = match &mut self.transport {
                 Transport::Gone => Step::Done,
                 Transport::Accepting(_) => self.accept_tls(cx),
-                Transport::Open(_) => match self.write_and_tell(cx, reads > 0) {
-                    Step::Continue if reads == READS => {
-                        cx.waker().wake_by_ref();
-                        Step::Pending
-                    }
-                    Step::Continue => {
-                        reads += 1;
-                        let step = self.read(cx, held);
-                        if matches!(self.stage, Stage::Buffered(_)) {
-                            reads = READS;
-                        }
-                        step
-                    }
-                    step => step,
-                },
+                Transport::Open(_) => self.write_and_read(cx, held, &mut reads),
             };
+            if matches!(step, Step::Pending) {
+                step = self.poll_timers(cx, held);
+            }
             match step {
                 Step::Continue => {}
+                Step::Pending => return Poll::Pending,
                 Step::Done => {
                     self.end();
                     return Poll::Ready(());
                 }
-                Step::Pending => match self.poll_timers(cx, held) {
-                    Step::Pending => return Poll::Pending,
-                    Step::Continue => {}
-                    Step::Done => {
-                        self.end();
-                        return Poll::Ready(());
-                    }
-                },
             }
         }
     }
 
-    fn write_and_tell(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
-        let step = self.write(cx, has_read);
+    /// Writes, tells of what that has brought, and reads once, unless enough has been read in a row.
+    fn write_and_read(&mut self, cx: &mut Context<'_>, held: u16, reads: &mut u32) -> Step {
+        let step = self.write(cx, *reads > 0);
         self.tell_drained();
+        if !matches!(step, Step::Continue) {
+            return step;
+        }
+        if *reads == READS {
+            cx.waker().wake_by_ref();
+            return Step::Pending;
+        }
+        *reads += 1;
+        let step = self.read(cx, held);
+        if matches!(self.stage, Stage::Buffered(_)) {
+            *reads = READS;
+        }
         step
     }
 

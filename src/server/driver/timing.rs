@@ -24,7 +24,6 @@ use crate::{
         ReadyState,
     },
     server::{
-        connection::State,
         keepalive,
         outbound::{compression::Compressor, Flush},
         outbox::Sent,
@@ -78,20 +77,21 @@ impl Driver {
         }
     }
 
-    /// Notes the limits of orders that stand in the state.
-    pub(super) fn note_orders(&mut self, state: &State) {
-        let (is_closing, inactivity) =
-            (state.protocol.poll_timeout().is_some(), state.outbox.inactivity());
-        if self.timers.is_none() && !is_closing && inactivity.is_none() {
+    /// Limits the time until our close is answered, while it is not, and that without a byte either
+    /// way. The clock is read where one of them begins.
+    pub(super) fn limit_times(&mut self, close: Option<Duration>, inactivity: Option<Duration>) {
+        if self.timers.is_none() && close.is_none() && inactivity.is_none() {
             return;
         }
         let clocks = &mut self.timers.get_or_insert_default().clocks;
-        if !is_closing {
-            clocks.stop(Timer::Close);
-        } else if !clocks.is_set(Timer::Close) {
-            clocks.start(Timer::Close, state.protocol.close_timeout(), Instant::now());
+        match close {
+            None => clocks.stop(Timer::Close),
+            Some(_) if clocks.is_set(Timer::Close) => {}
+            Some(limit) => clocks.start(Timer::Close, limit, Instant::now()),
         }
-        clocks.limit_inactivity(inactivity, Instant::now());
+        if inactivity != clocks.inactivity_timeout() {
+            clocks.limit_inactivity(inactivity, Instant::now());
+        }
     }
 
     /// Sleeps until the next deadline, or does what those want that have passed.

@@ -70,8 +70,8 @@ impl Driver {
         let (come, messages) = (receiver.unfinished(), shared.received().messages);
         let is_done = receiver.held() <= SMALL_MESSAGE;
         let timers = self.timers.get_or_insert_default();
-        let until = Instant::now() + PACE.0;
-        let turn = *timers.turn.get_or_insert(Turn { until, come, messages });
+        let begin = || Turn { until: Instant::now() + PACE.0, come, messages };
+        let turn = *timers.turn.get_or_insert_with(begin);
         if is_done || turn.messages != messages || held & OTHERS != 0 {
             timers.turn = None;
             shared.budget.end_turn(shared);

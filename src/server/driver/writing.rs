@@ -14,11 +14,17 @@ use crate::server::{
 };
 
 impl Driver {
-    /// Writes what is ours to write, and follows what has been ordered.
-    pub(super) fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
-        let is_wanted = self.ends.handle.0.driver_notified.swap(false, SeqCst);
+    /// True if the state is to be looked at: somebody asks for it, something waits to be written, or
+    /// the session has something to say to what was read.
+    fn must_write(&mut self, has_read: bool) -> bool {
+        let is_notified = self.ends.handle.0.driver_notified.swap(false, SeqCst);
         let has_replies = matches!(&self.transport, Transport::Open(it) if it.has_replies());
-        if !(is_wanted || self.must_poll_write || has_read && has_replies) {
+        is_notified || self.must_poll_write || has_read && has_replies
+    }
+
+    /// Does what has been asked for, and writes what nobody else could.
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, has_read: bool) -> Step {
+        if !self.must_write(has_read) {
             return Step::Continue;
         }
         let shared = Arc::clone(&self.ends.handle.0);
@@ -29,16 +35,23 @@ impl Driver {
         if matches!(self.stage, Stage::Linger(_)) {
             return Step::Continue;
         }
-        self.follow_limits(&state);
+        self.apply_requests(&state);
         state = self.compress(&shared, state, cx);
         let is_written = self.flush(&mut state, cx);
-        self.note_orders(&state);
-        let is_ending = state.outbox.closing() != Closing::No;
-        self.must_poll_write = !is_written || is_ending;
-        if !is_ending {
-            return Step::Continue;
+        self.must_poll_write = !is_written || state.outbox.closing() != Closing::No;
+        self.poll_close(state, is_written, cx)
+    }
+
+    /// Takes over the limits that have been set, on the peer and in time.
+    fn apply_requests(&mut self, state: &Locked<'_>) {
+        match &mut self.stage {
+            Stage::Frames(receiver) => receiver.set_limits(state.limits()),
+            Stage::Buffered(held) => held.0.set_limits(state.limits()),
+            _ => {}
         }
-        self.finish(state, is_written, cx)
+        let closes_within =
+            state.protocol.poll_timeout().is_some().then(|| state.protocol.close_timeout());
+        self.limit_times(closes_within, state.outbox.inactivity());
     }
 
     /// Goes on with what is being compressed, or begins with what comes next; what is made of it goes
@@ -68,14 +81,6 @@ impl Driver {
         state
     }
 
-    fn follow_limits(&mut self, state: &Locked<'_>) {
-        match &mut self.stage {
-            Stage::Frames(receiver) => receiver.set_limits(state.limits()),
-            Stage::Buffered(held) => held.0.set_limits(state.limits()),
-            _ => {}
-        }
-    }
-
     /// Writes what waits, and what waited for that: whether nothing is left.
     fn flush(&mut self, state: &mut State, cx: &mut Context<'_>) -> bool {
         let Flushed { mut is_written, has_taken } = state.outbox.poll_flush(cx);
@@ -97,8 +102,17 @@ impl Driver {
         is_written && !state.outbox.is_deferring()
     }
 
-    /// Ends our direction once everything is written, and lingers.
-    fn finish(&mut self, mut state: Locked<'_>, is_written: bool, cx: &mut Context<'_>) -> Step {
+    /// Where the connection is to be closed, ends our direction once everything is written, and
+    /// lingers.
+    fn poll_close(
+        &mut self,
+        mut state: Locked<'_>,
+        is_written: bool,
+        cx: &mut Context<'_>,
+    ) -> Step {
+        if state.outbox.closing() == Closing::No {
+            return Step::Continue;
+        }
         // A peer that does not read is not waited for longer than one that does not answer.
         let patience = state.protocol.close_timeout();
         let clocks = &mut self.timers.get_or_insert_default().clocks;
