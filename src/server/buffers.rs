@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_are_used_at_the_same_time() {
+    fn a_pool_has_as_many_values_as_are_lent_at_the_same_time() {
         let pool = Pool::<Vec<u8>>::default();
         pool.lend(|first| {
             first.push(1);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_split_off_stays_and_its_memory_comes_round_again() {
+    fn bytes_split_off_a_read_buffer_stay_and_its_memory_is_used_again() {
         let mut buffer = ReadBuffer::default();
         let mut places = Vec::new();
         for number in 0..100u8 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many_buffers_are_retired() {
+    fn a_read_buffer_retires_a_bounded_number_of_buffers() {
         let mut buffer = ReadBuffer::default();
         let kept: Vec<_> = (0..100)
             .map(|_| {

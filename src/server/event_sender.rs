@@ -67,7 +67,7 @@ mod tests {
     };
 
     #[test]
-    fn nothing_is_told_of_a_connection_behind_closed() {
+    fn an_event_sender_sends_nothing_behind_closed() {
         let refused =
             || Rejected { error: HandshakeError::TimedOut, response: None, request: None };
         let later: [fn(&mut EventSender); 6] = [

@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_clients_as_come_at_once_wait_to_be_accepted() {
+    fn the_listener_lets_as_many_clients_wait_as_come_at_once() {
         let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
         let allowed = allowed.map_or(128, |text| text.trim().parse().unwrap());
         let listener = super::listen("localhost", 0).unwrap();

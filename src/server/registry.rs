@@ -205,7 +205,7 @@ mod tests {
     use crate::server::{config::QueueLimits, inbound::InboundBudget};
 
     #[test]
-    fn who_waits_no_longer_for_the_end_of_all_is_told_how_many_are_left() {
+    fn a_stop_that_waits_no_longer_returns_how_many_connections_are_left() {
         let registry = Arc::<Registry>::default();
         let budget = Arc::new(InboundBudget::new(QueueLimits::default()));
         let address = SocketAddr::from(([127, 0, 0, 1], 80));

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_socket_that_is_not_there_nothing_is_told() {
+    fn the_system_tells_nothing_of_a_socket_that_is_not_there() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
         let peer = "127.0.0.1:1".parse().unwrap();

@@ -162,7 +162,7 @@ mod tests {
                 }
 
                 #[test]
-                fn it_tells_of_every_descriptor_that_it_has() {
+                fn a_wakeup_tells_of_every_descriptor_that_it_has() {
                     let wakeup = Wakeup::new().unwrap();
                     let fds = wakeup.fds();
                     assert_eq!(fds.len(), $descriptors);

@@ -77,7 +77,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn what_is_published_goes_to_the_subscribers_of_that_channel_in_every_draft() {
+fn a_publication_goes_to_the_subscribers_of_its_channel_in_every_draft() {
     let reactor = Reactor::echo();
     let mut all: Vec<_> = DRAFTS.iter().map(|draft| open_in(&reactor, *draft)).collect();
     for (_, handle) in &all {
@@ -240,7 +240,7 @@ fn a_connection_that_ends_leaves_its_channels_however_it_ends() {
 }
 
 #[test]
-fn what_is_no_name_or_too_many_is_refused() {
+fn a_channel_refuses_an_invalid_name_and_a_subscription_too_many() {
     let reactor = Reactor::echo();
     let (_client, handle) = open(&reactor, 1).pop().unwrap();
     let long = vec![b'x'; 1 << 20];
@@ -270,7 +270,7 @@ fn what_is_no_name_or_too_many_is_refused() {
 }
 
 #[test]
-fn who_comes_back_gets_what_it_has_missed_or_is_told_that_it_is_lost() {
+fn a_returning_subscriber_gets_what_it_missed_or_learns_that_it_is_lost() {
     let reactor = Reactor::echo();
     let (size, ttl) = (3, Duration::from_secs(60));
     channels().keep_history(b"kept:*", History { size, ttl });
@@ -320,7 +320,7 @@ fn who_comes_back_gets_what_it_has_missed_or_is_told_that_it_is_lost() {
 }
 
 #[test]
-fn what_is_kept_too_long_is_gone() {
+fn a_channel_forgets_messages_older_than_its_history() {
     channels().keep_history(b"short:*", History { size: 3, ttl: Duration::from_millis(20) });
     publish("short:a", "1");
     wait_until("it is gone", || history("short:a", None, 9) == Some(Vec::new()));

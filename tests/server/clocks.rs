@@ -224,7 +224,7 @@ fn our_close_is_late_only_once_it_has_left() {
 }
 
 #[test]
-fn what_is_to_be_written_before_the_end_is_read_as_slowly_as_the_client_likes() {
+fn a_slow_client_may_take_its_time_to_read_what_is_written_before_the_end() {
     let reactor = looking(closing_within(LIMIT));
     let mut client = narrow(reactor.addr());
     let handle = reactor.wait_for_open();
@@ -377,7 +377,7 @@ fn a_request_that_waits_for_the_application_is_in_time() {
 }
 
 #[test]
-fn what_came_with_the_request_waits_while_the_application_pauses() {
+fn frames_behind_the_request_wait_while_the_application_pauses() {
     let act = |handle: &Handle, seen: &Seen| {
         if matches!(seen, Seen::Open(_)) {
             handle.set_paused(true);

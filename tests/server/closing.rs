@@ -138,7 +138,7 @@ fn a_close_that_is_not_acknowledged_ends_with_an_error() {
 }
 
 #[test]
-fn a_close_that_is_acknowledged_too_late_was_not() {
+fn a_close_acknowledged_too_late_counts_as_unacknowledged() {
     let reactor = reactor_with_close_timeout(Duration::from_millis(50));
     let mut client = Client::open(reactor.addr());
     reactor.wait_for_open().close(None, "");
@@ -221,7 +221,7 @@ fn each_kind_of_error_has_its_code() {
 }
 
 #[test]
-fn what_is_sent_on_an_error_goes_out_before_the_end() {
+fn messages_sent_in_onerror_leave_before_the_end() {
     let act = |handle: &Handle, seen: &Seen| {
         if matches!(seen, Seen::Error(_)) {
             handle.send_raw(b"last words", Flush::Later);

@@ -81,7 +81,7 @@ fn a_client_that_was_let_in_has_no_time_to_be_up() {
 }
 
 #[test]
-fn what_the_application_has_ended_or_refused_cannot_be_let_in() {
+fn the_application_cannot_open_a_connection_that_it_ended_or_rejected() {
     type End = fn(&Handle);
     let ends: [(&str, End); 4] = [
         ("closes", |handle| handle.close(None, "")),
@@ -144,7 +144,7 @@ fn a_client_that_has_only_stopped_sending_is_answered_where_that_is_not_put_off(
 }
 
 #[test]
-fn what_comes_while_the_answer_is_put_off_is_kept_and_bounded() {
+fn bytes_that_come_while_the_answer_is_put_off_are_kept_and_bounded() {
     let reactor = asking(LONG);
     let (mut client, handle) = asked(&reactor);
     handle.set_deferred(true);

@@ -141,7 +141,7 @@ fn a_slow_handshake_times_out_however_busily_it_trickles() {
 }
 
 #[test]
-fn what_is_not_http_is_closed_without_an_answer() {
+fn a_request_that_is_not_http_is_closed_without_an_answer() {
     let reactor = Reactor::echo();
     let mut bystander = Client::open(reactor.addr());
     let garbage: [(&[u8], &str); 3] = [

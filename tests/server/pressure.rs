@@ -262,7 +262,7 @@ fn a_peer_that_reads_nothing_holds_up_nobody() {
 }
 
 #[test]
-fn what_waits_to_be_written_is_counted() {
+fn bytes_that_wait_to_be_written_are_counted() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();

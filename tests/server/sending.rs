@@ -89,7 +89,7 @@ fn frames_of_many_threads_do_not_mingle_in_tls() {
 /// The driver writes whatever waits when something else wakes it, so what is corked may leave
 /// early. Mostly it does not.
 #[test]
-fn what_is_corked_waits_for_the_flush() {
+fn a_frame_sent_to_be_flushed_later_waits_for_the_flush() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();
@@ -115,7 +115,7 @@ fn what_is_corked_waits_for_the_flush() {
 }
 
 #[test]
-fn what_leaves_at_once_takes_along_what_is_corked() {
+fn a_frame_that_leaves_at_once_takes_along_those_that_wait_for_a_flush() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     let handle = reactor.wait_for_open();

@@ -55,7 +55,7 @@ fn without_an_answer_one_too_many_is_just_closed() {
 /// While the queue's owner sleeps, no connection is read that would go past the server's limit; all
 /// of them go on when it is awake, and nothing is lost.
 #[test]
-fn what_waits_on_all_connections_together_is_bounded() {
+fn messages_that_wait_on_all_connections_together_are_bounded() {
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 60;
     let queue = QueueLimits { total: 200_000, ..QueueLimits::default() };
@@ -99,7 +99,7 @@ fn what_waits_on_all_connections_together_is_bounded() {
 }
 
 #[test]
-fn what_passed_is_counted_while_connections_last_and_when_they_are_gone() {
+fn traffic_is_counted_while_connections_last_and_when_they_are_gone() {
     let reactor = Reactor::echo();
     let mut client = Client::open(reactor.addr());
     client.echo(b"12345");

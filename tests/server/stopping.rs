@@ -130,7 +130,7 @@ fn stop_closes_what_was_accepted_and_not_taken_from_the_queue() {
 }
 
 #[test]
-fn what_is_started_after_the_stop_is_closed_at_once() {
+fn a_connection_started_after_the_stop_is_closed_at_once() {
     let (reactor, accepted) = unstarted("127.0.2.7");
     let client = connect(reactor.addr());
     let incoming = accepted.recv_timeout(PATIENCE).unwrap();

@@ -190,7 +190,7 @@ fn large_and_small_messages_behind_each_other_are_told_apart() {
 }
 
 #[test]
-fn what_a_tls_client_reads_late_arrives_whole_and_in_order_and_so_does_the_end() {
+fn a_tls_client_that_reads_late_gets_everything_in_order_and_the_end() {
     let reactor =
         Reactor::start(Setup { options: options(), act: Box::new(ignore), ..Setup::default() });
     let mut client = open(reactor.addr());

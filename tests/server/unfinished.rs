@@ -97,7 +97,7 @@ fn compressed(last: bool, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_compressed_messages_inflate_to_is_bounded_while_they_are_not_complete() {
+fn inflated_bytes_of_incomplete_messages_are_bounded() {
     const LEN: usize = 4096 * KIB;
     let total = 1024 * KIB;
     let limits = Limits { message: LEN, ..Limits::default() };

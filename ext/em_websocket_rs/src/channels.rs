@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use em_websocket::server::{
-    channels::{
-        channels, ChannelError, ChannelStats, Except, History, Position, Slow, Subscribed,
-    },
+    channels::{channels, ChannelError, ChannelStats, Except, History, Position, Slow, Subscribed},
     Broadcast,
 };
 use magnus::{

@@ -39,9 +39,8 @@ impl Mailbox {
     ) -> Result<Option<RArray>, Error> {
         let name = self::name(ruby, name)?;
         let since = since.map(position);
-        let subscribed = raw::with_bytes(name, |name| {
-            channels().subscribe_mailbox(&this.0, name, since, limit)
-        });
+        let subscribed =
+            raw::with_bytes(name, |name| channels().subscribe_mailbox(&this.0, name, since, limit));
         subscribed
             .map_err(|error| raised(ruby, error))?
             .map(|subscribed| begun(ruby, &subscribed))

@@ -286,7 +286,7 @@ pub(crate) fn held(connection: &Arc<Shared>, bytes: usize) -> Held {
 
 #[cfg(all(test, target_os = "linux", target_pointer_width = "64", not(feature = "loom")))]
 #[test]
-fn what_every_connection_has_is_small() {
+fn the_state_of_an_idle_connection_is_small() {
     // With what an Arc and the allocator add, and what tokio keeps for the socket, this is four
     // times the 128 bytes that tokio aligns to. A byte more, and each connection begins 128 bytes
     // further on.

@@ -206,7 +206,7 @@ fn next(server: &Server, batch: &mut Batch) -> Delivery {
 }
 
 #[test]
-fn what_drains_after_the_end_is_not_told() {
+fn a_drain_after_the_end_is_not_told() {
     const MUCH: usize = 20_000_000;
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
     let (handle, mut stream, mut batch) = open_one(&server);
@@ -252,7 +252,7 @@ fn a_close_that_is_not_answered_in_time_is_not_told_after_the_end() {
 /// connection takes 128 bytes more.
 #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[test]
-fn what_every_driver_has_is_small() {
+fn a_driver_is_small() {
     assert!(size_of::<super::Driver>() <= 152, "{}", size_of::<super::Driver>());
 }
 

@@ -178,7 +178,7 @@ proptest! {
 }
 
 #[test]
-fn who_rests_for_what_nobody_finishes_is_read_all_the_same() {
+fn a_connection_paused_for_messages_that_nobody_finishes_is_read_all_the_same() {
     let stuck = Client { messages: vec![LIMIT], missing: 1, says: false };
     let small = Client { messages: vec![100; 50], missing: 0, says: true };
     let mut site = Site::new(vec![stuck.clone(), stuck.clone(), stuck, small]);
@@ -195,7 +195,7 @@ fn who_rests_for_what_nobody_finishes_is_read_all_the_same() {
 }
 
 #[test]
-fn whoever_fits_beside_a_turn_does_not_wait_for_who_does_not() {
+fn a_message_that_fits_beside_a_turn_overtakes_one_that_does_not() {
     let site = Site::new(vec![]);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let handles: [_; 3] =

@@ -44,7 +44,7 @@ fn a_connection_does_not_rest_while_little_of_its_own_waits() {
 }
 
 #[test]
-fn nor_while_little_waits_altogether() {
+fn no_connection_stays_paused_while_little_waits_on_all_together() {
     model(3, || {
         let all: [_; 3] = connections(QueueLimits { bytes: 100, messages: 100, total: 4 });
         let [one, other, third] = all.clone();
@@ -62,7 +62,7 @@ fn nor_while_little_waits_altogether() {
 /// Messages that are not complete take all the room: their connections go on one after the other,
 /// whatever else happens meanwhile, and so does whoever has none.
 #[test]
-fn whoever_waits_for_his_turn_has_it() {
+fn a_connection_that_waits_for_its_turn_gets_it() {
     model(3, || {
         let [one, other, small] = connections(QueueLimits { bytes: 100, messages: 9, total: 4 });
         let claim = Some(Claim { outstanding: 10, limit: 10 });

@@ -100,7 +100,7 @@ fn no_record_is_lost_or_overtaken_and_none_waits_for_a_sleeper() {
 }
 
 #[test]
-fn what_was_appended_quietly_is_not_slept_on() {
+fn the_owner_does_not_sleep_while_quietly_appended_records_wait() {
     model(3, || {
         let queue = Arc::new(EventQueue::new().unwrap());
         let quiet = {
@@ -121,6 +121,6 @@ fn what_was_appended_quietly_is_not_slept_on() {
 }
 
 #[test]
-fn what_a_turn_leaves_is_not_slept_on() {
+fn the_owner_does_not_sleep_while_a_turn_has_left_records() {
     model(3, || run([&[2, 1], &[1]], 1));
 }

@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_is_written_in_order(
+        fn an_outbound_buffer_writes_everything_in_order(
             parts in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
             room in prop::collection::vec(0usize..50, 1..80),
         ) {
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_thread_fills_and_another_one_writes_gathers_with_neither() {
+    fn buffers_filled_by_one_thread_and_written_by_another_gather_with_neither() {
         let kept = || FREE_LIST.with_borrow(|spares| (spares.buffers.len(), spares.room));
         let write = |mut out: OutboundBuffer| {
             assert!(out.flush(|slices| Ok(slices.iter().map(|slice| slice.len()).sum())).unwrap());

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_at_a_time_is_bounded() {
+    fn the_compressor_takes_a_bounded_number_of_bytes_at_a_time() {
         let config = Config::default();
         let deflater = Deflater::new(&Params::default(), &config);
         let (_, mut deferred) = Compressor::new(deflater, &RFC_6455, 1);
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_not_moved_by_what_is_taken() {
+    fn items_that_stay_in_the_compression_queue_are_not_moved() {
         let deflater = Deflater::new(&Params::default(), &Config::default());
         let (_, mut deferred) = Compressor::new(deflater, &RFC_6455, 1);
         let bytes = Bytes::from(vec![0; MAX_BYTES_PER_TURN]);

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_here_is_left_out_by_name() {
+    fn ciphers_that_are_not_here_are_left_out_by_name() {
         let list = "DHE-RSA-AES128-GCM-SHA256:ECDHE+AESGCM:ECDHE-RSA-AES128-SHA:ECDHE+3DES:!RC4";
         let left_out = select(list).unwrap().left_out;
         assert_eq!(left_out, ["DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "ECDHE+3DES"]);

@@ -29,7 +29,7 @@ fn open<const COUNT: usize>(site: &Site) -> [(Driver, Handle, Peer); COUNT] {
 }
 
 #[test]
-fn what_waits_for_its_turn_to_be_compressed_has_it_and_is_overtaken_by_nothing() {
+fn messages_that_wait_for_compression_get_their_turn_and_are_overtaken_by_nothing() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
         let both = open::<2>(&site).map(|(driver, handle, peer)| {

@@ -49,7 +49,7 @@ fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
 
 /// The end of the time is what refuses here, by what it does: in a model, no clock goes on.
 #[test]
-fn of_all_who_decide_one_has() {
+fn one_of_all_who_decide_an_opening_handshake_decides_it() {
     model(3, || {
         let site = Site::new(QueueLimits::default());
         let (_driver, handle, _peer) = site.accept(0, 1000, true);

@@ -61,7 +61,7 @@ fn connections_that_rest_for_the_sake_of_all_are_read_again() {
 }
 
 #[test]
-fn neither_bound_makes_the_other_forget_a_connection() {
+fn a_connection_paused_by_its_own_limit_and_the_servers_is_read_again() {
     model(2, || deliver(QueueLimits { bytes: 1, messages: 100, total: 2 }));
 }
 
@@ -107,12 +107,12 @@ fn has_both(mut owner: Owner) {
 }
 
 #[test]
-fn what_came_behind_the_handshake_comes_behind_onopen() {
+fn frames_behind_the_handshake_are_delivered_behind_onopen() {
     model(2, || open(false, |_| (), has_both));
 }
 
 #[test]
-fn it_does_so_where_the_application_answers_and_pauses() {
+fn frames_behind_the_handshake_wait_where_the_application_answers_and_pauses() {
     model(2, || open(true, |handle| handle.set_paused(true), has_both));
 }
 
@@ -128,7 +128,7 @@ fn a_limit_that_is_set_in_onopen_holds_for_the_first_frame() {
 
 /// As where a client's certificate is refused.
 #[test]
-fn what_is_aborted_before_it_is_let_go_is_not_read() {
+fn a_connection_aborted_before_it_is_resumed_is_not_read() {
     model(3, || {
         let site = Site::new(QueueLimits::default());
         let (driver, handle, peer) = site.accept(0, 1000, false);

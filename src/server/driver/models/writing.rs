@@ -185,7 +185,7 @@ fn end(prepare: fn(&mut Driver, &Handle), end: fn(&Handle)) -> (Vec<(u8, Vec<u8>
 }
 
 #[test]
-fn what_was_sent_before_the_end_is_written_and_what_is_written_is_whole() {
+fn frames_sent_before_the_end_are_written_whole() {
     model(2, || {
         let (frames, rest) = end(|_, _| (), Handle::close_after_writing);
         assert_eq!((of(b'b', &frames), &rest[..]), (vec![&b"b0"[..]], &[][..]));
@@ -193,7 +193,7 @@ fn what_was_sent_before_the_end_is_written_and_what_is_written_is_whole() {
 }
 
 #[test]
-fn so_it_is_where_it_is_left_to_the_driver_to_compress() {
+fn frames_left_to_the_driver_to_compress_before_the_end_are_written_whole() {
     model(2, || {
         let (frames, rest) = end(defer, Handle::close_after_writing);
         assert_eq!((of(b'b', &frames), &rest[..]), (vec![&b"b0"[..]], &[][..]));
@@ -201,7 +201,7 @@ fn so_it_is_where_it_is_left_to_the_driver_to_compress() {
 }
 
 #[test]
-fn an_abort_at_any_moment_ends_it() {
+fn an_abort_at_any_moment_ends_the_connection() {
     model(2, || {
         end(|_, _| (), Handle::abort);
     });
@@ -261,7 +261,7 @@ fn a_peer_that_has_only_stopped_sending_gets_all_that_was_sent() {
 }
 
 #[test]
-fn it_is_told_that_what_waits_is_down_to_half() {
+fn the_owner_learns_that_the_outbox_has_drained_to_half() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
         let mut owner = Owner::new(&site);
@@ -282,7 +282,7 @@ fn it_is_told_that_what_waits_is_down_to_half() {
 
 /// The connection's place may be another's by then.
 #[test]
-fn nothing_is_told_behind_closed() {
+fn the_owner_learns_of_nothing_behind_closed() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
         let mut owner = Owner::new(&site);

@@ -142,7 +142,7 @@ fn no_key_and_damaged_keys() {
 
 /// Where line breaks are lost, key material stands behind a name.
 #[test]
-fn what_is_too_long_for_a_name_is_not_told() {
+fn a_server_name_that_is_too_long_is_not_told() {
     let (_, secret) = EC_AES256.split_once("\n\n").unwrap();
     let secret = secret.lines().next().unwrap();
     for damaged in [
