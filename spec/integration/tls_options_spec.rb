@@ -101,6 +101,22 @@ RSpec.describe EventMachine::WebSocket, "and its tls_options" do
     end
   end
 
+  # RFC 7301: what a client offers, and what is chosen; false: it is refused.
+  {
+    nil => nil, %w[http/1.1] => "http/1.1", %w[h2 http/1.1] => "http/1.1", %w[h2] => false
+  }.each do |offered, chosen|
+    it "answers a client that offers #{offered.inspect} by ALPN", :extension do
+      serve_with
+      settings = offered ? { alpn_protocols: offered } : {}
+      next expect { tls_client(**settings) }.to be_refused if chosen == false
+
+      client = tls_client(**settings)
+      client.open
+      expect(client.socket.alpn_protocol).to eq(chosen)
+      expect(client.response[:status]).to include("101")
+    end
+  end
+
   describe "of start_tls" do
     it "makes a connection of a plain server TLS, in the accept block" do
       serve do |ws|
