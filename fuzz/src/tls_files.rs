@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     let options = TlsOptions {
         private_key_pass: (flags & 1 != 0 && !is_hashed).then(|| PASSPHRASE.into()),
         verify_peer: flags & 2 != 0,
-        fail_if_no_peer_cert: flags & 4 != 0,
+        fail_if_no_peer_cert: Some(flags & 4 != 0),
         cipher_list: part(),
         ecdh_curve: part(),
         ssl_version: part().map(|names| names.split(' ').map(String::from).collect()),

@@ -174,6 +174,22 @@ module EventMachine
         end
       end
 
+      # Path as File.open takes it. The value is not shown: it may be a key.
+      #
+      # @return [String] frozen
+      def path(name, value)
+        text(name, value.respond_to?(:to_path) ? value.to_path : value, "path")
+      end
+
+      # Text that may be a secret, and is not shown.
+      #
+      # @return [String] frozen
+      def text(name, value, kind = "String")
+        return value.to_str.dup.freeze if value.respond_to?(:to_str)
+
+        raise ArgumentError, "#{name}: an object of #{value.class} is no #{kind}"
+      end
+
       # Host to listen on: as EventMachine has it, an empty one is every IPv4 interface.
       #
       # @return [String] UTF-8

@@ -193,6 +193,7 @@ module EventMachine
 
         TlsOptions.check(@values[:tls_options])
         Spelling.check_tls(@values[:tls_options])
+        TlsOptions.check_attached(@values[:tls_options]) unless @certificates
       end
 
       # The native core's settings where no option is given.

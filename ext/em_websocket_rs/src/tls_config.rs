@@ -5,14 +5,14 @@ use magnus::{function, method, prelude::*, Error, RHash, RModule, Ruby};
 
 use crate::convert::{
     error,
-    options::{name, names, path, text, truthy},
+    options::{name, names, path, switch, text, truthy},
 };
 
 /// `Native::TlsConfig`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::TlsConfig", free_immediately, size)]
 pub(crate) struct TlsConfig {
     server: TlsServer,
-    asks_for_certificate: bool,
+    asks_application: bool,
 }
 
 impl TlsConfig {
@@ -24,23 +24,24 @@ impl TlsConfig {
             cert: text(ruby, options, "cert")?,
             private_key_pass: text(ruby, options, "private_key_pass")?,
             verify_peer: truthy(ruby, options, "verify_peer"),
-            fail_if_no_peer_cert: truthy(ruby, options, "fail_if_no_peer_cert"),
+            client_ca_file: path(ruby, options, "client_ca_file")?,
+            fail_if_no_peer_cert: switch(ruby, options, "fail_if_no_peer_cert"),
             cipher_list: name(ruby, options, "cipher_list")?,
             ecdh_curve: name(ruby, options, "ecdh_curve")?,
             dhparam: path(ruby, options, "dhparam")?,
             ssl_version: names(ruby, options, "ssl_version")?,
         };
         let server = server_config(&options).map_err(|error| error::tls(ruby, &error))?;
-        Ok(Self { server, asks_for_certificate: options.verify_peer })
+        Ok(Self { server, asks_application: options.verify_peer })
     }
 
     fn warnings(&self) -> Vec<String> {
         self.server.warnings.clone()
     }
 
-    /// True if clients are asked for a certificate.
+    /// True if the application is asked about clients' certificates.
     pub(crate) fn verify_peer(&self) -> bool {
-        self.asks_for_certificate
+        self.asks_application
     }
 
     pub(crate) fn server(&self) -> &TlsServer {

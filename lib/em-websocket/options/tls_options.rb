@@ -4,12 +4,12 @@ require_relative "../checks"
 
 module EventMachine
   module WebSocket
-    # The option `:tls_options`: EventMachine's keys for `start_tls`.
+    # The option `:tls_options`: EventMachine's keys for `start_tls`, and {OWN}.
     #
     # @api private
     module TlsOptions
       # Paths of files.
-      FILES = %i[private_key_file cert_chain_file dhparam].freeze
+      FILES = %i[private_key_file cert_chain_file dhparam client_ca_file].freeze
 
       # Bytes, to the native core; the label of their encoding is of no account.
       TEXTS = %i[private_key cert private_key_pass cipher_list ecdh_curve].freeze
@@ -24,8 +24,11 @@ module EventMachine
       # Every key that a server reads.
       KEYS = [*FILES, *TEXTS, *FLAGS, :ssl_version].freeze
 
-      # Every key of EventMachine's.
+      # Every key of EventMachine's and ours.
       KNOWN = [*KEYS, :sni_hostname].freeze
+
+      # Those that EventMachine does not have, and would pass over.
+      OWN = %i[client_ca_file].freeze
 
       module_function
 
@@ -33,6 +36,18 @@ module EventMachine
       # @raise [ArgumentError] if they are no Hash, or a key of ours is a String
       def check(options)
         Checks.no_strings(:tls_options, Checks.keyed(:tls_options, options, ADVICE), KNOWN)
+      end
+
+      # On EventMachine's own sockets everybody would be let in.
+      #
+      # @param options [#[]]
+      # @raise [ArgumentError] if there is a key that EventMachine does not have
+      def check_attached(options)
+        own = OWN.find { |key| options[key] }
+        return unless own
+
+        raise ArgumentError,
+              "tls_options[:#{own}]: connections on EventMachine's own sockets do not have it"
       end
 
       # Reads them, each once.
@@ -52,7 +67,7 @@ module EventMachine
       end
 
       # @param given [Array]
-      # @return [Hash{Symbol => String, Boolean, Array<String>}] what was given, typed
+      # @return [Hash{Symbol => String, Boolean, Array}] what was given, typed
       # @raise [ArgumentError] if one cannot be what it is; its text names it, never what it is
       def values(given)
         KEYS.zip(given).to_h.compact.to_h { |key, value| [key, typed(key, value)] }
@@ -60,28 +75,18 @@ module EventMachine
 
       # @return [Array<String>] the paths of the files that are read
       def files(values)
-        values.values_at(:private_key_file, :cert_chain_file).compact.reject(&:empty?)
+        paths = values.values_at(:private_key_file, :cert_chain_file, :client_ca_file)
+        paths.compact.reject(&:empty?)
       end
 
-      # @return [String, Boolean, Array<String>] a value as the native core takes it
+      # @return [String, Boolean, Array] a value as the native core takes it
       def typed(key, value)
         case key
-        when *FILES then path(key, value)
-        when *TEXTS then string(key, value, "String")
+        when *FILES then Checks.path("tls_options[:#{key}]", value)
+        when *TEXTS then Checks.text("tls_options[:#{key}]", value)
         when *FLAGS then value ? true : false
         else [value].flatten.map(&:to_s)
         end
-      end
-
-      # Path as File.open takes it.
-      def path(key, value)
-        string(key, value.respond_to?(:to_path) ? value.to_path : value, "path")
-      end
-
-      def string(key, value, kind)
-        return value.to_str if value.respond_to?(:to_str)
-
-        raise ArgumentError, "tls_options[:#{key}]: an object of #{value.class} is no #{kind}"
       end
     end
   end

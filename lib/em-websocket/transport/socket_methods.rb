@@ -189,8 +189,10 @@ module EventMachine
         # @raise [WebSocketError] once the connection is being read
         def start_tls(args = {})
           native = @em_websocket&.native
-          return super unless native
-
+          unless native
+            TlsOptions.check_attached(args)
+            return super
+          end
           raise WebSocketError, "start_tls: the connection has begun already" if native.started?
 
           native.start_tls(native.options(self).certificates.config(args))

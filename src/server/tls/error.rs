@@ -105,6 +105,9 @@ pub enum TlsError {
     /// A name that is no curve, or one of a curve that is not spoken.
     #[error("tls_options[:ecdh_curve] {0:?} is not known: use X25519, prime256v1 or secp384r1")]
     UnknownCurve(String),
+    /// A `client_ca_file` without a name.
+    #[error("tls_options[:client_ca_file] is empty: pass a path, or leave it out")]
+    EmptyClientCa,
     /// The TLS library refused, for a reason that no option explains.
     #[error("TLS could not be set up: {0}")]
     Setup(String),

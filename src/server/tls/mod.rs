@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::{ring, CryptoProvider, SupportedKxGroup};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{version, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -55,8 +56,11 @@ pub struct TlsOptions {
     /// the client holds its key, and accepts whoever issued it. Until the application has looked at
     /// the connection's `peer_certificates`, the client is anybody.
     pub verify_peer: bool,
-    /// With `verify_peer`: refuse clients that present no certificate.
-    pub fail_if_no_peer_cert: bool,
+    /// PEM file with the authorities of clients: a client whose certificate none of them has issued
+    /// is refused in the handshake, before the application is asked. With or without `verify_peer`.
+    pub client_ca_file: Option<PathBuf>,
+    /// Refuse clients that present no certificate; by default that is so with `client_ca_file`.
+    pub fail_if_no_peer_cert: Option<bool>,
     /// Cipher suites, in OpenSSL's syntax and by OpenSSL's names.
     pub cipher_list: Option<String>,
     /// The curves of the key exchange, by OpenSSL's names, separated by colons.
@@ -79,6 +83,7 @@ impl fmt::Debug for TlsOptions {
             .field("cert", &cert)
             .field("private_key_pass", &hidden(&self.private_key_pass))
             .field("verify_peer", &self.verify_peer)
+            .field("client_ca_file", &self.client_ca_file)
             .field("fail_if_no_peer_cert", &self.fail_if_no_peer_cert)
             .field("cipher_list", &self.cipher_list)
             .field("ecdh_curve", &self.ecdh_curve)
@@ -103,33 +108,31 @@ pub struct TlsServer {
 /// is one made for this process, and a warning.
 pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     let mut warnings = Vec::new();
-    let certified = certified_key(options, &mut warnings)?;
-    let (versions, suites) = versions_and_suites(options, &certified, &mut warnings)?;
-    let provider = CryptoProvider {
+    let config = config(options, &mut warnings)?;
+    Ok(TlsServer { config, warnings })
+}
+
+fn config(options: &TlsOptions, warnings: &mut Vec<String>) -> Result<Arc<ServerConfig>, TlsError> {
+    let certified = certified_key(options, warnings)?;
+    let (versions, suites) = versions_and_suites(options, &certified, warnings)?;
+    let provider = Arc::new(CryptoProvider {
         cipher_suites: suites,
         kx_groups: curves(options.ecdh_curve.as_deref())?,
         ..ring::default_provider()
-    };
+    });
     if options.dhparam.as_ref().is_some_and(|path| !path.as_os_str().is_empty()) {
         warnings.push(
             "tls_options[:dhparam] is not used: the key exchange is always over elliptic curves"
                 .into(),
         );
     }
-    if options.fail_if_no_peer_cert && !options.verify_peer {
-        warnings.push(
-            "tls_options[:fail_if_no_peer_cert] has no effect without :verify_peer => true".into(),
-        );
-    }
-
-    let verifier = AnyClientCert::new(options.fail_if_no_peer_cert, &provider);
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
+    let client_verifier = client_verifier(options, &provider, warnings)?;
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(TlsError::setup)?;
-    let builder = if options.verify_peer {
-        builder.with_client_cert_verifier(Arc::new(verifier))
-    } else {
-        builder.with_no_client_auth()
+    let builder = match client_verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     // RFC 6455 section 4.1: the opening handshake is HTTP/1.1.
@@ -137,7 +140,31 @@ pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     // Random keys that nobody else holds, replaced every six hours. Early data stays off.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::setup)?;
     config.send_tls13_tickets = 1;
-    Ok(TlsServer { config: Arc::new(config), warnings })
+    Ok(Arc::new(config))
+}
+
+/// Verifier of clients, if they are asked for a certificate.
+fn client_verifier(
+    options: &TlsOptions,
+    provider: &Arc<CryptoProvider>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    if let Some(path) = &options.client_ca_file {
+        let is_optional = options.fail_if_no_peer_cert == Some(false);
+        return peer::by_authorities(path, is_optional, provider).map(Some);
+    }
+    let is_mandatory = options.fail_if_no_peer_cert == Some(true);
+    if options.verify_peer {
+        return Ok(Some(Arc::new(AnyClientCert::new(is_mandatory, provider))));
+    }
+    if is_mandatory {
+        warnings.push(
+            "tls_options[:fail_if_no_peer_cert] has no effect without :verify_peer => true or a \
+             :client_ca_file"
+                .into(),
+        );
+    }
+    Ok(None)
 }
 
 fn certified_key(

@@ -1,14 +1,44 @@
-//! The client's certificate, which is asked for here and judged by the application.
+//! The client's certificate, which is asked for here; who judges it is the application, a file of
+//! authorities, or both.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::{verify_tls13_signature_with_raw_key, CryptoProvider};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use webpki::RawPublicKeyEntity;
 
-use super::certificate::public_key_info;
+use super::certificate::{chain, public_key_info};
+use super::error::TlsError;
+use super::pem::Source;
+
+/// Verifier that takes what an authority of the file has issued, for clients, and is in date.
+pub(super) fn by_authorities(
+    path: &Path,
+    is_optional: bool,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(source) = Source::read((Some(path), "client_ca_file"), (None, ""))? else {
+        // Not as good as not given: that would let everybody in.
+        return Err(TlsError::EmptyClientCa);
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in chain(&source)? {
+        roots.add(authority).map_err(|error| source.damaged(error.to_string()))?;
+    }
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = if is_optional { builder.allow_unauthenticated() } else { builder };
+    builder.build().map_err(TlsError::setup)
+}
 
 /// Takes a certificate of any authority, of any age, for any use, as long as the client proves that
 /// it holds the private key: EventMachine's `ssl_verify_peer` is where the rest is decided, after

@@ -31,10 +31,13 @@ pub(crate) fn truthy(ruby: &Ruby, options: RHash, key: &str) -> bool {
 
 /// True unless the option is false; `default` where it is nil.
 pub(crate) fn flag(ruby: &Ruby, options: RHash, key: &str, default: bool) -> bool {
-    options
-        .get(ruby.to_symbol(key))
-        .filter(|value: &Value| !value.is_nil())
-        .map_or(default, ReprValue::to_bool)
+    switch(ruby, options, key).unwrap_or(default)
+}
+
+/// Option that may be on or off; `None` where it is nil.
+pub(crate) fn switch(ruby: &Ruby, options: RHash, key: &str) -> Option<bool> {
+    let value = options.get(ruby.to_symbol(key)).filter(|value: &Value| !value.is_nil());
+    value.map(ReprValue::to_bool)
 }
 
 /// The bytes of a String, whatever its encoding.

@@ -7,17 +7,17 @@ use std::path::Path;
 use super::*;
 
 /// A directory of its own, removed with the value.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let name = format!("em-websocket-tls-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Option<PathBuf> {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Option<PathBuf> {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
         Some(path)

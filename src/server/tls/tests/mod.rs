@@ -1,5 +1,6 @@
 //! Whole handshakes in memory, and what the options do to them.
 
+mod client_authorities;
 mod files;
 mod fixtures;
 mod keys;

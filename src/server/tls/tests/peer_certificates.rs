@@ -7,7 +7,7 @@ use super::*;
 
 fn asking(mandatory: bool) -> TlsOptions {
     let options = Identity::ecdsa().options();
-    TlsOptions { verify_peer: true, fail_if_no_peer_cert: mandatory, ..options }
+    TlsOptions { verify_peer: true, fail_if_no_peer_cert: Some(mandatory), ..options }
 }
 
 fn certified(cert: &str, key: &str) -> CertifiedKey {
@@ -105,7 +105,7 @@ fn a_resumed_session_still_has_its_certificate() {
 #[test]
 fn no_session_outlives_its_options() {
     let asking = asking(true);
-    let silent = TlsOptions { verify_peer: false, fail_if_no_peer_cert: false, ..asking.clone() };
+    let silent = TlsOptions { verify_peer: false, fail_if_no_peer_cert: None, ..asking.clone() };
     for version in VERSIONS {
         for (first, second) in [(&silent, &asking), (&asking, &silent), (&asking, &asking)] {
             let client = remembering(version);
