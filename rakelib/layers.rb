@@ -37,7 +37,8 @@ class Layers
     %w[server/locks server/runtime],
     %w[server/buffers server/compression_threads server/tcp],
     %w[server/config server/sync server/transmission],
-    %w[server/addresses server/slab server/keepalive server/pause server/wakeup],
+    %w[server/addresses server/slab server/keepalive server/pause server/server_names],
+    %w[server/wakeup],
     # Bytes and a `now`.
     %w[protocol/mod],
     %w[protocol/connection protocol/receive protocol/handshake/mod],

@@ -17,6 +17,7 @@ module EventMachine
 
       def initialize
         @kept = []
+        @hosts = ObjectSpace::WeakMap.new
       end
 
       # The certificate of a set of options, read once; and again when its files have changed.
@@ -25,7 +26,7 @@ module EventMachine
       # @return [Native::TlsConfig]
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if no server can be made of them
       def config(options)
-        given = TlsOptions.given(options)
+        given = TlsOptions.given(options, @hosts)
         index = @kept.index { |certificate| certificate.given == given }
         certificate = index ? @kept[index] : Certificate.new(given)
         config = certificate.config
@@ -49,8 +50,8 @@ module EventMachine
     #
     # @api private
     class Certificate
-      # The seconds until files are tried again that could not be read: the reason may have been
-      # another than the files.
+      # The seconds until files are tried again that could not be read, as the reason may have been
+      # another than the files; and until those of hosts are looked at again, which may be many.
       AGAIN = 1
       private_constant :AGAIN
 
@@ -62,18 +63,31 @@ module EventMachine
         @given = TlsOptions.kept(given)
         @values = TlsOptions.values(@given)
         @paths = TlsOptions.files(@values)
+        @paths_of_hosts = TlsOptions.files_of_hosts(@values)
       end
 
       # @return [Native::TlsConfig]
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if there has never been one
       def config
         # Before they are read: what replaces them meanwhile is seen the next time.
-        files = @paths.map { |path| Native.file_identity(path) }
+        files = identities
         read(files) if @config.nil? || files != @files || (@failed_at && now - @failed_at > AGAIN)
         @config
       end
 
       private
+
+      # What tells the files from those before them.
+      def identities
+        own = @paths.map { |path| Native.file_identity(path) }
+        return own if @paths_of_hosts.empty?
+
+        if @looked_at.nil? || now - @looked_at > AGAIN
+          @looked_at = now
+          @of_hosts = @paths_of_hosts.map { |path| Native.file_identity(path) }
+        end
+        own << @of_hosts
+      end
 
       def read(files)
         @config = Native::TlsConfig.new(@values)

@@ -54,8 +54,8 @@ module EventMachine
       # @option options [String] :host what to listen on; "": every IPv4 interface
       # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname
       # @option options [Boolean] :secure (false) TLS
-      # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`; and
-      #   `:client_ca_file`, authorities of clients
+      # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`; `:hosts`,
+      #   certificates by the name that a client asks for; `:client_ca_file`, authorities of clients
       # @option options [Boolean] :secure_proxy (false) whether a proxy in front does TLS
       # @option options [Numeric, String] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to

@@ -103,6 +103,28 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  program "docs/tls.md: Several hosts" do
+    names = { "" => "/CN=default", "chat-" => "/CN=chat.example", "any-" => "/CN=*.example" }
+    pems = names.flat_map do |prefix, name|
+      key = OpenSSL::PKey::EC.generate("prime256v1")
+      certificate = OpenSSL::X509::Certificate.new(Certificate.chain_text)
+      certificate.subject = OpenSSL::X509::Name.parse(name)
+      certificate.public_key = key
+      certificate.sign(key, OpenSSL::Digest.new("SHA256"))
+      [["#{prefix}key.pem", key.to_pem], ["#{prefix}chain.pem", certificate.to_pem]]
+    end
+    run(pems.to_h) do |_, port|
+      reach(port, tls: true)
+      asked = ["chat.example", "z.example", nil].map do |name|
+        client = opened(TlsClient.new(port, hostname: name)).tap(&:open)
+        [client.socket.peer_cert.subject.to_s, client.read_text]
+      end
+      expect(asked).to eq([["/CN=chat.example", "this is chat.example"],
+                           ["/CN=*.example", "this is z.example"],
+                           ["/CN=default", "this is the default"]])
+    end
+  end
+
   program "README.md: Who may connect" do
     run do |_, port|
       ours = { headers: { "Origin" => "https://example.com" } }

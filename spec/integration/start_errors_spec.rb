@@ -197,7 +197,7 @@ RSpec.describe EventMachine::WebSocket, "and mistakes at its start", :extension 
       { secure: true, tls_options: Certificate.tls_options.merge(chain: 1) } =>
         "unknown option :chain in :tls_options; use :private_key_file, :cert_chain_file, " \
         ":dhparam, :client_ca_file, :private_key, :cert, :private_key_pass, :cipher_list, " \
-        ":ecdh_curve, :verify_peer, :fail_if_no_peer_cert, :ssl_version, :sni_hostname"
+        ":ecdh_curve, :verify_peer, :fail_if_no_peer_cert, :ssl_version, :hosts, :sni_hostname"
     }.each do |options, text|
       it "asks of #{text[/".+"|:\w+/]} what was meant, and serves" do
         expect(said(options)).to eq("em-websocket: #{text}\n")

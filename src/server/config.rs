@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 use bytes::Bytes;
 use rustls::ServerConfig;
 
-use super::keepalive::Keepalive;
+use super::{keepalive::Keepalive, server_names::ServerNames};
 use crate::protocol::{deflate, handshake, version, Limits};
 
 /// What one connection is told to be, once the application has seen it accepted.
@@ -13,6 +13,9 @@ use crate::protocol::{deflate, handshake, version, Limits};
 pub struct ConnectionOptions {
     /// Encrypts the connection.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Configurations instead of `tls`, for clients that ask for a name which has its own; none by
+    /// default.
+    pub tls_hosts: Option<Arc<ServerNames>>,
     /// Whether answers name `wss://`: with TLS, or behind a proxy that does TLS.
     pub secure: bool,
     /// Whether bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
@@ -61,6 +64,7 @@ impl Default for ConnectionOptions {
     fn default() -> Self {
         Self {
             tls: None,
+            tls_hosts: None,
             secure: false,
             raw: false,
             subprotocols: handshake::Subprotocols::default(),

@@ -12,7 +12,7 @@ use base64::{engine::general_purpose::STANDARD, Engine};
 use em_websocket::{
     protocol::close::CloseCode,
     server::{
-        tls::{server_config, TlsOptions},
+        tls::{server_config, TlsHost, TlsOptions},
         ConnectionOptions, Flush, Handle,
     },
 };
@@ -230,6 +230,41 @@ fn a_tls_client_that_takes_nothing_is_let_go() {
     }
     assert_eq!(reactor.wait_for_closed(), abrupt());
     assert_eq!(reactor.server().stats().stalled, 1);
+}
+
+#[test]
+fn a_client_is_served_the_certificate_of_the_name_that_it_asks_for() {
+    let host = rcgen::generate_simple_self_signed(["chat.example".to_owned()]).unwrap();
+    let made = server_config(&TlsOptions {
+        hosts: vec![(
+            "*.example".into(),
+            TlsHost {
+                cert: Some(pem("CERTIFICATE", host.cert.der()).into()),
+                private_key: Some(pem("PRIVATE KEY", host.signing_key.serialized_der()).into()),
+                ..TlsHost::default()
+            },
+        )],
+        ..TlsOptions::default()
+    });
+    let options = ConnectionOptions { tls_hosts: made.unwrap().hosts, ..options() };
+    let reactor = Reactor::with_options(options);
+    let mut trusted = roots();
+    trusted.add(host.cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let config = Arc::new(config);
+    for name in ["chat.example", "localhost", "CHAT.example"] {
+        let name = ServerName::try_from(name).unwrap();
+        // A client looks at the name in the certificate.
+        let session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        let socket = connect(reactor.addr());
+        let mut client = Client::on(StreamOwned::new(session, socket), RFC_6455);
+        client.handshake();
+        client.echo(b"hello");
+    }
 }
 
 #[test]

@@ -199,6 +199,7 @@ impl Server {
         let mut limits = handle.limits();
         limits.require_masked = is(&STRICT);
         let options = ConnectionOptions {
+            tls_hosts: tls.as_ref().and_then(|tls| tls.hosts.clone()),
             tls: tls.map(|tls| tls.config),
             asks_application: is(&ASKS),
             secure: object.ivar_get::<_, Value>(*SECURE)?.to_bool()

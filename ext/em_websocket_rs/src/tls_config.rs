@@ -1,11 +1,11 @@
 //! `Native::TlsConfig`: a certificate and all that goes with it, ready to serve.
 
-use em_websocket::server::tls::{server_config, TlsOptions, TlsServer};
-use magnus::{function, method, prelude::*, Error, RHash, RModule, Ruby};
+use em_websocket::server::tls::{server_config, TlsHost, TlsOptions, TlsServer};
+use magnus::{function, method, prelude::*, Error, RArray, RHash, RModule, Ruby, TryConvert};
 
 use crate::convert::{
     error,
-    options::{name, names, path, switch, text, truthy},
+    options::{get, name, names, path, switch, text, truthy},
 };
 
 /// `Native::TlsConfig`.
@@ -30,6 +30,7 @@ impl TlsConfig {
             ecdh_curve: name(ruby, options, "ecdh_curve")?,
             dhparam: path(ruby, options, "dhparam")?,
             ssl_version: names(ruby, options, "ssl_version")?,
+            hosts: hosts(ruby, options)?,
         };
         let server = server_config(&options).map_err(|error| error::tls(ruby, &error))?;
         Ok(Self { server, asks_application: options.verify_peer })
@@ -47,6 +48,23 @@ impl TlsConfig {
     pub(crate) fn server(&self) -> &TlsServer {
         &self.server
     }
+}
+
+/// Pairs of a name and the options of its certificate.
+fn hosts(ruby: &Ruby, options: RHash) -> Result<Vec<(String, TlsHost)>, Error> {
+    let Some(hosts) = get::<RArray>(ruby, options, "hosts")? else { return Ok(Vec::new()) };
+    let host = |pair| {
+        let (name, options) = <(String, RHash)>::try_convert(pair)?;
+        let host = TlsHost {
+            private_key_file: path(ruby, options, "private_key_file")?,
+            cert_chain_file: path(ruby, options, "cert_chain_file")?,
+            private_key: text(ruby, options, "private_key")?,
+            cert: text(ruby, options, "cert")?,
+            private_key_pass: text(ruby, options, "private_key_pass")?,
+        };
+        Ok((name, host))
+    };
+    hosts.into_iter().map(host).collect()
 }
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../checks"
+require_relative "tls_hosts"
 
 module EventMachine
   module WebSocket
@@ -22,13 +23,13 @@ module EventMachine
       private_constant :ADVICE
 
       # Every key that a server reads.
-      KEYS = [*FILES, *TEXTS, *FLAGS, :ssl_version].freeze
+      KEYS = [*FILES, *TEXTS, *FLAGS, :ssl_version, :hosts].freeze
 
       # Every key of EventMachine's and ours.
       KNOWN = [*KEYS, :sni_hostname].freeze
 
-      # Those that EventMachine does not have, and would pass over.
-      OWN = %i[client_ca_file].freeze
+      # Keys that EventMachine does not have, and would pass over.
+      OWN = %i[client_ca_file hosts].freeze
 
       module_function
 
@@ -38,7 +39,8 @@ module EventMachine
         Checks.no_strings(:tls_options, Checks.keyed(:tls_options, options, ADVICE), KNOWN)
       end
 
-      # On EventMachine's own sockets everybody would be let in.
+      # Check for EventMachine's own sockets, where everybody would be let in, or served the same
+      # certificate.
       #
       # @param options [#[]]
       # @raise [ArgumentError] if there is a key that EventMachine does not have
@@ -53,17 +55,23 @@ module EventMachine
       # Reads them, each once.
       #
       # @param options [#[]]
+      # @param hosts [ObjectSpace::WeakMap] what has been read of `:hosts`, by the object
       # @return [Array] the values of {KEYS}, for {values}
       # @raise (see check)
-      def given(options)
+      def given(options, hosts)
         check(options)
-        KEYS.map { |key| options[key] }
+        KEYS.map do |key|
+          value = options[key]
+          key == :hosts && !value.nil? ? hosts[value] ||= TlsHosts.of(value) : value
+        end
       end
 
       # @param given [Array]
       # @return [Array] the same, of what stays as it is when the application changes its Strings
       def kept(given)
-        given.map { |value| value.is_a?(String) || value.is_a?(Array) ? value.dup : value }
+        given.map do |value|
+          (value.is_a?(String) || value.is_a?(Array)) && !value.frozen? ? value.dup : value
+        end
       end
 
       # @param given [Array]
@@ -73,10 +81,15 @@ module EventMachine
         KEYS.zip(given).to_h.compact.to_h { |key, value| [key, typed(key, value)] }
       end
 
-      # @return [Array<String>] the paths of the files that are read
+      # @return [Array<String>] the paths of the files that are read, but those of hosts
       def files(values)
         paths = values.values_at(:private_key_file, :cert_chain_file, :client_ca_file)
         paths.compact.reject(&:empty?)
+      end
+
+      # @return [Array<String>] the paths of the files of hosts
+      def files_of_hosts(values)
+        values.fetch(:hosts, []).flat_map { |_, host| files(host) }.uniq
       end
 
       # @return [String, Boolean, Array] a value as the native core takes it
@@ -85,6 +98,7 @@ module EventMachine
         when *FILES then Checks.path("tls_options[:#{key}]", value)
         when *TEXTS then Checks.text("tls_options[:#{key}]", value)
         when *FLAGS then value ? true : false
+        when :hosts then value
         else [value].flatten.map(&:to_s)
         end
       end

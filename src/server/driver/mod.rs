@@ -64,7 +64,7 @@ pub(crate) fn drive(
 ) -> impl Future<Output = ()> {
     let transport = match &options.tls {
         Some(config) => Transport::Accepting(Box::new(TlsHandshake {
-            accepting: Accepting::new(config, stream),
+            accepting: Accepting::new(config, options.tls_hosts.as_ref(), stream),
             awaits_verify: options.awaits_tls_verify,
         })),
         None => plain(split(stream), &ends.handle),

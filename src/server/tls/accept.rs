@@ -15,31 +15,44 @@ use tokio_rustls::{
     LazyConfigAcceptor,
 };
 
+use crate::server::server_names::ServerNames;
+
 /// A fatal alert, `unexpected_message` (RFC 8446 section 6), before there are any keys.
 const UNEXPECTED_MESSAGE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 10];
 
-/// A connection whose TLS is being established.
-///
-/// A pointer of one word, or every driver would be larger, and its task no longer fill 256 bytes.
-pub(crate) struct Accepting(Box<Pin<Box<dyn Future<Output = Accepted> + Send>>>);
+/// A connection whose TLS is being established. A driver keeps it in a box: two words would make
+/// every driver larger, and its task no longer fill 256 bytes.
+pub(crate) struct Accepting(Pin<Box<dyn Future<Output = Accepted> + Send>>);
 
 /// The socket and the session, once the handshake is done.
 type Accepted = io::Result<(TcpStream, ServerConnection)>;
 
 impl Accepting {
-    pub(crate) fn new(config: &Arc<ServerConfig>, socket: TcpStream) -> Self {
-        Self(Box::new(Box::pin(accept(Arc::clone(config), socket))))
+    pub(crate) fn new(
+        config: &Arc<ServerConfig>,
+        hosts: Option<&Arc<ServerNames>>,
+        socket: TcpStream,
+    ) -> Self {
+        Self(Box::pin(accept(Arc::clone(config), hosts.cloned(), socket)))
     }
 
     /// Goes on with the handshake, as far as there is something to read and room to write. Not to
     /// be called again once it is done.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Accepted> {
-        self.0.as_mut().as_mut().poll(cx)
+        self.0.as_mut().poll(cx)
     }
 }
 
-async fn accept(config: Arc<ServerConfig>, socket: TcpStream) -> Accepted {
+async fn accept(
+    mut config: Arc<ServerConfig>,
+    hosts: Option<Arc<ServerNames>>,
+    socket: TcpStream,
+) -> Accepted {
     let start = read_client_hello(socket).await?;
+    if let Some(hosts) = hosts {
+        let host = start.client_hello().server_name().and_then(|name| hosts.get(name));
+        config = host.map_or(config, Arc::clone);
+    }
     let mut behind = Ok(());
     // Bytes behind the ClientHello: tokio-rustls would look at them only once more have come.
     let mut handshake = start.into_stream_with(config, |session| {

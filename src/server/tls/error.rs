@@ -108,12 +108,36 @@ pub enum TlsError {
     /// A `client_ca_file` without a name.
     #[error("tls_options[:client_ca_file] is empty: pass a path, or leave it out")]
     EmptyClientCa,
+    /// An error of one host's certificate.
+    #[error("tls_options[:hosts][{0:?}]: {1}")]
+    Host(String, #[source] Box<TlsError>),
+    /// A host with neither certificate nor key.
+    #[error("no certificate was given: pass :cert_chain_file and :private_key_file")]
+    HostWithoutCertificate,
+    /// A name that no client can ask for.
+    #[error(
+        "tls_options[:hosts]: {0:?} is no host name: use one such as \"a.example\", \
+         \"*.example\" for all below it, or \".example\" for both"
+    )]
+    InvalidHost(String),
+    /// A name that has two certificates.
+    #[error("tls_options[:hosts]: {0:?} has a certificate already")]
+    RepeatedHost(String),
     /// The TLS library refused, for a reason that no option explains.
     #[error("TLS could not be set up: {0}")]
     Setup(String),
 }
 
 impl TlsError {
+    /// True if a file is missing, a host's too.
+    pub fn is_file_missing(&self) -> bool {
+        match self {
+            Self::FileMissing(_) => true,
+            Self::Host(_, error) => error.is_file_missing(),
+            _ => false,
+        }
+    }
+
     pub(super) fn setup(error: impl fmt::Display) -> Self {
         Self::Setup(error.to_string())
     }

@@ -13,6 +13,7 @@ mod accept;
 mod certificate;
 mod cipher;
 mod error;
+mod host;
 mod key;
 mod peer;
 mod pem;
@@ -22,7 +23,7 @@ mod session;
 mod tests;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{ring, CryptoProvider, SupportedKxGroup};
@@ -32,10 +33,12 @@ use rustls::{version, ServerConfig, SupportedCipherSuite, SupportedProtocolVersi
 
 pub(crate) use self::accept::Accepting;
 pub use self::error::{Origin, TlsError};
+pub use self::host::TlsHost;
 use self::peer::AnyClientCert;
 use self::pem::Source;
 pub(crate) use self::secured::{Ahead, Secured};
 pub use self::session::TlsSession;
+use super::server_names::{NameError, ServerNames};
 
 /// What `start_tls` may be given for a server. An empty string or path counts as not given.
 ///
@@ -69,6 +72,22 @@ pub struct TlsOptions {
     pub dhparam: Option<PathBuf>,
     /// The versions that may be spoken: `TLSv1_2`, `TLSv1_3`.
     pub ssl_version: Option<Vec<String>>,
+    /// Certificates by the name that a client asks for; one that asks for another name, or none,
+    /// gets the certificate above.
+    pub hosts: Vec<(String, TlsHost)>,
+}
+
+impl TlsOptions {
+    /// True if some part of a certificate is given.
+    fn has_certificate(&self) -> bool {
+        let is_path =
+            |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path != Path::new(""));
+        let is_text = |text: &Option<Vec<u8>>| text.as_ref().is_some_and(|text| !text.is_empty());
+        is_path(&self.cert_chain_file)
+            || is_path(&self.private_key_file)
+            || is_text(&self.cert)
+            || is_text(&self.private_key)
+    }
 }
 
 /// The private key and its passphrase do not belong into a log.
@@ -89,6 +108,7 @@ impl fmt::Debug for TlsOptions {
             .field("ecdh_curve", &self.ecdh_curve)
             .field("dhparam", &self.dhparam)
             .field("ssl_version", &self.ssl_version)
+            .field("hosts", &self.hosts)
             .finish()
     }
 }
@@ -98,6 +118,8 @@ impl fmt::Debug for TlsOptions {
 pub struct TlsServer {
     /// To be shared by all the connections that have these options, or none can be resumed.
     pub config: Arc<ServerConfig>,
+    /// Likewise, those of the names that have their own.
+    pub hosts: Option<Arc<ServerNames>>,
     /// What could not be honoured but does no harm, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -109,7 +131,36 @@ pub struct TlsServer {
 pub fn server_config(options: &TlsOptions) -> Result<TlsServer, TlsError> {
     let mut warnings = Vec::new();
     let config = config(options, &mut warnings)?;
-    Ok(TlsServer { config, warnings })
+    let hosts = hosts(options, &mut warnings)?;
+    Ok(TlsServer { config, hosts, warnings })
+}
+
+fn hosts(
+    options: &TlsOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Arc<ServerNames>>, TlsError> {
+    if options.hosts.is_empty() {
+        return Ok(None);
+    }
+    let mut names = ServerNames::default();
+    let without_hosts = TlsOptions { hosts: Vec::new(), ..options.clone() };
+    for (name, host) in &options.hosts {
+        let in_host = |error| TlsError::Host(name.clone(), Box::new(error));
+        let options = host.options(&without_hosts);
+        if !options.has_certificate() {
+            return Err(in_host(TlsError::HostWithoutCertificate));
+        }
+        let mut again = Vec::new();
+        let config = config(&options, &mut again).map_err(in_host)?;
+        names.add(name, &config).map_err(|error| match error {
+            NameError::Invalid => TlsError::InvalidHost(name.clone()),
+            NameError::Repeated => TlsError::RepeatedHost(name.clone()),
+        })?;
+        // Most are those of the options that all hosts have.
+        again.retain(|warning| !warnings.contains(warning));
+        warnings.append(&mut again);
+    }
+    Ok(Some(Arc::new(names)))
 }
 
 fn config(options: &TlsOptions, warnings: &mut Vec<String>) -> Result<Arc<ServerConfig>, TlsError> {

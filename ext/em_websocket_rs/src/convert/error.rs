@@ -108,13 +108,12 @@ fn listening_advice(kind: io::ErrorKind) -> &'static str {
 
 /// A `:tls_options` that cannot be served with. A missing file is EventMachine's own error.
 pub(crate) fn tls(ruby: &Ruby, error: &TlsError) -> Error {
-    let class = match error {
-        TlsError::FileMissing(_) => ruby
-            .class_object()
+    let missing = || {
+        ruby.class_object()
             .const_get::<_, RModule>("EventMachine")
             .and_then(|module| module.const_get("FileNotFoundException"))
-            .unwrap_or_else(|_| ruby.exception_arg_error()),
-        _ => ruby.exception_arg_error(),
+            .ok()
     };
-    Error::new(class, error.to_string())
+    let class = error.is_file_missing().then(missing).flatten();
+    Error::new(class.unwrap_or_else(|| ruby.exception_arg_error()), error.to_string())
 }

@@ -3,6 +3,7 @@
 mod client_authorities;
 mod files;
 mod fixtures;
+mod hosts;
 mod keys;
 mod narrowing;
 mod peer_certificates;
