@@ -34,6 +34,20 @@ module EventMachine
         config
       end
 
+      # Reads all files again, changed or not. May be called from any thread, and in a signal
+      # handler.
+      #
+      # @return [Array<StandardError>] why some could not be read: there the certificate that was
+      #   read before goes on
+      def reload
+        @kept.dup.filter_map(&:reload)
+      end
+
+      # @return [Boolean] whether any certificate comes from files
+      def files?
+        @kept.dup.any?(&:files?)
+      end
+
       private
 
       def keep(certificate, index)
@@ -50,7 +64,7 @@ module EventMachine
     #
     # @api private
     class Certificate
-      # The seconds until files are tried again that could not be read, as the reason may have been
+      # Seconds until files are tried again that could not be read, as the reason may have been
       # another than the files; and until those of hosts are looked at again, which may be many.
       AGAIN = 1
       private_constant :AGAIN
@@ -66,6 +80,11 @@ module EventMachine
         @paths_of_hosts = TlsOptions.files_of_hosts(@values)
       end
 
+      # @return [Boolean]
+      def files?
+        @paths.any? || @paths_of_hosts.any?
+      end
+
       # @return [Native::TlsConfig]
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if there has never been one
       def config
@@ -75,9 +94,17 @@ module EventMachine
         @config
       end
 
+      # Reads the files again, changed or not.
+      #
+      # @return [StandardError, nil] why they could not be read
+      def reload
+        @looked_at = @failure = nil
+        read(identities)
+      end
+
       private
 
-      # What tells the files from those before them.
+      # Identities of the files, which tell them from those before them.
       def identities
         own = @paths.map { |path| Native.file_identity(path) }
         return own if @paths_of_hosts.empty?
@@ -93,22 +120,28 @@ module EventMachine
         @config = Native::TlsConfig.new(@values)
         @files = files
         @failed_at = @failure = nil
-        @config.warnings.each { |warning| warn("em-websocket: #{warning}") }
+        @config.warnings.each { |warning| tell(warning) }
+        nil
       rescue ArgumentError, EventMachine::FileNotFoundException => e
         raise unless @config
 
         failed(files, e.message)
+        e
       end
 
       # Said once of each change.
       def failed(files, message)
         failure = [files, message]
-        if failure != @failure
-          warn("em-websocket: the certificate that was read before goes on: #{message}")
-        end
+        tell("the certificate that was read before goes on: #{message}") if failure != @failure
         @files = files
         @failure = failure
         @failed_at = now
+      end
+
+      def tell(text)
+        warn("em-websocket: #{text}")
+      rescue ThreadError
+        nil # In a signal handler, amid another write to the same stream.
       end
 
       def now

@@ -14,7 +14,8 @@ module EventMachine
   module WebSocket
     class << self
       # Runs EventMachine's reactor with a server in it, until TERM, INT or {.stop}. Inside a
-      # running reactor it returns at once.
+      # running reactor it returns at once. Where the server's certificate comes from files, USR1 is
+      # {.reload_tls}, unless the application has trapped it before.
       #
       # @example An echo server
       #   EM::WebSocket.start(host: "127.0.0.1", port: 8080) do |ws|
@@ -33,7 +34,8 @@ module EventMachine
         EventMachine.run do
           trap("TERM") { stop_as(graceful) }
           trap("INT") { stop_as(graceful) }
-          run(options, &block)
+          server = Servers[run(options, &block)]
+          reload_on_usr1 if server&.options&.certificates&.files?
         end
       end
 
@@ -174,6 +176,24 @@ module EventMachine
         end
       end
 
+      # Reads the certificates, keys and client authorities of all servers again. New connections
+      # are served with them; those that are there go on. Files that have changed are noticed by
+      # themselves, with the next connection: this is for whoever wants to know that the new ones
+      # are good. May be called from any thread, and in a signal handler. Connections of
+      # EM.start_server are EventMachine's, which reads the files for each of them.
+      #
+      # A server whose files cannot be read, or do not match, goes on with all that was read before,
+      # and a warning says so.
+      #
+      # @example After a renewal
+      #   errors = EM::WebSocket.reload_tls
+      #   puts "the new certificate: #{errors.map(&:message).join}" if errors.any?
+      # @return [Array<ArgumentError, EventMachine::FileNotFoundException>] why; empty where all
+      #   were read
+      def reload_tls
+        Servers.all.flat_map { |server| server.options.certificates.reload }
+      end
+
       # Stops the reactor. Every open connection gets its `onclose`.
       def stop
         begin
@@ -186,6 +206,12 @@ module EventMachine
       end
 
       private
+
+      # Trap of USR1, unless the application has one of its own.
+      def reload_on_usr1
+        before = trap("USR1") { Reactor.schedule { reload_tls } }
+        trap("USR1", before) unless [nil, "DEFAULT", "SYSTEM_DEFAULT"].include?(before)
+      end
 
       # Ends as `:graceful` says, in a trap. A second signal does not wait.
       def stop_as(graceful)

@@ -67,7 +67,8 @@ RSpec.describe EventMachine::WebSocket, "in a signal handler" do
     "stats" => ["EM::WebSocket.stats[:connections]", "1"],
     "stats of one server" => ["EM::WebSocket.stats(signature)[:connections]", "1"],
     "broadcast" => ["EM::WebSocket.broadcast([ws], 'x')", "1"],
-    "shutdown" => ["EM::WebSocket.shutdown { }", "nil"]
+    "shutdown" => ["EM::WebSocket.shutdown { }", "nil"],
+    "reload_tls" => ["EM::WebSocket.reload_tls", "[]"]
   }.each do |name, (body, answer)|
     [false, true].each do |beside|
       where = beside ? "beside the reactor" : "on the reactor's thread"
