@@ -124,6 +124,7 @@ fn outcome(options: &Options, bytes: &[u8], cuts: &Cuts) -> Outcome {
                     headers: headers(&request),
                 });
             }
+            Progress::Continue | Progress::Http(_) => panic!("plain HTTP is not asked for"),
             Progress::Healthcheck => return Outcome::Healthcheck,
             Progress::FlashPolicy => return Outcome::FlashPolicy,
             Progress::Rejected(refused) => {

@@ -113,6 +113,30 @@ pub enum HandshakeError {
     /// A request with a body, which an opening handshake has not.
     #[error("The request must not have a body")]
     Body,
+    /// Plain HTTP whose method is for proxies (CONNECT), or for nobody (TRACE).
+    #[error("This method is not implemented")]
+    Method,
+    /// Plain HTTP whose body's end is not clear (RFC 9112 section 6.3).
+    #[error("The length of the request's body is not clear")]
+    BodyFraming,
+    /// Plain HTTP whose body is encoded in other ways than `chunked`.
+    #[error("This transfer coding is not implemented")]
+    TransferCoding,
+    /// Plain HTTP whose body is longer than the limit, in bytes.
+    #[error("The request's body is too long (limit {0} bytes)")]
+    BodyTooLong(usize),
+    /// A chunk that is none (RFC 9112 section 7.1).
+    #[error("Invalid chunk in the request's body")]
+    InvalidChunk,
+    /// More bytes of chunk extensions and trailer fields than a body may have.
+    #[error("Too many chunk extensions or trailer fields")]
+    ChunkMetadata,
+    /// `Expect` of anything but `100-continue` (RFC 9110 section 10.1.1).
+    #[error("This expectation cannot be met")]
+    Expectation,
+    /// Others wait for the room that a body takes whose rest does not come.
+    #[error("Request given up: its rest does not come, and others wait for its room")]
+    GivenUp,
     /// None of the subprotocols that are required is offered.
     #[error("None of the offered subprotocols is supported")]
     NoSubprotocol,
@@ -146,7 +170,15 @@ impl HandshakeError {
             Self::HttpVersion => "http_version",
             Self::Host | Self::InvalidHost(_) => "host",
             Self::RepeatedOrigin => "origin",
-            Self::Body => "body",
+            Self::Method => "method",
+            Self::Body
+            | Self::BodyFraming
+            | Self::TransferCoding
+            | Self::BodyTooLong(_)
+            | Self::InvalidChunk
+            | Self::ChunkMetadata
+            | Self::Expectation
+            | Self::GivenUp => "body",
             Self::TimedOut => "timed_out",
         }
     }
@@ -161,6 +193,10 @@ impl HandshakeError {
                 Some(426)
             }
             Self::HeaderTooLong(_) | Self::TooManyHeaders(_) => Some(431),
+            Self::BodyTooLong(_) => Some(413),
+            Self::Expectation => Some(417),
+            Self::Method | Self::TransferCoding => Some(501),
+            Self::GivenUp => Some(503),
             _ => Some(400),
         }
     }

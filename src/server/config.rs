@@ -34,6 +34,9 @@ pub struct ConnectionOptions {
     /// True if the application itself answers the requests that are answered although they are no
     /// opening handshakes ([`Delivery::NonWebSocket`](super::Delivery::NonWebSocket)); off by default.
     pub reports_plain_http: bool,
+    /// Limit on the body of plain HTTP, in bytes, which the application answers
+    /// ([`Delivery::Http`](super::Delivery::Http)); `None`, by default, where it is not asked.
+    pub http_body: Option<usize>,
     /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
     pub versions: Option<version::Versions>,
     /// Whether the application is told when TLS is established, and nothing is read until it has
@@ -72,6 +75,7 @@ impl Default for ConnectionOptions {
             compression: None,
             strict: false,
             reports_plain_http: false,
+            http_body: None,
             versions: None,
             awaits_tls_verify: false,
             limits: Limits::default(),

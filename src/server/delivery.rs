@@ -5,7 +5,7 @@ use crate::{
     error::ProtocolError,
     protocol::{
         close::CloseCode,
-        handshake::{Rejected, Request, Response},
+        handshake::{HttpRequest, Rejected, Request, Response},
         version::Profile,
         CodeRange,
     },
@@ -35,6 +35,10 @@ pub enum Delivery {
     /// No opening handshake, but what the application answers itself
     /// ([`ConnectionOptions::reports_plain_http`](super::ConnectionOptions::reports_plain_http)).
     NonWebSocket(NonWebSocket),
+    /// Plain HTTP ([`ConnectionOptions::http_body`](super::ConnectionOptions::http_body)):
+    /// [`Handle::asked`](super::Handle::asked) begins the application's time;
+    /// [`Handle::reject_handshake`](super::Handle::reject_handshake) answers.
+    Http(Box<HttpRequest>),
     /// A message: [`Batch::bytes`].
     Message(MessageKind, Span),
     /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.

@@ -12,19 +12,30 @@ enum Outcome {
     Incomplete,
     Accepted { version: u16, response: Vec<u8>, rest: Vec<u8> },
     Healthcheck,
+    Http { method: String, body: Vec<u8> },
     FlashPolicy,
     Rejected { error: HandshakeError, response: Option<Vec<u8>>, has_request: bool },
 }
 
 /// Gives `bytes` in parts of these lengths, the last one taking what is left.
 fn outcome(bytes: &[u8], lengths: &[usize]) -> Outcome {
-    let mut handshake = Handshake::new(false, RequestLimits { header_bytes: 600, headers: 12 });
+    outcome_of(bytes, lengths, None)
+}
+
+/// The same, of a server that takes plain HTTP with bodies of so many bytes.
+fn outcome_of(bytes: &[u8], lengths: &[usize], max_body: Option<usize>) -> Outcome {
+    let limits = RequestLimits { header_bytes: 600, headers: 12 };
+    let mut handshake = Handshake::new(false, limits).plain_http(max_body);
     let mut left = bytes;
     for length in lengths.iter().chain([&usize::MAX]) {
         let (part, behind) = left.split_at((*length).min(left.len()));
         left = behind;
         match handshake.receive(part) {
-            Progress::Incomplete => {}
+            Progress::Incomplete | Progress::Continue => {}
+            Progress::Http(http) => {
+                let method = http.request.method().to_owned();
+                return Outcome::Http { method, body: http.body };
+            }
             Progress::Accepted(accepted) => {
                 return Outcome::Accepted {
                     version: accepted.profile.version,
@@ -94,7 +105,49 @@ fn requests() -> impl Strategy<Value = Vec<u8>> {
     ])
 }
 
+/// Plain HTTP, good and bad.
+fn plain_requests() -> impl Strategy<Value = Vec<u8>> {
+    let post =
+        |field: &str, behind: &[u8]| request("POST /x HTTP/1.1", &["Host: x", field], behind);
+    prop::sample::select(vec![
+        get("/", &["Host: x"], b""),
+        get("/healthcheck", &["Host: x"], b"behind"),
+        request("CONNECT x:80 HTTP/1.1", &["Host: x:80"], b""),
+        post("Content-Length: 5", b"12345behind"),
+        post("Content-Length: 40", b"12345"),
+        post("Expect: 100-continue", b""),
+        post(
+            "Transfer-Encoding: chunked",
+            b"2;a=b\r\n12\r\n0A\r\n1234567890\r\n0\r\nA: b\r\n\r\nx",
+        ),
+        post("Transfer-Encoding: chunked", b"fff\r\n12"),
+        post("Transfer-Encoding: gzip, chunked", b"2\r\n12\r\n0\r\n\r\n"),
+        upgrade(&[KEY, "Sec-WebSocket-Version: 13"], b"\x81\x00"),
+    ])
+}
+
 proptest! {
+    #[test]
+    fn cuts_make_no_difference_to_plain_http(
+        mut request in plain_requests(),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        lengths in prop::collection::vec(0..40_usize, 0..40),
+    ) {
+        for (at, byte) in damages {
+            let at = at.index(request.len());
+            request[at] = byte;
+        }
+        let whole = outcome_of(&request, &[], Some(32));
+        let cut = outcome_of(&request, &lengths, Some(32));
+        prop_assert!(
+            cut == whole || depends_on_cuts(&whole),
+            "{}: {:?} and {:?}", request.escape_ascii(), whole, cut
+        );
+        if let Outcome::Http { body, .. } = whole {
+            prop_assert!(body.len() <= 32);
+        }
+    }
+
     #[test]
     fn cuts_make_no_difference(
         request in requests(),

@@ -3,6 +3,7 @@
 mod accepted;
 mod admission;
 mod cuts;
+mod http;
 mod limits;
 mod plain;
 mod refused;

@@ -11,6 +11,7 @@ mod clocks;
 mod closing;
 mod deciding;
 mod fairness;
+mod http;
 mod independent;
 mod keepalive;
 mod opening;

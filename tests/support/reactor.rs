@@ -36,6 +36,8 @@ pub(crate) enum Seen {
     Secured,
     Asked,
     Plain(NonWebSocket),
+    /// Method, path and body.
+    Http(String, String, Vec<u8>),
     /// With the version.
     Open(u16),
     Rejected(String),
@@ -271,6 +273,13 @@ impl Owner {
             }
             Delivery::Open(opened) => self.open(connection, &handle, &opened),
             Delivery::NonWebSocket(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
+            Delivery::Http(http) => {
+                // Whoever is asked answers by hand.
+                handle.asked();
+                let (request, body) = (http.request, http.body);
+                let (method, path) = (request.method().to_owned(), request.path().to_owned());
+                self.tell(connection, &handle, Seen::Http(method, path, body));
+            }
             Delivery::Rejected(refused) => {
                 self.tell(connection, &handle, Seen::Rejected(refused.error.to_string()));
                 handle.reject(refused.response.as_deref());

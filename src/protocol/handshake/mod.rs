@@ -5,9 +5,11 @@
 //! checks is em-websocket's, since a request that fails several of them is told of the first.
 
 mod accept;
+mod body;
 mod challenge;
 mod echo;
 mod non_websocket;
+mod plain;
 mod rejection;
 mod request;
 mod response;
@@ -21,7 +23,8 @@ mod target;
 use std::mem;
 
 pub use non_websocket::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
-pub use rejection::Rejection;
+pub use plain::{HttpRequest, Unfinished, CONTINUE};
+pub use rejection::{BodyLength, Rejection};
 pub use request::Request;
 pub use response::Response;
 pub use subprotocol::Subprotocols;
@@ -29,6 +32,7 @@ pub use subprotocol::Subprotocols;
 use crate::error::HandshakeError;
 use crate::protocol::deflate;
 use crate::protocol::version::{profile, Opening, Profile, Versions};
+use plain::PlainRequest;
 use scan::{Found, Scan};
 
 /// What a request's header may take.
@@ -56,6 +60,8 @@ pub struct Handshake {
     compression: Option<deflate::Config>,
     subprotocols: Subprotocols,
     limits: RequestLimits,
+    /// Limit on the body of plain HTTP, in bytes; `None` where that is not for the application.
+    max_body: Option<usize>,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
     phase: Phase,
@@ -66,20 +72,26 @@ enum Phase {
     Header(Scan),
     /// The header is whole and asks for a challenge, whose third key is still coming.
     ThirdKey(Request, &'static Profile),
+    /// The header is whole and plain HTTP, whose body is still coming.
+    Body(Box<PlainRequest>),
     Over,
 }
 
-/// What the bytes so far amount to. All but `Incomplete` are final.
+/// What the bytes so far amount to. All but `Incomplete` and `Continue` are final.
 #[derive(Debug)]
 pub enum Progress {
     /// More bytes are needed.
     Incomplete,
+    /// More bytes are needed, and the client waits for [`CONTINUE`] before it sends them.
+    Continue,
     /// A WebSocket is open once the response has been sent.
     Accepted(Box<Accepted>),
     /// A load balancer asks whether the server lives: [`HEALTHCHECK_RESPONSE`] answers, then close.
     Healthcheck,
     /// Flash asks for [`FLASH_POLICY`]: send it, then close.
     FlashPolicy,
+    /// Plain HTTP, for the application to answer ([`Handshake::plain_http`]).
+    Http(Box<HttpRequest>),
     /// There will be no WebSocket: send the response if there is one, then close.
     Rejected(Box<Rejected>),
 }
@@ -122,6 +134,7 @@ impl Handshake {
             versions: None,
             compression: None,
             subprotocols: Subprotocols::default(),
+            max_body: None,
             received: Vec::new(),
             phase: Phase::Header(Scan::default()),
         }
@@ -154,9 +167,48 @@ impl Handshake {
         self
     }
 
+    /// Takes requests that ask for no WebSocket, their bodies of up to so many bytes included, for
+    /// the application to answer; by default they are refused, and health checks answered.
+    pub fn plain_http(mut self, max_body: Option<usize>) -> Self {
+        self.max_body = max_body;
+        self
+    }
+
     /// Memory that it takes.
     pub fn held(&self) -> usize {
-        self.received.capacity()
+        let body = self.body().map_or(0, PlainRequest::held);
+        self.received.capacity() + body
+    }
+
+    /// The body of plain HTTP that is still coming.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        self.body().map(PlainRequest::unfinished)
+    }
+
+    fn body(&self) -> Option<&PlainRequest> {
+        match &self.phase {
+            Phase::Body(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// A body is not waited for any more, for others are.
+    pub fn give_up(&self) -> Rejected {
+        let error = HandshakeError::GivenUp;
+        let response = rejection::rejection(&error, self.spoken());
+        Rejected { error, response, request: None }
+    }
+
+    /// The response to a client whose time is over; `None` where it gets none. `is_whole` where its
+    /// request has come, and it is the application that takes too long.
+    pub fn timed_out(&self, is_whole: bool) -> Option<Vec<u8>> {
+        let is_http = match &self.phase {
+            Phase::Header(scan) => scan.is_http(),
+            Phase::Body(_) => true,
+            Phase::ThirdKey(..) => false,
+            Phase::Over => is_whole,
+        };
+        self.max_body.filter(|_| is_http).map(|_| rejection::timed_out(is_whole))
     }
 
     /// Takes the next bytes from the client, and says what all of them amount to.
@@ -172,6 +224,7 @@ impl Handshake {
         match mem::replace(&mut self.phase, Phase::Over) {
             Phase::Header(scan) => self.receive_header(scan, bytes),
             Phase::ThirdKey(request, profile) => self.receive_third_key(request, profile, bytes),
+            Phase::Body(request) => self.receive_body(request, bytes),
             Phase::Over => Progress::Incomplete,
         }
     }
@@ -221,6 +274,12 @@ impl Handshake {
 
     /// Answers a whole request; `behind` is what came behind its header.
     fn respond(&mut self, request: Request, behind: &[u8]) -> Progress {
+        if let Some(limit) = self.max_body.filter(|_| !request.lists("upgrade", "websocket")) {
+            return match PlainRequest::begin(request, limit) {
+                Ok(request) => self.receive_body(Box::new(request), behind),
+                Err((error, request)) => self.reject_plain(error, request),
+            };
+        }
         if non_websocket::is_healthcheck(&request) {
             return Progress::Healthcheck;
         }
@@ -244,6 +303,28 @@ impl Handshake {
                 }
             }
         }
+    }
+
+    fn receive_body(&mut self, mut request: Box<PlainRequest>, bytes: &[u8]) -> Progress {
+        match request.receive(bytes) {
+            Err(error) => self.reject_plain(error, request.into_request()),
+            Ok(true) => Progress::Http(Box::new(request.finish())),
+            Ok(false) => {
+                let must_say = request.takes_expectation();
+                self.phase = Phase::Body(request);
+                if must_say {
+                    Progress::Continue
+                } else {
+                    Progress::Incomplete
+                }
+            }
+        }
+    }
+
+    /// Plain HTTP that is for the application gets an answer, whatever is wrong with it.
+    fn reject_plain(&self, error: HandshakeError, request: Request) -> Progress {
+        let response = rejection::rejection(&error, self.spoken());
+        Progress::Rejected(Box::new(Rejected { error, response, request: Some(request) }))
     }
 
     fn receive_third_key(

@@ -49,33 +49,75 @@ impl Rejection {
 
     /// What to send before the connection is closed.
     pub fn to_bytes(&self, body: &[u8]) -> Vec<u8> {
-        // RFC 9110 section 8.6: a 204 or 304 does not even say how long its body is.
-        let is_silent = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let body = if is_silent || self.status == StatusCode::RESET_CONTENT { b"" } else { body };
+        let mut response = self.head(BodyLength::Bytes(body.len()));
+        if self.may_have_body() {
+            response.extend_from_slice(body);
+        }
+        response
+    }
+
+    /// False where the response ends with its header, whatever that says.
+    pub fn may_have_body(&self) -> bool {
+        !self.is_silent() && self.status != StatusCode::RESET_CONTENT
+    }
+
+    /// RFC 9110 section 8.6: a 204 or 304 does not even say how long its body is.
+    fn is_silent(&self) -> bool {
+        matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// The header of a response whose body follows.
+    pub fn head(&self, length: BodyLength) -> Vec<u8> {
+        let length = if self.may_have_body() { length } else { BodyLength::Bytes(0) };
         let reason = self.status.canonical_reason().unwrap_or_default();
         let mut response = ResponseWriter::new(&format!("{} {reason}", self.status.as_u16()))
             .field("Connection", b"close")
             .raw(&self.fields);
-        if !self.has_type && !body.is_empty() {
+        if matches!(length, BodyLength::Bytes(1..)) && !self.has_type {
             response = response.field("Content-Type", b"text/plain; charset=utf-8");
         }
-        if !is_silent {
-            response = response.field("Content-Length", body.len().to_string().as_bytes());
+        match length {
+            BodyLength::Bytes(_) if self.is_silent() => {}
+            BodyLength::Bytes(length) => {
+                response = response.field("Content-Length", length.to_string().as_bytes());
+            }
+            BodyLength::Chunked => response = response.field("Transfer-Encoding", b"chunked"),
+            BodyLength::UntilClose => {}
         }
-        response.end(body)
+        response.end(b"")
     }
+}
+
+/// Where the body of a response ends (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BodyLength {
+    /// After so many bytes.
+    Bytes(usize),
+    /// With its last chunk.
+    Chunked,
+    /// With the connection.
+    UntilClose,
 }
 
 /// The answer to a refused handshake, for the errors that have a status.
 pub(super) fn rejection(error: &HandshakeError, spoken: Versions) -> Option<Vec<u8>> {
-    let response = match error.status()? {
-        426 => return Some(upgrade_required(error, spoken)),
-        431 => {
-            ResponseWriter::new("431 Request Header Fields Too Large").field("Connection", b"close")
-        }
-        _ => ResponseWriter::new("400 Bad Request").field("Connection", b"close"),
-    };
-    Some(response.say(error))
+    match error.status()? {
+        426 => Some(upgrade_required(error, spoken)),
+        status => Some(close_with(StatusCode::from_u16(status).ok()?).say(error)),
+    }
+}
+
+/// The response to a plain HTTP request whose time is over: the client's, or, where it has come
+/// whole, the application's.
+pub(super) fn timed_out(is_whole: bool) -> Vec<u8> {
+    if is_whole {
+        return close_with(StatusCode::SERVICE_UNAVAILABLE).say_text("No response in time");
+    }
+    close_with(StatusCode::REQUEST_TIMEOUT).say_text("The request has not come in time")
+}
+
+fn close_with(status: StatusCode) -> ResponseWriter {
+    ResponseWriter::new(&status.to_string()).field("Connection", b"close")
 }
 
 /// The answer to a header that is not HTTP below its first line. The error's own text counts bytes

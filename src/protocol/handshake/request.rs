@@ -176,13 +176,23 @@ impl Request {
         self.tokens(name).any(|listed| listed.eq_ignore_ascii_case(token.as_bytes()))
     }
 
-    pub(super) fn is_get(&self) -> bool {
-        self.str(self.method) == "GET"
+    /// The method, as sent.
+    pub fn method(&self) -> &str {
+        self.str(self.method)
     }
 
-    /// Whether the client may send `Upgrade` (RFC 9110 section 7.8).
-    pub(super) fn is_http_1_1(&self) -> bool {
+    pub(super) fn is_get(&self) -> bool {
+        self.method() == "GET"
+    }
+
+    /// False for HTTP/1.0. Whether the client may send `Upgrade` (RFC 9110 section 7.8).
+    pub fn is_http_1_1(&self) -> bool {
         self.minor == 1
+    }
+
+    /// Memory that it takes.
+    pub fn held(&self) -> usize {
+        self.header.len() + size_of_val(&*self.fields)
     }
 
     /// The target as sent; whether it is a URI says [`Self::has_valid_target`].

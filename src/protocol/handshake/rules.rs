@@ -50,6 +50,31 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Judges a request that is plain HTTP, and meant for the application. What its body is like is not
+/// looked at here.
+pub(super) fn check_plain(request: &Request) -> Result<(), HandshakeError> {
+    if matches!(request.method(), "CONNECT" | "TRACE") {
+        return Err(HandshakeError::Method);
+    }
+    if !request.has_valid_target() {
+        return Err(HandshakeError::InvalidUri(request.target().to_owned()));
+    }
+    let mut hosts = request.header_all("host");
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.is_http_1_1() => return Err(HandshakeError::Host),
+        (None, _) => {}
+        (Some(_), Some(_)) => return Err(HandshakeError::Host),
+        (Some(host), None) if !is_host(host) || !is_authority_of(request, host) => {
+            return Err(HandshakeError::InvalidHost(ruby_format::inspect(&[host])));
+        }
+        (Some(_), None) => {}
+    }
+    if request.has_bare_line_feed() {
+        return Err(HandshakeError::BareLineFeed);
+    }
+    Ok(())
+}
+
 /// The fields that the rules are about.
 #[derive(Default)]
 struct Fields<'a> {

@@ -11,7 +11,7 @@ use super::{reading::Rest, Driver, Stage, Step, Transport};
 use crate::{
     protocol::{
         deflate::{self, Deflater},
-        handshake::{self, Accepted, Handshake, Progress, Rejected},
+        handshake::{self, Accepted, Handshake, HttpRequest, Progress, Rejected},
         version::Profile,
         Held, Receiver,
     },
@@ -66,6 +66,11 @@ impl OpeningHandshake {
             _ => self.handshake.receive(bytes),
         }
     }
+
+    /// The response of plain HTTP whose time is over.
+    pub(super) fn timed_out(&self) -> Option<Vec<u8>> {
+        self.handshake.timed_out(self.plain.1)
+    }
 }
 
 /// An opening handshake that is answered, and what came behind it.
@@ -87,7 +92,8 @@ impl Stage {
             .compression(options.compression)
             .subprotocols(options.subprotocols.clone())
             .strict(options.strict)
-            .versions(options.versions);
+            .versions(options.versions)
+            .plain_http(options.http_body);
         Self::Handshake(Box::new(OpeningHandshake {
             handshake,
             held: held(&handle.0, 0),
@@ -144,6 +150,8 @@ impl Driver {
     pub(super) fn respond(&mut self, progress: Progress) {
         match progress {
             Progress::Incomplete => {}
+            Progress::Continue => drop(self.ends.handle.send_raw(handshake::CONTINUE, Flush::Now)),
+            Progress::Http(request) => self.ask_http(request),
             Progress::Accepted(accepted) => self.accept_handshake(*accepted),
             Progress::Rejected(rejected) => self.reject_handshake(rejected),
             Progress::Healthcheck => {
@@ -228,6 +236,22 @@ impl Driver {
                 self.ends.handle.reject(Some(response));
                 self.stage = Stage::ReadClosed;
             }
+        }
+    }
+
+    /// Has the application answer plain HTTP, in the time that is left from when it is asked.
+    fn ask_http(&mut self, request: Box<HttpRequest>) {
+        let Stage::Handshake(opening) = &mut self.stage else { return };
+        opening.plain.1 = true;
+        let bytes = request.held();
+        self.ends.ask(pause::UNASKED, Delivery::Http(request), bytes);
+    }
+
+    /// The body of plain HTTP is not waited for any more: others are.
+    pub(super) fn give_up_body(&mut self) {
+        if let (Stage::Handshake(opening), true) = (&self.stage, self.ends.handle.close_opening()) {
+            let rejected = opening.handshake.give_up();
+            self.reject_handshake(Box::new(rejected));
         }
     }
 

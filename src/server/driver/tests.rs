@@ -34,6 +34,9 @@ impl Drop for Defect {
     }
 }
 
+/// Limit on the body of plain HTTP.
+const BODY: usize = 200_000;
+
 /// A text frame whose mask is all zeros.
 fn frame(text: &[u8]) -> Vec<u8> {
     [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat()
@@ -74,11 +77,17 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
             match (record.delivery, handle) {
                 (Delivery::Accepted(incoming), _) => {
                     handles.push(incoming.handle().clone());
-                    server.start(
-                        *incoming,
-                        handles.len() as u64 - 1,
-                        &ConnectionOptions::default(),
-                    );
+                    let options =
+                        ConnectionOptions { http_body: Some(BODY), ..ConnectionOptions::default() };
+                    server.start(*incoming, handles.len() as u64 - 1, &options);
+                }
+                (Delivery::Http(request), Some(handle)) => {
+                    handle.asked();
+                    assert_eq!(request.body.len(), BODY);
+                    handle.reject_handshake(b"HTTP/1.1 204 No Content\r\n\r\n");
+                }
+                (Delivery::Rejected(refused), Some(handle)) => {
+                    handle.reject(refused.response.as_deref());
                 }
                 (Delivery::Open(opened), Some(handle)) => {
                     handle.open(opened.profile);
@@ -290,5 +299,38 @@ fn a_message_whose_rest_does_not_come_is_given_up_where_others_wait() {
     stuck.read_to_end(&mut rest).unwrap();
     let close = rest.windows(4).find(|window| window[0] == 0x88).unwrap();
     assert_eq!(close[2..], 1013_u16.to_be_bytes());
+    server.stop().unwrap();
+}
+
+/// The same of the body of plain HTTP, which goes on after half of the others' wait, and ends with
+/// a response.
+#[test]
+fn a_body_whose_rest_does_not_come_is_given_up_where_others_wait() {
+    let queue = QueueLimits { total: 20_000, ..QueueLimits::default() };
+    let server =
+        Server::bind("127.0.0.1", 0, ServerOptions { queue, ..Default::default() }).unwrap();
+    let post = |come: usize| {
+        let header = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
+        let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(&[header.into_bytes(), vec![b'x'; come]].concat()).unwrap();
+        stream
+    };
+    let mut stuck = post(20_000);
+    let mut going_on = [20_000, 100_000].map(post);
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        for (stream, come) in going_on.iter_mut().zip([20_000, 100_000]) {
+            stream.write_all(&vec![b'x'; BODY - come]).unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).unwrap();
+            assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
+        }
+        let mut response = String::new();
+        stuck.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    });
+    assert_eq!(serve(&server, &mut Vec::new(), 3), []);
+    thread.join().unwrap();
     server.stop().unwrap();
 }

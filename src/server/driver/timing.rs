@@ -208,7 +208,11 @@ impl Driver {
         // The application may have opened it, or refused, at this moment.
         if is_opening && self.ends.handle.close_opening() {
             let error = HandshakeError::TimedOut;
-            let refused = Rejected { error, response: None, request: None };
+            let response = match &self.stage {
+                Stage::Handshake(opening) => opening.timed_out(),
+                _ => None,
+            };
+            let refused = Rejected { error, response, request: None };
             self.respond(Progress::Rejected(Box::new(refused)));
         }
         Step::Continue
@@ -239,6 +243,7 @@ impl Driver {
     fn is_awaited(&self, held: u16) -> bool {
         match self.stage {
             Stage::AwaitingOpen(..) => held & pause::UNASKED == 0,
+            Stage::Handshake(_) if held & pause::UNASKED != 0 => false,
             Stage::ReadClosed | Stage::PeerClosed => false,
             Stage::Linger(_) => true,
             _ => !self.is_held(held),

@@ -90,6 +90,13 @@ impl Handle {
         is_undecided
     }
 
+    /// As [`reject_handshake`](Self::reject_handshake), for a response of several parts:
+    /// [`send_raw`](Self::send_raw) sends them, and
+    /// [`close_after_writing`](Self::close_after_writing) ends the connection.
+    pub fn begin_response(&self) -> bool {
+        self.close_opening()
+    }
+
     /// Decides that the WebSocket will not be opened; `false` where it was decided before.
     pub(crate) fn close_opening(&self) -> bool {
         let Some(state) = self.0.lock() else { return false };
