@@ -129,6 +129,28 @@ module EventMachine
         HandshakePolicy.ask_by(self, block)
       end
 
+      # Called with a plain HTTP request, one that asks for no WebSocket, whose path is none of the
+      # option `:http`. Set it in the block of {WebSocket.run}; without it, and the options `:http`
+      # and `:rack`, such requests are refused. Of connections of EM.start_server they always are.
+      #
+      # @example
+      #   ws.onhttp do |request, response|
+      #     response.status = 404 unless request.path == "/hello"
+      #     response.body = "hello" if response.status == 200
+      #   end
+      # @yieldparam request [HttpRequest] with its body, of up to `:http_body` bytes
+      # @yieldparam response [HttpResponse] sent when the block returns, unless it is deferred
+      # @return [Proc] the block
+      # @raise [WebSocketError] if the connection is being read already
+      def onhttp(&block)
+        transport = Transport.of(self)
+        if transport.native.nil? || transport.native.started?
+          raise WebSocketError, "onhttp: set it in the block of EM::WebSocket.run"
+        end
+
+        transport.cold_state!.onhttp = block
+      end
+
       # @!endgroup
       # @!group What calls them
 

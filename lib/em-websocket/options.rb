@@ -2,6 +2,8 @@
 
 require_relative "certificates"
 require_relative "checks"
+require_relative "http/rack_application"
+require_relative "http/routes"
 require_relative "options/compression"
 require_relative "options/origins"
 require_relative "options/settings"
@@ -39,6 +41,7 @@ module EventMachine
         graceful: :graceful,
         max_message_size: :bytes,
         max_header_size: :bytes,
+        http_body: :bytes,
         inbound_limit: :bytes,
         inbound_total: :bytes,
         inbound_messages: :count,
@@ -53,7 +56,9 @@ module EventMachine
         versions: Versions,
         protocols: Subprotocols,
         origins: Origins,
-        compression: Compression
+        compression: Compression,
+        http: HttpRoutes,
+        rack: RackApplication
       }.freeze
 
       # Advice where there are no options.

@@ -14,10 +14,12 @@ module EventMachine
 
       # @param servers [Array<BackgroundServer>]
       # @param timeout [Numeric] seconds
+      # @param delay [Numeric] seconds in which only health checks are told
       # @param done [Proc, nil]
-      def initialize(servers, timeout, done)
+      def initialize(servers, timeout, delay, done)
         @servers = servers
         @timeout = timeout
+        @delay = delay
         # Whatever thread the last server ends on, a Queue gives each thing once. It takes no lock
         # that a signal handler could not.
         @left = Thread::Queue.new
@@ -29,12 +31,21 @@ module EventMachine
       #
       # @return [self]
       def begin
-        @servers.each { |server| server.on_stopped { gone } }
-        Reactor.schedule { @servers.empty? ? finish : tell }
+        @servers.each do |server|
+          server.drain_soon
+          server.on_stopped { gone }
+        end
+        Reactor.schedule { @servers.empty? ? finish : wait }
         self
       end
 
       private
+
+      def wait
+        return tell unless @delay.positive?
+
+        @timer = EventMachine::Timer.new(@delay) { tell }
+      end
 
       def tell
         return if @done.empty?

@@ -102,6 +102,13 @@ module EventMachine
       # @option options [Boolean] :strict (false) refuse frames without a mask (RFC 6455 section
       #   5.1), HTTP/1.0 and, in whatever version, requests without a Host (400); and answer plain
       #   HTTP requests with 426
+      # @option options [Hash{String => Symbol, String, #call, Hash}] :http plain HTTP by path:
+      #   `:health`, `:stats`, a text, or what is called with the {HttpRequest} and answers a body,
+      #   a status, `[status, headers, body]`, or nil (404)
+      # @option options [#call] :rack an application of Rack 2 or 3 that answers other plain HTTP,
+      #   on a thread of EM.defer
+      # @option options [Integer] :http_body (1 MiB) bytes of the body of plain HTTP, past which it
+      #   is refused (413)
       # @option options [Boolean] :debug (false) print what happens
       # @yieldparam connection [Connection] for each client, on the reactor's thread, before
       #   anything of it is read
@@ -146,12 +153,15 @@ module EventMachine
       #   trap("TERM") { EM::WebSocket.shutdown(10) { EM.stop } }
       # @param timeout [Numeric] seconds that clients have for that; then they are cut off;
       #   Float::INFINITY: no limit
+      # @param delay [Numeric] seconds before that in which everything goes on, but the `:health`
+      #   of `:http` answers 503, so that a load balancer sends nobody new
       # @yield once the last one is gone, on the reactor's thread; where no reactor runs, at once
       # @return [nil]
-      # @raise [ArgumentError] if the timeout is no number of seconds, or a negative one
-      def shutdown(timeout = 10, &done)
+      # @raise [ArgumentError] if the timeout or the delay is no number of seconds, or negative
+      def shutdown(timeout = 10, delay: 0, &done)
         timeout = Checks.timer(Checks.duration(:timeout, timeout))
-        Shutdown.new(Servers.all, timeout, done).begin
+        delay = Checks.timer(Checks.duration(:delay, delay))
+        Shutdown.new(Servers.all, timeout, delay, done).begin
         nil
       end
 

@@ -284,6 +284,36 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  # The response to plain HTTP, as soon as somebody listens there.
+  def answer(port, verb, path, body = "")
+    reach(port)
+    client = dial(port: port)
+    client.write("#{verb} #{path} HTTP/1.1\r\nHost: x\r\nContent-Length: #{body.bytesize}\r\n" \
+                 "\r\n#{body}")
+    client.read_response[:status][/\d{3}/] + client.read_to_end
+  end
+
+  program "docs/http.md: By path" do
+    run do |_, port|
+      expect(answer(port, "GET", "/health")).to eq("200OK")
+      expect(answer(port, "POST", "/events", "one")).to eq("202ONE")
+      expect(answer(port, "GET", "/events")).to eq("405")
+      expect(answer(port, "GET", "/robots.txt")).to start_with("200User-agent: *\n")
+      expect(say(reach(port), "hi")).to eq("hi")
+    end
+  end
+
+  program "docs/http.md: A block" do
+    run { |_, port| expect(answer(port, "POST", "/", "abc")).to eq("200cba") }
+  end
+
+  program "docs/http.md: A Rack application" do
+    run do |_, port|
+      expect(answer(port, "GET", "/here")).to eq("200hello from /here")
+      expect(say(reach(port), "hi")).to eq("hi")
+    end
+  end
+
   program "docs/subclassing.md: Subclassing" do
     run do |_, port|
       client = reach(port, target: "/x")

@@ -6,7 +6,8 @@ require_relative "../../rakelib/page"
 RSpec.describe "the tables", :extension do
   options = EM::WebSocket.const_get(:Options) unless UPSTREAM
   page = Page.new("docs/options.md")
-  sections = ["Listening", "Who may connect", "Limits", "Timeouts", "Tuning options"]
+  sections = ["Listening", "Who may connect", "Plain HTTP", "Limits", "Timeouts",
+              "Tuning options"]
   rows = sections.flat_map { |section| page.rows(section) }
                  .select { |row| row[0].start_with?("`:") }
   described = rows.to_h { |row| [row[0].delete("`:").to_sym, row] }

@@ -197,6 +197,12 @@ impl Connection {
         raw::with_bytes(response, |response| self.handle.reject_handshake(response))
     }
 
+    /// Decides, for whoever writes a response that opens no WebSocket by himself: `false` where it was
+    /// decided before.
+    fn begin_response(&self) -> bool {
+        self.handle.begin_response()
+    }
+
     fn ask(&self) {
         self.handle.ask();
     }
@@ -330,6 +336,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("pong", method!(Connection::pong, 1))?;
     class.define_method("send_data", method!(Connection::send_data, 1))?;
     class.define_method("open_websocket", method!(Connection::open_websocket, 4))?;
+    class.define_method("begin_response", method!(Connection::begin_response, 0))?;
     class.define_method("ask", method!(Connection::ask, 0))?;
     class.define_method("deferred=", method!(Connection::set_deferred, 1))?;
     class.define_method("ending?", method!(Connection::is_ending, 0))?;

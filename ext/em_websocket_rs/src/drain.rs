@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use em_websocket::server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record};
+use em_websocket::{
+    protocol::handshake::HttpRequest,
+    server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record},
+};
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, ArgList, Error, RObject, Ruby, Value};
 
 use crate::{
@@ -120,6 +123,13 @@ impl Server {
                 let result = object.funcall::<_, _, Value>(method, ()).map(drop);
                 rescue(ruby, owner, object, result)
             }
+            Delivery::Http(request) => {
+                handle.asked();
+                let HttpRequest { request, body } = *request;
+                let request = ruby.obj_wrap(Request::new(request, None));
+                let body = raw::binary(ruby, &body)?;
+                tell(object, &HTTP_REQUESTED, (object, request, body, owner))
+            }
             Delivery::Rejected(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
                 let result = tell(object, &FAILED, (object, exception));
@@ -191,6 +201,7 @@ static CHANGED: LazyId = LazyId::new("changed");
 static SECURED: LazyId = LazyId::new("secured");
 static REQUESTED: LazyId = LazyId::new("requested");
 static FAILED: LazyId = LazyId::new("failed");
+static HTTP_REQUESTED: LazyId = LazyId::new("http_requested");
 static DRAINED: LazyId = LazyId::new("drained");
 static RECEIVE_DATA: LazyId = LazyId::new("receive_data");
 static UNBOUND: LazyId = LazyId::new("unbound");

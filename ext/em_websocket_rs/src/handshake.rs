@@ -36,7 +36,10 @@ impl Handshake {
     fn receive(ruby: &Ruby, this: Obj<Self>, data: RString) -> Result<Value, Error> {
         let progress = raw::with_bytes(data, |data| this.handshake.borrow_mut().receive(data));
         match progress {
-            Progress::Incomplete => Ok(ruby.qnil().as_value()),
+            // Plain HTTP is not asked for here.
+            Progress::Incomplete | Progress::Continue | Progress::Http(_) => {
+                Ok(ruby.qnil().as_value())
+            }
             Progress::Healthcheck => Ok(ruby.to_symbol("healthcheck").as_value()),
             Progress::FlashPolicy => Ok(ruby.to_symbol("flash_policy").as_value()),
             Progress::Accepted(accepted) => {

@@ -15,6 +15,18 @@ impl Request {
         Self(request, subprotocol)
     }
 
+    fn request_method(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
+        raw::text(ruby, this.0.method().as_bytes(), None)
+    }
+
+    fn http_version(&self) -> &'static str {
+        if self.0.is_http_1_1() {
+            "HTTP/1.1"
+        } else {
+            "HTTP/1.0"
+        }
+    }
+
     fn path(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
         raw::text(ruby, this.0.path().as_bytes(), None)
     }
@@ -77,6 +89,8 @@ impl Request {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Request", ruby.class_object())?;
     class.undef_default_alloc_func();
+    class.define_method("request_method", method!(Request::request_method, 0))?;
+    class.define_method("http_version", method!(Request::http_version, 0))?;
     class.define_method("path", method!(Request::path, 0))?;
     class.define_method("query_string", method!(Request::query_string, 0))?;
     class.define_method("query", method!(Request::query, 0))?;

@@ -182,7 +182,7 @@ impl Server {
     }
 
     /// Begins to read a connection. `flags` are what its object has found to be true of it, among
-    /// `:raw`, `:asks`, `:strict`, `:announce_tls`, `:plain_http`.
+    /// `:raw`, `:asks`, `:strict`, `:announce_tls`, `:plain_http`, `:http`.
     fn start(
         ruby: &Ruby,
         this: &Self,
@@ -207,6 +207,7 @@ impl Server {
             raw: is(&RAW),
             strict: is(&STRICT),
             reports_plain_http: is(&PLAIN_HTTP),
+            http_body: is(&HTTP).then_some(settings.http_body),
             awaits_tls_verify: is(&ANNOUNCE_TLS),
             limits,
             close_timeout: handle.close_timeout(),
@@ -220,6 +221,7 @@ impl Server {
 static STRICT: LazyId = LazyId::new("strict");
 static ASKS: LazyId = LazyId::new("asks");
 static PLAIN_HTTP: LazyId = LazyId::new("plain_http");
+static HTTP: LazyId = LazyId::new("http");
 static SECURE: LazyId = LazyId::new("@secure");
 static SECURE_PROXY: LazyId = LazyId::new("@secure_proxy");
 static SIGNATURE: LazyId = LazyId::new("@signature");

@@ -28,12 +28,17 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Settings {
     pub(crate) connection: ConnectionOptions,
     pub(crate) server: ServerOptions,
+    /// Limit on the body of plain HTTP, in bytes.
+    pub(crate) http_body: usize,
     /// Records in one drain; then EventMachine's timers and other sockets have their turn.
     pub(crate) drain_batch: usize,
 }
 
 /// The default of it.
 const DRAIN_BATCH: usize = 1024;
+
+/// The default of `http_body`.
+const HTTP_BODY: usize = 1024 * 1024;
 
 impl Settings {
     /// Makes them of options that Ruby has checked (`EventMachine::WebSocket::Options`).
@@ -50,7 +55,8 @@ impl Settings {
         };
         let server = server_options(ruby, options)?;
         let drain_batch = count(ruby, options, "drain_batch")?.unwrap_or(DRAIN_BATCH);
-        Ok(Self { connection, server, drain_batch })
+        let http_body = count(ruby, options, "http_body")?.unwrap_or(HTTP_BODY);
+        Ok(Self { connection, server, http_body, drain_batch })
     }
 }
 

@@ -5,6 +5,7 @@ require_relative "../debugger"
 require_relative "../handler"
 require_relative "../handshake"
 require_relative "../handshake_policy"
+require_relative "../http/exchange"
 require_relative "../overrides"
 require_relative "../transport"
 require_relative "cold_state"
@@ -137,6 +138,17 @@ module EventMachine
           HandshakePolicy.new(connection, handshake, response, self, options).decide
         end
 
+        # Plain HTTP has come, for the application.
+        #
+        # @param request [Native::Request]
+        # @param body [String]
+        # @param server [BackgroundServer]
+        def http_requested(connection, request, body, server)
+          request = HttpRequest.new(request, body, self)
+          options = @cold_state&.options || server.options
+          HttpExchange.new(connection, self, request, options, server).handle
+        end
+
         # The opening handshake was refused, or a rule was broken.
         #
         # @param error [WebSocketError]
@@ -149,6 +161,9 @@ module EventMachine
 
         # Tells the application that little waits to be written by now.
         def drained(connection)
+          stream = @cold_state&.http_stream
+          return stream.drained if stream
+
           connection.trigger_on_drain
         rescue StandardError => e
           Transport.application_error(connection, e)
@@ -159,6 +174,7 @@ module EventMachine
         # @param changed [Boolean] whether the connection may have methods of the application's
         def unbound(connection, changed)
           cancel_decision if @cold_state
+          @cold_state&.http_stream&.drained
           return connection.unbind unless changed
 
           # As EventMachine does: whoever has a parameter for the reason gets one.
@@ -234,6 +250,7 @@ module EventMachine
           flags << :asks if HandshakePolicy.asks?(options, @cold_state, own)
           flags << :strict if options[:strict]
           flags << :announce_tls if tls? && (verifies? || own.intersect?(Overrides::TLS))
+          flags << :http if HttpExchange.wanted?(options, @cold_state)
           flags << :plain_http if own.intersect?(Overrides::PLAIN_HTTP)
           flags
         end

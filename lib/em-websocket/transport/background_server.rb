@@ -133,6 +133,16 @@ module EventMachine
         Socket.pack_sockaddr_in(port, host)
       end
 
+      # The application has begun to end the server: health checks say so.
+      def drain_soon
+        @draining = true
+      end
+
+      # @return [Boolean] whether health checks say that it is being ended
+      def draining?
+        @draining || false
+      end
+
       # @return [Integer]
       def connection_count
         @native.size
@@ -161,6 +171,9 @@ module EventMachine
 
         @shutting_down = true
         @native.connections.each do |connection|
+          # It ends with the response.
+          next if Transport.of(connection).cold_state&.http
+
           Transport.close_unasked(connection, code, nil)
         end
         stop_listening

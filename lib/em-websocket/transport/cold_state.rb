@@ -8,6 +8,15 @@ module EventMachine
         # @return [Proc, nil] the block of {Connection#onrequest}
         attr_accessor :onrequest
 
+        # @return [Proc, nil] the block of {Connection#onhttp}
+        attr_accessor :onhttp
+
+        # @return [HttpExchange, nil] the plain HTTP request that is being answered
+        attr_accessor :http
+
+        # @return [ResponseStream, nil] what its response's body is written to
+        attr_accessor :http_stream
+
         # @return [HandshakePolicy, nil] the decision that is being made
         attr_accessor :handshake_policy
 

@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+require_relative "routes"
+
+module EventMachine
+  module WebSocket
+    # The responses that are this library's own: `:health` and `:stats`.
+    #
+    # @api private
+    module BuiltIns
+      # Fields that a proxy adds: its clients all have its own address.
+      FORWARDED = %w[forwarded x-forwarded-for x-real-ip via].freeze
+
+      # Nothing that a page of another site may show, or a cache keep.
+      HEADERS = { "Cache-Control" => "no-store", "X-Content-Type-Options" => "nosniff" }.freeze
+
+      private_constant :FORWARDED, :HEADERS
+
+      class << self
+        # @param entry [BuiltIn]
+        # @param request [HttpRequest]
+        # @param response [HttpResponse]
+        # @param server [BackgroundServer]
+        def answer(entry, request, response, server)
+          response.headers.update(HEADERS)
+          return refuse(response, 403, "Forbidden") unless seen_by?(entry.networks, request)
+
+          unless %w[GET HEAD].include?(request.request_method)
+            response.headers["Allow"] = "GET, HEAD"
+            return refuse(response, 405, "Method Not Allowed")
+          end
+          __send__(entry.name, request, response, server)
+        end
+
+        private
+
+        def refuse(response, status, body)
+          response.status = status
+          response.body = body
+        end
+
+        def seen_by?(networks, request)
+          return true if networks == :anyone
+
+          # By a name of its own choice, any page on the web can have a browser ask this machine.
+          direct?(request) && named_by_address?(request) &&
+            networks.any? { |network| network.include?(request.remote_ip) }
+        end
+
+        def direct?(request)
+          FORWARDED.none? { |name| request.headers_downcased.key?(name) }
+        end
+
+        def named_by_address?(request)
+          host = request.headers_downcased["host"].to_s.sub(/:\d*\z/, "")
+          host.match?(/\A(?:\[[\h:.]+\]|\d+\.\d+\.\d+\.\d+|(?:[a-z\d-]+\.)*localhost)\z/i)
+        end
+
+        def health(_request, response, server)
+          response.body = "OK"
+          refuse(response, 503, "Shutting down") if server.draining?
+        end
+
+        def stats(_request, response, _server)
+          require "json"
+          response.headers["Content-Type"] = "application/json"
+          response.body = JSON.generate(WebSocket.stats || {})
+        end
+      end
+    end
+  end
+end
