@@ -4,6 +4,7 @@ require_relative "channel"
 require_relative "channels"
 require_relative "checks"
 require_relative "limits"
+require_relative "metrics"
 require_relative "options"
 require_relative "shutdown"
 require_relative "signatures"
@@ -103,8 +104,8 @@ module EventMachine
       #   5.1), HTTP/1.0 and, in whatever version, requests without a Host (400); and answer plain
       #   HTTP requests with 426
       # @option options [Hash{String => Symbol, String, #call, Hash}] :http plain HTTP by path:
-      #   `:health`, `:stats`, a text, or what is called with the {HttpRequest} and answers a body,
-      #   a status, `[status, headers, body]`, or nil (404)
+      #   `:health`, `:metrics`, `:stats`, a text, or what is called with the {HttpRequest} and
+      #   answers a body, a status, `[status, headers, body]`, or nil (404)
       # @option options [#call] :rack an application of Rack 2 or 3 that answers other plain HTTP,
       #   on a thread of EM.defer
       # @option options [Integer] :http_body (1 MiB) bytes of the body of plain HTTP, past which it
@@ -202,6 +203,16 @@ module EventMachine
       #   were read
       def reload_tls
         Servers.all.flat_map { |server| server.options.certificates.reload }
+      end
+
+      # {.stats} of each server that is there, and how long its drains took and its events waited,
+      # as Prometheus reads it. May be called from any thread.
+      #
+      # @example For a server of HTTP that you have already
+      #   [200, { "content-type" => EM::WebSocket::METRICS_TYPE }, [EM::WebSocket.metrics]]
+      # @return [String] UTF-8; `""` where there is no server
+      def metrics
+        Metrics.text(Servers.all)
       end
 
       # Stops the reactor. Every open connection gets its `onclose`.

@@ -288,7 +288,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
   def answer(port, verb, path, body = "")
     reach(port)
     client = dial(port: port)
-    client.write("#{verb} #{path} HTTP/1.1\r\nHost: x\r\nContent-Length: #{body.bytesize}\r\n" \
+    client.write("#{verb} #{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: #{body.bytesize}\r\n" \
                  "\r\n#{body}")
     client.read_response[:status][/\d{3}/] + client.read_to_end
   end
@@ -328,6 +328,13 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     run do |program, port|
       expect(say(reach(port), "hi")).to eq("hi")
       program.wait_for(/:?messages_sent(?:=>|: )1\b/)
+    end
+  end
+
+  program "docs/monitoring.md: Prometheus" do
+    run do |_, port|
+      expect(answer(port, "GET", "/health")).to eq("200OK")
+      expect(answer(port, "GET", "/metrics")).to start_with("200# HELP em_websocket_")
     end
   end
 

@@ -3,7 +3,7 @@
 //! Payloads of small messages stand one behind the other in the batch's own buffer, and those of large
 //! ones where they were read to, so that a message costs no allocation here.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
@@ -39,6 +39,8 @@ pub struct Batch {
     read: usize,
     /// Bytes and messages that have been read of the first charge and not been told yet.
     due: (usize, usize),
+    /// Time when the first record was appended to the empty batch.
+    since: Option<Instant>,
 }
 
 impl Guarded for Batch {
@@ -59,7 +61,9 @@ impl Batch {
         };
         self.due.0 += RECORD + bytes;
         self.due.1 += messages;
-        if let Delivery::Open(_) | Delivery::Rejected(_) | Delivery::Error(_) = record.delivery {
+        if let Delivery::Open(_) | Delivery::Http(_) | Delivery::Rejected(_) | Delivery::Error(_) =
+            record.delivery
+        {
             // It is the caller's now.
             self.tell(PORTION);
         }
@@ -102,6 +106,17 @@ impl Batch {
     /// are read.
     pub fn take_charges(&mut self) -> Vec<Charge> {
         self.charges.drain(..).map(|(_, charge)| charge).collect()
+    }
+
+    /// Time when its first record was appended, whether or not that has been read; `None` of an empty
+    /// one.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// Notes when its first record was appended.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.since = Some(now);
     }
 
     /// How many records are left.
@@ -266,6 +281,7 @@ impl Batch {
         self.gone = 0;
         self.charges.clear();
         (self.appended, self.read, self.due) = (0, 0, (0, 0));
+        self.since = None;
         self.charges.shrink_to(KEPT / 64);
         self.records.shrink_to(KEPT / size_of::<Record>());
         self.bytes.shrink_to(KEPT);

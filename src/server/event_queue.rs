@@ -6,6 +6,7 @@
 use std::{
     os::fd::{AsRawFd, RawFd},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{
@@ -118,7 +119,11 @@ impl EventQueue {
         let mut batch = self.batch.lock()?;
         let was_empty = batch.is_empty();
         let result = append(&mut batch);
-        Some((result, was_empty && !batch.is_empty()))
+        let edge = was_empty && !batch.is_empty();
+        if edge {
+            batch.begin(Instant::now());
+        }
+        Some((result, edge))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
+    hint,
     ops::Deref,
     os::fd::RawFd,
     sync::{Arc, PoisonError},
@@ -22,6 +23,9 @@ use super::{
         Condvar,
     },
 };
+
+/// Connections whose memory is fetched at once: what a processor waits for at a time is about this.
+const FETCHED_AT_ONCE: usize = 16;
 
 /// The connections of one server, and what their drivers share.
 #[derive(Debug, Default)]
@@ -121,16 +125,19 @@ impl Registry {
 
     /// What has been seen and done so far.
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats;
-        let handles: Vec<_> = {
-            let Some(live) = self.live.lock() else { return self.counters.stats() };
-            stats = self.counters.stats();
-            live.handles.iter().map(|handle| handle.0.clone()).collect()
-        };
+        let live = self.live.lock();
+        let mut stats = self.counters.stats();
+        let Some(live) = live else { return stats };
         stats.open = self.permits.load(SeqCst);
         let mut shared = HashMap::new();
-        for handle in handles {
-            handle.add_to(&mut stats, &mut shared);
+        let handles: Vec<_> = live.handles.iter().map(|handle| &handle.0).collect();
+        // Of many connections, most of the time is spent waiting for their memory: it is fetched of
+        // several at once, before a lock is taken.
+        for some in handles.chunks(FETCHED_AT_ONCE) {
+            hint::black_box(some.iter().map(|handle| handle.fetch()).sum::<u64>());
+            for handle in some {
+                handle.add_to(&mut stats, &mut shared);
+            }
         }
         stats.outbound += shared.into_values().sum::<usize>() as u64;
         stats

@@ -25,13 +25,16 @@ impl Server {
     ///
     /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
     pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
-        let _timer = DrainTimer::begin(&this.drains);
+        let timer = DrainTimer::begin(&this.drains);
         let Some(pending) = this.with(|core| Arc::clone(core.queue().pending_flushes())) else {
             return Ok(());
         };
         let flush = FlushGuard::begin(pending);
         if this.batch.borrow().is_empty() {
             this.with(|core| core.queue().take(&mut this.batch.borrow_mut()));
+        }
+        if let Some(since) = this.batch.borrow().since() {
+            timer.has_waited(since);
         }
         let mut result = Ok(());
         for _ in 0..this.drain_batch {

@@ -58,6 +58,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         response::init,
         server::init,
         settings::init,
+        stats::init,
         subprotocols::init,
         tls_config::init,
     ] {

@@ -37,7 +37,7 @@ pub(crate) struct Server {
     pub(crate) request: Cell<Option<Request>>,
     pub(crate) connections: ConnectionTable,
     pub(crate) drain_batch: usize,
-    pub(crate) drains: Cell<Drains>,
+    pub(crate) drains: RefCell<Drains>,
     signature: u64,
     /// True once it is being ended, which happens once.
     has_ended: Cell<bool>,
@@ -60,7 +60,7 @@ impl Server {
             request: Cell::default(),
             connections: ConnectionTable::new(ruby),
             drain_batch: settings.drain_batch,
-            drains: Cell::default(),
+            drains: RefCell::default(),
             signature: signature::of_next_server(),
             has_ended: Cell::default(),
         })
@@ -153,7 +153,14 @@ impl Server {
     /// Counters of the server, as a Hash.
     fn stats(ruby: &Ruby, this: &Self) -> Result<Option<RHash>, Error> {
         let Some(stats) = this.with(Core::stats) else { return Ok(None) };
-        stats::hash(ruby, stats, this.drains.get()).map(Some)
+        let drains = *this.drains.borrow();
+        stats::hash(ruby, stats, drains).map(Some)
+    }
+
+    /// See [`Drains::histograms`].
+    fn histograms(ruby: &Ruby, this: &Self) -> Result<RArray, Error> {
+        let drains = *this.drains.borrow();
+        drains.histograms(ruby)
     }
 
     fn size(&self) -> usize {
@@ -247,6 +254,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("waiting?", method!(Server::is_waiting, 0))?;
     class.define_method("connections", method!(Server::connections, 0))?;
     class.define_method("stats", method!(Server::stats, 0))?;
+    class.define_method("histograms", method!(Server::histograms, 0))?;
     class.define_method("size", method!(Server::size, 0))?;
     class.define_method("adopt", method!(Server::adopt, 2))?;
     class.define_method("start", method!(Server::start, 4))?;

@@ -4,7 +4,7 @@ require_relative "routes"
 
 module EventMachine
   module WebSocket
-    # The responses that are this library's own: `:health` and `:stats`.
+    # The responses that are this library's own: `:health`, `:metrics` and `:stats`.
     #
     # @api private
     module BuiltIns
@@ -42,8 +42,7 @@ module EventMachine
         def seen_by?(networks, request)
           return true if networks == :anyone
 
-          # By a name of its own choice, any page on the web can have a browser ask this machine.
-          direct?(request) && named_by_address?(request) &&
+          direct?(request) && !made_up_name?(request) &&
             networks.any? { |network| network.include?(request.remote_ip) }
         end
 
@@ -51,14 +50,23 @@ module EventMachine
           FORWARDED.none? { |name| request.headers_downcased.key?(name) }
         end
 
-        def named_by_address?(request)
+        # By a name of its own choice for this machine, any page on the web can have a browser that
+        # runs here ask it.
+        def made_up_name?(request)
+          return false unless IPAddr.new(request.remote_ip).loopback?
+
           host = request.headers_downcased["host"].to_s.sub(/:\d*\z/, "")
-          host.match?(/\A(?:\[[\h:.]+\]|\d+\.\d+\.\d+\.\d+|(?:[a-z\d-]+\.)*localhost)\z/i)
+          !host.match?(/\A(?:\[[\h:.]+\]|\d+\.\d+\.\d+\.\d+|(?:[a-z\d-]+\.)*localhost)\z/i)
         end
 
         def health(_request, response, server)
           response.body = "OK"
           refuse(response, 503, "Shutting down") if server.draining?
+        end
+
+        def metrics(_request, response, _server)
+          response.headers["Content-Type"] = METRICS_TYPE
+          response.body = WebSocket.metrics
         end
 
         def stats(_request, response, _server)

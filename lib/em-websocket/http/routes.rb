@@ -15,7 +15,7 @@ module EventMachine
     # @api private
     class HttpRoutes
       # The pages of this library's.
-      BUILT_INS = %i[health stats].freeze
+      BUILT_INS = %i[health metrics stats].freeze
 
       # @param option [Hash{String => Symbol, String, #call, Hash}]
       # @return [HttpRoutes, nil]

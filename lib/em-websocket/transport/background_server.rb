@@ -189,6 +189,19 @@ module EventMachine
         @native.stats
       end
 
+      # @return [Array<Array(Array<Integer>, Float)>] how long drains took, and how long the oldest
+      #   event of each had waited: a count for each of {Native::HISTOGRAM_BOUNDS} and for what is
+      #   longer, and the sum in seconds
+      def histograms
+        @native.histograms
+      end
+
+      # @return [String] the address that is listened on, as in a URL
+      def authority
+        host, port = @address
+        "#{host.include?(":") ? "[#{host}]" : host}:#{port}"
+      end
+
       # @param signature [Integer]
       # @return [Connection, nil] the connection with this signature, while it is there
       def connection(signature)

@@ -80,12 +80,12 @@ impl PlainRequest {
         self.request.held() + self.body.held()
     }
 
-    pub(super) fn into_request(self: Box<Self>) -> Request {
+    pub(super) fn into_request(self) -> Request {
         self.request
     }
 
-    pub(super) fn finish(self: Box<Self>) -> HttpRequest {
-        let Self { request, body, .. } = *self;
+    pub(super) fn finish(self) -> HttpRequest {
+        let Self { request, body, .. } = self;
         HttpRequest { request, body: body.into_body() }
     }
 }

@@ -163,6 +163,15 @@ impl Shared {
             && self.waiting_messages.load(SeqCst) as usize <= limits.messages / 2
     }
 
+    /// Has the processor fetch the counts and the state's lock.
+    pub(crate) fn fetch(&self) -> u64 {
+        #[cfg(not(all(test, feature = "loom")))]
+        let poisoned = self.state.is_poisoned();
+        #[cfg(all(test, feature = "loom"))]
+        let poisoned = false;
+        self.received_messages.load(Relaxed) + u64::from(poisoned)
+    }
+
     /// For the driver: so much has been received.
     pub(crate) fn count_received(&self, more: Traffic) {
         // Nobody else writes.
