@@ -104,8 +104,8 @@ module EventMachine
       #   5.1), HTTP/1.0 and, in whatever version, requests without a Host (400); and answer plain
       #   HTTP requests with 426
       # @option options [Hash{String => Symbol, String, #call, Hash}] :http plain HTTP by path:
-      #   `:health`, `:metrics`, `:stats`, a text, or what is called with the {HttpRequest} and
-      #   answers a body, a status, `[status, headers, body]`, or nil (404)
+      #   `:health`, `:metrics`, `:stats`, `:live`, a text, or what is called with the {HttpRequest}
+      #   and answers a body, a status, `[status, headers, body]`, or nil (404)
       # @option options [#call] :rack an application of Rack 2 or 3 that answers other plain HTTP,
       #   on a thread of EM.defer
       # @option options [Integer] :http_body (1 MiB) bytes of the body of plain HTTP, past which it

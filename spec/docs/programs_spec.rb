@@ -288,8 +288,8 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
   def answer(port, verb, path, body = "")
     reach(port)
     client = dial(port: port)
-    client.write("#{verb} #{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: #{body.bytesize}\r\n" \
-                 "\r\n#{body}")
+    client.write("#{verb} #{path} HTTP/1.1\r\nHost: localhost\r\n" \
+                 "Content-Length: #{body.bytesize}\r\n\r\n#{body}")
     client.read_response[:status][/\d{3}/] + client.read_to_end
   end
 
@@ -329,6 +329,19 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
       expect(say(reach(port), "hi")).to eq("hi")
       program.wait_for(/:?messages_sent(?:=>|: )1\b/)
     end
+  end
+
+  program "README.md: Metrics and health" do
+    run do |_, port|
+      expect(answer(port, "GET", "/health")).to eq("200OK")
+      expect(answer(port, "GET", "/metrics")).to start_with("200# HELP em_websocket_")
+      expect(answer(port, "GET", "/-/")).to start_with("200<!doctype html>")
+      expect(answer(port, "GET", "/hello?name=ada")).to eq("200hello ada")
+    end
+  end
+
+  program "docs/monitoring.md: A page to look inside" do
+    run { |_, port| expect(answer(port, "GET", "/-/?stats")).to start_with('200{"connections":') }
   end
 
   program "docs/monitoring.md: Prometheus" do

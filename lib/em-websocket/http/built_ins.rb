@@ -4,7 +4,7 @@ require_relative "routes"
 
 module EventMachine
   module WebSocket
-    # The responses that are this library's own: `:health`, `:metrics` and `:stats`.
+    # The responses that are this library's own: `:health`, `:metrics`, `:stats` and `:live`.
     #
     # @api private
     module BuiltIns
@@ -14,7 +14,11 @@ module EventMachine
       # Nothing that a page of another site may show, or a cache keep.
       HEADERS = { "Cache-Control" => "no-store", "X-Content-Type-Options" => "nosniff" }.freeze
 
-      private_constant :FORWARDED, :HEADERS
+      # What the page may load: nothing but itself.
+      POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " \
+               "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; " \
+               "frame-ancestors 'none'"
+      private_constant :FORWARDED, :HEADERS, :POLICY
 
       class << self
         # @param entry [BuiltIn]
@@ -73,6 +77,19 @@ module EventMachine
           require "json"
           response.headers["Content-Type"] = "application/json"
           response.body = JSON.generate(WebSocket.stats || {})
+        end
+
+        # The page, and beside it, with `?stats`, what it shows.
+        def live(request, response, server)
+          return stats(request, response, server) if request.query_string == "stats"
+
+          response.headers["Content-Type"] = "text/html; charset=utf-8"
+          response.headers["Content-Security-Policy"] = POLICY
+          response.body = page
+        end
+
+        def page
+          @page ||= File.read(File.join(__dir__, "live.html"), encoding: Encoding::UTF_8).freeze
         end
       end
     end

@@ -15,7 +15,12 @@ module EventMachine
     # @api private
     class HttpRoutes
       # The pages of this library's.
-      BUILT_INS = %i[health metrics stats].freeze
+      BUILT_INS = %i[health metrics stats live].freeze
+
+      # Who may see each, unless it is said: `:anyone`, or the addresses of these networks. The page
+      # to look inside is for whoever sits at the machine.
+      NETWORKS = { live: %w[127.0.0.0/8 ::1].map { |network| IPAddr.new(network) }.freeze }.freeze
+      private_constant :NETWORKS
 
       # @param option [Hash{String => Symbol, String, #call, Hash}]
       # @return [HttpRoutes, nil]
@@ -41,7 +46,7 @@ module EventMachine
         def entry_of(path, value)
           case value
           when String then value.dup.freeze
-          when Symbol then built_in(path, value, :anyone)
+          when Symbol then built_in(path, value, NETWORKS.fetch(value, :anyone))
           when Hash then of_networks(path, value)
           else
             return value if value.respond_to?(:call)
@@ -50,7 +55,7 @@ module EventMachine
           end
         end
 
-        # `{ stats: ["10.0.0.0/8"] }`, `{ stats: :anyone }`
+        # `{ live: ["10.0.0.0/8"] }`, `{ live: :anyone }`
         def of_networks(path, value)
           name, networks = value.first if value.size == 1
           return built_in(path, name, :anyone) if networks == :anyone
