@@ -139,7 +139,7 @@ impl Handle {
     pub(crate) fn add_to(&self, stats: &mut Stats, shared: &mut HashMap<usize, usize>) {
         stats.received += self.0.received();
         if let Some(state) = self.0.lock() {
-            stats.sent += state.sent;
+            stats.sent += state.outbox.sent();
             stats.outbound += state.outbox.count_waiting(shared) as u64;
         }
     }
