@@ -19,8 +19,7 @@ $stdout.sync = true
 class Room
   SAID = "room:said"
   NEWS = "room:news"
-  KEPT = { size: 50, ttl: 24 * 60 * 60,
-           envelope: '{"type":"message","position":"%{position}","line":%{raw}}' }.freeze
+  KEPT = { size: 50, ttl: 24 * 60 * 60 }.freeze
   LONGEST_NAME = 32
   LONGEST_TEXT = 4_000
 
@@ -60,7 +59,7 @@ class Room
     text = text.to_s[0, LONGEST_TEXT]
     return if text.strip.empty?
 
-    line = { from: @people.fetch(connection), text: text, at: Time.now.to_i }
+    line = { type: "message", from: @people.fetch(connection), text: text, at: Time.now.to_i }
     EM::WebSocket.publish(SAID, JSON.generate(line))
   end
 
