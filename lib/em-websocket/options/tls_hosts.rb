@@ -11,8 +11,8 @@ module EventMachine
       # Paths of files.
       FILES = %i[private_key_file cert_chain_file].freeze
 
-      # Keys that a host has of its own. Everything else holds for all of them: a client that is asked
-      # for its certificate would ask for another host's name.
+      # Keys that a host has of its own. Everything else holds for all of them: a client that is
+      # asked for its certificate would ask for another host's name.
       KEYS = [*FILES, :private_key, :cert, :private_key_pass].freeze
 
       # Advice for who has given something else.
