@@ -6,9 +6,9 @@ require_relative "echo_probe"
 
 # The gem as a stranger gets it: built, installed into an empty GEM_HOME and used from there.
 class PackageSmoke
-  # The library is 2.7 MiB, most of it TLS, and RubyGems keeps it twice: in the gem's lib/, and
+  # The library is 3.3 MiB, most of it TLS, and RubyGems keeps it twice: in the gem's lib/, and
   # among its extensions.
-  LIMIT = 7 * 1024 * 1024
+  LIMIT = 8 * 1024 * 1024
 
   def initialize(directory)
     @directory = directory

@@ -55,7 +55,11 @@ module EventMachine
         messages.map { |message| Publishing.publish(@name, message, binary, nil) }.last
       end
 
-      # (see #push)
+      # Publishes one message. May be called from any thread.
+      #
+      # @param message [String]
+      # @return [Publication]
+      # @raise (see WebSocket.publish)
       def <<(message)
         Publishing.publish(@name, message, false, nil)
       end

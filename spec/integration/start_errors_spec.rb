@@ -178,6 +178,9 @@ RSpec.describe EventMachine::WebSocket, "and mistakes at its start", :extension 
   # Applications keep keys of their own in the options: nothing is refused, and only names that
   # are close to one of ours are spoken of.
   describe "and the names of options" do
+    # Other examples may have been warned of the same names.
+    before { EM::WebSocket.const_get(:Spelling).instance_variable_get(:@warned).clear }
+
     def said(options, attached = nil)
       original = $stderr
       $stderr = StringIO.new

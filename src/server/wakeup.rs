@@ -119,9 +119,10 @@ mod tests {
 
     /// Whether a descriptor is readable, now.
     fn is_readable(fd: i32) -> bool {
-        let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(1));
-        poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE).unwrap();
-        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        let (mut poll, mut events) = (Poll::new().expect("epoll"), Events::with_capacity(1));
+        let mut source = SourceFd(&fd);
+        poll.registry().register(&mut source, Token(0), Interest::READABLE).expect("a descriptor");
+        poll.poll(&mut events, Some(Duration::ZERO)).expect("epoll_wait");
         !events.is_empty()
     }
 

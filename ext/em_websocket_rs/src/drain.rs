@@ -118,20 +118,10 @@ impl Server {
                 result
             }
             Delivery::Open(opened) => self.open(ruby, owner, (&handle, object), *opened),
-            Delivery::NonWebSocket(plain) => {
-                let method = match plain {
-                    NonWebSocket::Healthcheck => HEALTHCHECK,
-                    NonWebSocket::FlashPolicy => FLASH_POLICY,
-                };
-                let result = object.funcall::<_, _, Value>(method, ()).map(drop);
-                rescue(ruby, owner, object, result)
-            }
+            Delivery::NonWebSocket(plain) => answer_non_websocket(ruby, owner, object, plain),
             Delivery::Http(request) => {
                 handle.asked();
-                let HttpRequest { request, body } = *request;
-                let request = ruby.obj_wrap(Request::new(request, None));
-                let body = raw::binary(ruby, &body)?;
-                tell(object, &HTTP_REQUESTED, (object, request, body, owner))
+                http_requested(ruby, owner, object, *request)
             }
             Delivery::Rejected(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
@@ -191,6 +181,33 @@ impl Server {
         }
         result.map(drop)
     }
+}
+
+/// Tells a connection's transport of a request of plain HTTP.
+fn http_requested(
+    ruby: &Ruby,
+    owner: Value,
+    object: RObject,
+    HttpRequest { request, body }: HttpRequest,
+) -> Result<(), Error> {
+    let request = ruby.obj_wrap(Request::new(request, None));
+    let body = raw::binary(ruby, &body)?;
+    tell(object, &HTTP_REQUESTED, (object, request, body, owner))
+}
+
+/// Answers what is no opening handshake, by a method that an application may have overridden.
+fn answer_non_websocket(
+    ruby: &Ruby,
+    owner: Value,
+    object: RObject,
+    plain: NonWebSocket,
+) -> Result<(), Error> {
+    let method = match plain {
+        NonWebSocket::Healthcheck => HEALTHCHECK,
+        NonWebSocket::FlashPolicy => FLASH_POLICY,
+    };
+    let result = object.funcall::<_, _, Value>(method, ()).map(drop);
+    rescue(ruby, owner, object, result)
 }
 
 /// Calls a method of a connection's transport.
