@@ -74,6 +74,13 @@ fn a_request_for_a_websocket_is_an_opening_handshake() {
     assert!(matches!(handshake().receive(b"<policy-file-request/>\0"), Progress::FlashPolicy));
 }
 
+#[track_caller]
+fn assert_refused(bytes: &[u8], error: &HandshakeError, status: u16) {
+    let (refused, line) = refusal(bytes);
+    assert_eq!(refused, *error, "{}", bytes.escape_ascii());
+    assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{line}");
+}
+
 #[test]
 fn a_request_that_two_readers_may_read_differently_is_refused() {
     let both = ["Content-Length: 3", "Transfer-Encoding: chunked"];
@@ -103,9 +110,22 @@ fn a_request_that_two_readers_may_read_differently_is_refused() {
         (post(&["Transfer-Encoding: chunked, gzip"], b""), framing.clone(), 400),
         (post(&["Transfer-Encoding: gzip, chunked"], b""), HandshakeError::TransferCoding, 501),
         (request("POST / HTTP/1.0", &[both[1]], b"0\r\n\r\n"), framing, 400),
-        (post(&[both[1]], b"3\nabc"), HandshakeError::InvalidChunk, 400),
-        (post(&[both[1]], b"15\r\n"), HandshakeError::BodyTooLong(20), 413),
-        (post(&["Expect: the unexpected", both[0]], b""), HandshakeError::Expectation, 417),
+    ] {
+        assert_refused(&bytes, &error, status);
+    }
+}
+
+#[test]
+fn a_request_that_breaks_a_rule_of_http_is_refused() {
+    let chunked = "Transfer-Encoding: chunked";
+    for (bytes, error, status) in [
+        (post(&[chunked], b"3\nabc"), HandshakeError::InvalidChunk, 400),
+        (post(&[chunked], b"15\r\n"), HandshakeError::BodyTooLong(20), 413),
+        (
+            post(&["Expect: the unexpected", "Content-Length: 3"], b""),
+            HandshakeError::Expectation,
+            417,
+        ),
         (post(&["Host: y"], b""), HandshakeError::Host, 400),
         (request("GET / HTTP/1.1", &[], b""), HandshakeError::Host, 400),
         (
@@ -127,9 +147,7 @@ fn a_request_that_two_readers_may_read_differently_is_refused() {
         (request("CONNECT x:80 HTTP/1.1", &["Host: x:80"], b""), HandshakeError::Method, 501),
         (request("TRACE / HTTP/1.1", &["Host: x"], b""), HandshakeError::Method, 501),
     ] {
-        let (refused, line) = refusal(&bytes);
-        assert_eq!(refused, error, "{}", bytes.escape_ascii());
-        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{line}");
+        assert_refused(&bytes, &error, status);
     }
 }
 

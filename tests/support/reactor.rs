@@ -262,9 +262,7 @@ impl Owner {
             return;
         }
         // Those that a test has started itself are its own.
-        let Some(handle) = self.connections.get(&connection).cloned() else {
-            return;
-        };
+        let Some(handle) = self.connections.get(&connection).cloned() else { return };
         match delivery {
             Delivery::Accepted(_) => {}
             Delivery::TlsEstablished => {
@@ -276,9 +274,8 @@ impl Owner {
             Delivery::Http(http) => {
                 // Whoever is asked answers by hand.
                 handle.asked();
-                let (request, body) = (http.request, http.body);
-                let (method, path) = (request.method().to_owned(), request.path().to_owned());
-                self.tell(connection, &handle, Seen::Http(method, path, body));
+                let (method, path) = (http.request.method().into(), http.request.path().into());
+                self.tell(connection, &handle, Seen::Http(method, path, http.body));
             }
             Delivery::Rejected(refused) => {
                 self.tell(connection, &handle, Seen::Rejected(refused.error.to_string()));
@@ -299,8 +296,7 @@ impl Owner {
                 handle.finish(progress);
             }
             Delivery::Bytes(span) => {
-                let bytes = self.batch.bytes(span).to_vec();
-                self.tell(connection, &handle, Seen::Bytes(bytes));
+                self.tell(connection, &handle, Seen::Bytes(self.batch.bytes(span).to_vec()));
             }
             Delivery::Drained => self.tell(connection, &handle, Seen::Drained),
             Delivery::Closed => {
