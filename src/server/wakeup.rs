@@ -56,7 +56,7 @@ mod event {
     }
 }
 
-#[cfg(any(test, not(target_os = "linux"), feature = "portable"))]
+#[cfg(any(all(test, not(feature = "loom")), not(target_os = "linux"), feature = "portable"))]
 #[cfg_attr(test, allow(unreachable_pub, reason = "the tests have both kinds"))]
 mod pair {
     use std::{
