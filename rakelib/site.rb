@@ -12,6 +12,7 @@ class Site
   NAMES = {
     "README.md" => "README", "docs/README.md" => "documentation",
     "bench/README.md" => "measurements", "fuzz/README.md" => "fuzzing",
+    "examples/README.md" => "examples",
     "SECURITY.md" => "vulnerabilities", "CHANGELOG.md" => "changelog",
     "CONTRIBUTING.md" => "contributing"
   }.freeze
