@@ -15,14 +15,26 @@ module EventMachine
       # Keeps messages of matching channels, for those who come back ({Subscriptions#subscribe} with
       # `since:`) and for {WebSocket.history}.
       #
+      # With an envelope, a client sees the position of each message, and can say it when it comes
+      # back. It is a template: `%{position}`, `%{epoch}` and `%{offset}` are the message's,
+      # `%{message}` is its text and `%{channel}` the channel's name, each as a string of JSON with
+      # its quotation marks, `%{raw}` is the message as it is, and `%%` a percent sign. It is filled
+      # in once for all subscribers, and binary messages have no place in one with `%{message}`.
+      # {WebSocket.history} and the blocks of {Channel} have messages without it.
+      #
+      # @example
+      #   history "chat:*", size: 100, envelope: '{"at":"%{position}","text":%{message}}'
       # @param pattern [String]
       # @param size [Integer] how many, of each channel
-      # @param ttl [Numeric] how long each, in seconds
+      # @param ttl [Numeric] how long each, in seconds; 0: no limit
+      # @param envelope [String, true, nil] true: {ENVELOPE}; nil: messages are sent as they are
       # @return [nil]
       # @raise [ArgumentError] if one of them cannot be what it is
-      def history(pattern, size:, ttl: 300)
+      def history(pattern, size:, ttl: 300, envelope: nil)
         size = Checks.integer(:size, size, 1..MOST_KEPT)
-        Native.keep_history(ChannelRules.pattern(pattern), size, Checks.seconds(:ttl, ttl).to_f)
+        ttl = Checks.seconds(:ttl, ttl).to_f
+        template = ChannelRules.envelope(envelope)
+        Native.keep_history(ChannelRules.pattern(pattern), size, ttl, template)
         nil
       end
 
@@ -45,6 +57,9 @@ module EventMachine
         nil
       end
 
+      # The envelope where it is only said that there is one.
+      ENVELOPE = '{"channel":%{channel},"position":"%{position}","message":%{message}}'
+
       # The most messages that are kept of a channel.
       MOST_KEPT = 1_000_000
       private_constant :MOST_KEPT
@@ -55,6 +70,17 @@ module EventMachine
         return value if value.is_a?(String)
 
         raise ArgumentError, "pattern: #{Checks.shown(value)} is no String"
+      end
+
+      # @api private
+      # @return [String, nil]
+      def self.envelope(value)
+        case value
+        when nil, false then nil
+        when true then ENVELOPE
+        when String then value
+        else raise ArgumentError, "envelope: #{Checks.shown(value)} is no template"
+        end
       end
     end
 
@@ -148,7 +174,8 @@ module EventMachine
       # @param except [Connection, nil] one that it does not go to
       # @return [Publication] how many local subscribers it goes to
       # @raise [ArgumentError] if that can be no name
-      # @raise [WebSocketError] if the text is not UTF-8
+      # @raise [WebSocketError] if the text is not UTF-8, or a binary message has no place in the
+      #   channel's envelope
       # @raise [NoMethodError] if the message is no String
       def publish(name, message, binary: false, except: nil)
         Publishing.publish(name, message, binary, except)

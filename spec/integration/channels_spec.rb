@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "zlib"
 
 RSpec.describe EventMachine::WebSocket, "channels", :extension do
@@ -298,5 +299,70 @@ RSpec.describe EventMachine::WebSocket, "channels", :extension do
     client.disconnect
     server.stop
     expect(called).to be_empty
+  end
+
+  describe "envelopes" do
+    def wrap(template, size: 100)
+      channel = name
+      described_class.channels { history(channel, size: size, envelope: template) }
+    end
+
+    def positions_of(client, count)
+      Array.new(count) { JSON.parse(client.read_text).values_at("at", "text") }
+    end
+
+    it "sends each message with its position, live and again" do
+      wrap('{"at":"%{position}","text":%{message}}')
+      channel = name
+      serve { |ws| ws.onmessage { |since| ws.subscribe(channel, since: since) } }
+      first = publish(channel, "1")
+      texts = ["2", "\"\\\n\u0001ü😀\u2028</script>", ""]
+      expected = texts.map { |text| [publish(channel, text).position, text] }
+      client = connect
+      client.text(first.position)
+      expect(positions_of(client, 3)).to eq(expected)
+      live = publish(channel, "live").position
+      expect(positions_of(client, 1)).to eq([[live, "live"]])
+      expect(described_class.history(channel, since: first.position).map(&:last))
+        .to eq(texts << "live")
+    end
+
+    it "has a default, and gives blocks what was published" do
+      wrap(true)
+      start
+      EM::WebSocket::Channel.new(name).subscribe { |message| note(:message, message) }
+      channel = name
+      client = connect
+      ws = (next_event(:open) and @connections.first)
+      server.call { ws.subscribe(channel) }
+      position = publish(channel, "a \"b\"").position
+
+      expect(JSON.parse(client.read_text))
+        .to eq("channel" => channel, "position" => position, "message" => "a \"b\"")
+      expect(next_event(:message).value).to eq("a \"b\"")
+    end
+
+    it "takes binary messages only where they stand as they are" do
+      wrap("%{offset}:%{raw}")
+      channel = name
+      serve { |ws| ws.onopen { ws.subscribe(channel) && note(:open) } }
+      client = connect
+      next_event(:open)
+      publish(channel, "\xFF".b, binary: true)
+      expect(client.read(:binary)).to eq("1:\xFF".b)
+      wrap("%{message}")
+      expect { publish(channel, "x".b, binary: true) }
+        .to raise_error(EM::WebSocket::WebSocketError, /no place in the envelope/)
+      expect(publish(channel, "x").offset).to eq(2)
+      expect(client.read_text).to eq('"x"')
+    end
+
+    it "refuses what is no template" do
+      rules = EM::WebSocket::ChannelRules.new
+      ["", "%{position}", "%{message", "%{massage}", "%{message}\xFF", 1, :a].each do |template|
+        expect { rules.history("a", size: 1, envelope: template) }
+          .to raise_error(ArgumentError, /\Aenvelope: /)
+      end
+    end
   end
 end

@@ -273,7 +273,7 @@ fn a_channel_refuses_an_invalid_name_and_a_subscription_too_many() {
 fn a_returning_subscriber_gets_what_it_missed_or_learns_that_it_is_lost() {
     let reactor = Reactor::echo();
     let (size, ttl) = (3, Duration::from_secs(60));
-    channels().keep_history(b"kept:*", History { size, ttl });
+    channels().keep_history(b"kept:*", History { size, ttl, envelope: None });
     let position = |name: &str| {
         let (_client, handle) = open(&reactor, 1).pop().unwrap();
         let subscribed = subscribe(&handle, name);
@@ -321,7 +321,10 @@ fn a_returning_subscriber_gets_what_it_missed_or_learns_that_it_is_lost() {
 
 #[test]
 fn a_channel_forgets_messages_older_than_its_history() {
-    channels().keep_history(b"short:*", History { size: 3, ttl: Duration::from_millis(20) });
+    channels().keep_history(
+        b"short:*",
+        History { size: 3, ttl: Duration::from_millis(20), envelope: None },
+    );
     publish("short:a", "1");
     wait_until("it is gone", || history("short:a", None, 9) == Some(Vec::new()));
 }

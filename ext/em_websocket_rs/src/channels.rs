@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use em_websocket::server::{
-    channels::{channels, ChannelError, ChannelStats, Except, History, Position, Slow, Subscribed},
+    channels::{
+        channels, ChannelError, ChannelStats, Envelope, Except, History, Position, Slow, Subscribed,
+    },
     Broadcast,
 };
 use magnus::{
@@ -147,10 +149,28 @@ fn history(
     Ok(Some(result))
 }
 
-/// Keeps so many messages of matching channels for so many seconds.
-fn keep_history(pattern: RString, size: usize, seconds: f64) {
-    let ttl = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    raw::with_bytes(pattern, |pattern| channels().keep_history(pattern, History { size, ttl }));
+/// Keeps so many messages of matching channels for so many seconds (0: without a limit), each sent
+/// in an envelope where a template of one is given.
+fn keep_history(
+    ruby: &Ruby,
+    pattern: RString,
+    size: usize,
+    seconds: f64,
+    template: Option<RString>,
+) -> Result<(), Error> {
+    let ttl = Duration::try_from_secs_f64(seconds).ok().filter(|ttl| !ttl.is_zero());
+    let envelope = template.map(|template| envelope(ruby, template)).transpose()?;
+    let history = History { size, ttl: ttl.unwrap_or(Duration::MAX), envelope };
+    raw::with_bytes(pattern, |pattern| channels().keep_history(pattern, history));
+    Ok(())
+}
+
+fn envelope(ruby: &Ruby, template: RString) -> Result<Envelope, Error> {
+    let envelope = raw::with_bytes(template, |bytes| match std::str::from_utf8(bytes) {
+        Ok(template) => Envelope::new(template).map_err(|error| error.to_string()),
+        Err(_) => Err("it is not UTF-8".to_owned()),
+    });
+    envelope.map_err(|why| Error::new(ruby.exception_arg_error(), format!("envelope: {why}")))
 }
 
 /// Keeps so many messages of matching channels for slow subscribers; 0: closes those.
@@ -199,7 +219,7 @@ pub(crate) fn raised(ruby: &Ruby, error: ChannelError) -> Error {
             Error::new(ruby.exception_arg_error(), error.to_string())
         }
         ChannelError::TooMany(_) => error::subscription_limit(ruby, error.to_string()),
-        ChannelError::BeforeOpen | ChannelError::Subscribed => {
+        ChannelError::BeforeOpen | ChannelError::Subscribed | ChannelError::BinaryInEnvelope => {
             error::web_socket(ruby, error.to_string())
         }
     }
@@ -215,7 +235,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("publish", function!(publish, 4))?;
     native.define_module_function("subscribers", function!(subscribers, 1))?;
     native.define_module_function("history", function!(history, 3))?;
-    native.define_module_function("keep_history", function!(keep_history, 3))?;
+    native.define_module_function("keep_history", function!(keep_history, 4))?;
     native.define_module_function("treat_slow", function!(treat_slow, 2))?;
     native.define_module_function("channel_stats", function!(stats, 0))
 }

@@ -10,7 +10,7 @@ use super::{
     mailbox::{Mailbox, Post},
     position::{new_epoch, Position},
     rules::{Settings, Slow},
-    Kept,
+    ChannelError, Kept,
 };
 use crate::server::{
     handle::Handle,
@@ -21,7 +21,10 @@ use crate::server::{
 /// Message in a channel.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    /// As it is sent.
     pub(super) message: Arc<Broadcast>,
+    /// As it was published, where that is something else.
+    content: Option<Arc<Broadcast>>,
     /// The one connection that it does not go to. Kept until everybody else has it, so that no
     /// later connection can be taken for this one.
     pub(super) except: Option<Handle>,
@@ -54,7 +57,12 @@ pub(super) struct Log {
 
 impl Entry {
     pub(super) fn new(message: Arc<Broadcast>, except: Option<Handle>) -> Self {
-        Self { message, except, at: Instant::now() }
+        Self { message, content: None, except, at: Instant::now() }
+    }
+
+    /// Message as it was published.
+    pub(super) fn content(&self) -> &Arc<Broadcast> {
+        self.content.as_ref().unwrap_or(&self.message)
     }
 }
 
@@ -126,6 +134,22 @@ impl Log {
     /// True if so much waits to be delivered that it should be delivered now.
     pub(super) fn is_crowded(&self) -> bool {
         self.end - self.delivered > PENDING.0 || self.pending_bytes > PENDING.1
+    }
+
+    /// Puts the next message into its envelope, if the channel has one.
+    pub(super) fn wrap(&self, name: &[u8], entry: &mut Entry) -> Result<(), ChannelError> {
+        let history = self.settings.history.as_ref();
+        let Some(envelope) = history.and_then(|history| history.envelope.as_ref()) else {
+            return Ok(());
+        };
+        let message = &entry.message;
+        if message.is_binary() && !envelope.takes_binary() {
+            return Err(ChannelError::BinaryInEnvelope);
+        }
+        let position = Position { epoch: self.epoch, offset: self.end + 1 };
+        let whole = message.with_payload(envelope.around(name, position, message.payload()));
+        entry.content = Some(std::mem::replace(&mut entry.message, Arc::new(whole)));
+        Ok(())
     }
 
     /// Number of subscribers of either kind.
@@ -235,13 +259,13 @@ impl Log {
         let numbered = (from + 1..).zip(self.after(from));
         let kept = numbered
             .take(limit)
-            .map(|(offset, entry)| (Position { epoch, offset }, Arc::clone(&entry.message)));
+            .map(|(offset, entry)| (Position { epoch, offset }, Arc::clone(entry.content())));
         Some(kept.collect())
     }
 
     /// Lets go of messages that have been delivered and are too many or too old.
     fn trim(&mut self) {
-        let (size, ttl) = match self.settings.history {
+        let (size, ttl) = match &self.settings.history {
             Some(history) => (history.size, history.ttl),
             None => (0, Duration::ZERO),
         };

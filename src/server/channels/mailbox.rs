@@ -97,7 +97,10 @@ impl Mailbox {
         if mail.is_closed {
             return;
         }
-        mail.waiting.push_back(Arc::clone(&entry.message));
+        mail.waiting.push_back(Arc::clone(match self.kind {
+            MailboxKind::Application => entry.content(),
+            MailboxKind::Connection { .. } => &entry.message,
+        }));
         if !mail.is_posted {
             mail.is_posted = true;
             lock(&post.0).mailboxes.push_back(Arc::clone(self));

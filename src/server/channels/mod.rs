@@ -19,6 +19,7 @@
 
 mod channel;
 mod counters;
+mod envelope;
 mod log;
 mod mailbox;
 mod mailboxes;
@@ -43,6 +44,7 @@ use self::{
 };
 pub use self::{
     counters::ChannelStats,
+    envelope::{Envelope, EnvelopeError},
     mailbox::{Mailbox, MailboxKind},
     position::{NoPosition, Position},
     process::channels,
@@ -77,6 +79,9 @@ pub enum ChannelError {
     /// A subscription since a position, where there is one already.
     #[error("Cannot subscribe since a position: the connection is subscribed already")]
     Subscribed,
+    /// A binary message for a channel whose envelope is text.
+    #[error("a binary message has no place in the envelope of the channel")]
+    BinaryInEnvelope,
     /// A subscription past the limit, which is told.
     #[error("Cannot subscribe to more than {0} channels")]
     TooMany(usize),
@@ -205,7 +210,7 @@ impl Channels {
     /// of the reactor goes on (`Flush::Later`), it leaves at the [end](Self::end_turn) of that.
     ///
     /// # Errors
-    /// [`ChannelError`], where that is no name.
+    /// [`ChannelError`], where that is no name, or the message has no place in the envelope.
     pub fn publish(
         &self,
         name: &[u8],
@@ -214,7 +219,7 @@ impl Channels {
         flush: Flush,
     ) -> Result<Publication, ChannelError> {
         check(name)?;
-        Ok(self.publish_here(name, message, except, flush))
+        self.publish_here(name, message, except, flush)
     }
 
     /// Delivers a message to the subscribers in this process.
@@ -224,12 +229,14 @@ impl Channels {
         message: Broadcast,
         except: Except<'_>,
         flush: Flush,
-    ) -> Publication {
-        self.shared.counters.published();
+    ) -> Result<Publication, ChannelError> {
         let message = Arc::new(message);
         loop {
             let channel = lock(&self.shared.table).find_to_publish(name, &self.shared);
-            let Some(channel) = channel else { return Publication::default() };
+            let Some(channel) = channel else {
+                self.shared.counters.published();
+                return Ok(Publication::default());
+            };
             let (connection, mailbox) = match except {
                 Except::Nobody => (None, None),
                 Except::Connection(handle) => (Some(handle).filter(|it| channel.has(it)), None),
@@ -242,7 +249,12 @@ impl Channels {
             let text_only = if message.is_binary() { log.text_only } else { 0 };
             let others = log.subscribers - text_only;
             let mut receivers = others.saturating_sub(usize::from(connection.is_some()));
-            let entry = Entry::new(Arc::clone(&message), connection.cloned());
+            let mut entry = Entry::new(Arc::clone(&message), connection.cloned());
+            if let Err(error) = log.wrap(name, &mut entry) {
+                drop(log);
+                channel.retire_if_idle();
+                return Err(error);
+            }
             receivers += log.append(entry, mailbox, &self.shared.post);
             let position = log.position();
             let is_crowded = log.is_crowded();
@@ -253,7 +265,8 @@ impl Channels {
             } else if flush == Flush::Now {
                 self.shared.run_rounds();
             }
-            return Publication { receivers, position };
+            self.shared.counters.published();
+            return Ok(Publication { receivers, position });
         }
     }
 

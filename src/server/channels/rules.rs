@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use super::envelope::Envelope;
+
 /// Messages that a channel keeps for those who come back.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct History {
     /// How many at most.
     pub size: usize,
     /// How long each.
     pub ttl: Duration,
+    /// What is sent with each.
+    pub envelope: Option<Envelope>,
 }
 
 /// What becomes of messages for a subscriber that does not take what was sent before.
@@ -35,7 +39,7 @@ impl Slow {
 }
 
 /// What holds for one channel.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Settings {
     /// What is kept for those who come back.
     pub history: Option<History>,
@@ -97,8 +101,8 @@ fn put<T>(rules: &mut Vec<(Pattern, T)>, pattern: &[u8], rule: T) {
     }
 }
 
-fn first<T: Copy>(rules: &[(Pattern, T)], name: &[u8]) -> Option<T> {
-    rules.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, rule)| *rule)
+fn first<T: Clone>(rules: &[(Pattern, T)], name: &[u8]) -> Option<T> {
+    rules.iter().find(|(pattern, _)| pattern.matches(name)).map(|(_, rule)| rule.clone())
 }
 
 #[cfg(test)]
@@ -134,7 +138,8 @@ mod tests {
 
     #[test]
     fn the_first_rule_of_a_kind_that_matches_holds_and_a_later_one_of_its_pattern_replaces_it() {
-        let history = |size| History { size, ttl: Duration::from_secs(1) };
+        let ttl = Duration::from_secs(1);
+        let history = |size| History { size, ttl, envelope: None };
         let mut rules = Rules::default();
         rules.keep_history(b"a:*", history(1));
         rules.keep_history(b"*", history(2));

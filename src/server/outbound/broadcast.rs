@@ -67,13 +67,17 @@ impl Broadcast {
         Self::new(Opcode::Binary, bytes)
     }
 
+    /// A message of the same kind with another payload, text where this is text.
+    pub(crate) fn with_payload(&self, payload: Vec<u8>) -> Self {
+        Self::of(self.opcode, Bytes::from(payload))
+    }
+
     fn new(opcode: Opcode, payload: &[u8]) -> Self {
-        Self {
-            opcode,
-            payload: Bytes::copy_from_slice(payload),
-            frames: ProcessMutex::default(),
-            compressed: Mutex::default(),
-        }
+        Self::of(opcode, Bytes::copy_from_slice(payload))
+    }
+
+    fn of(opcode: Opcode, payload: Bytes) -> Self {
+        Self { opcode, payload, frames: ProcessMutex::default(), compressed: Mutex::default() }
     }
 
     /// Number of bytes of the message.
