@@ -3,6 +3,8 @@
 require_relative "checks"
 require_relative "mail"
 require_relative "native"
+require_relative "presence"
+require_relative "reactor"
 require_relative "transport"
 
 module EventMachine
@@ -57,6 +59,32 @@ module EventMachine
         nil
       end
 
+      # Sets what is called when an id comes to a matching channel ({Subscriptions#join}), on the
+      # reactor's thread.
+      #
+      # @example
+      #   onjoin("room:*") { |name, id| EM::WebSocket.publish(name, "#{id} is here") }
+      # @param pattern [String]
+      # @yieldparam name [String] of the channel, frozen
+      # @yieldparam id [Object]
+      # @yieldparam info [Hash]
+      # @return [nil]
+      # @raise [ArgumentError] if the pattern is no String, or there is no block
+      def onjoin(pattern, &block)
+        ChannelRules.call_on(:join, pattern, block)
+      end
+
+      # Sets what is called when an id has gone from a matching channel, on the reactor's thread:
+      # the last connection of it has left, or ended and not come back within its time of grace.
+      #
+      # @param (see #onjoin)
+      # @yieldparam (see #onjoin)
+      # @return (see #onjoin)
+      # @raise (see #onjoin)
+      def onleave(pattern, &block)
+        ChannelRules.call_on(:leave, pattern, block)
+      end
+
       # The envelope where it is only said that there is one.
       ENVELOPE = '{"channel":%{channel},"position":"%{position}","message":%{message}}'
 
@@ -70,6 +98,14 @@ module EventMachine
         return value if value.is_a?(String)
 
         raise ArgumentError, "pattern: #{Checks.shown(value)} is no String"
+      end
+
+      # @api private
+      def self.call_on(kind, pattern, block)
+        raise ArgumentError, "on#{kind}: there is no block" unless block
+
+        Presence.on(kind, self.pattern(pattern), block)
+        nil
       end
 
       # @api private
@@ -192,6 +228,21 @@ module EventMachine
       def history(name, since: nil, limit: 1_000)
         since = Subscriptions.position(since)
         Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))
+      end
+
+      # Who is in a channel, by the ids of {Subscriptions#join}. May be called from any thread.
+      #
+      # @param name [String]
+      # @yieldparam members [Hash{Object => Hash}] the infos, by the ids; on the reactor's thread,
+      #   at once where this is it
+      # @return [Hash{Object => Hash}, nil] the same where there is no block, and otherwise nil
+      # @raise [ArgumentError] if that can be no name
+      def presence(name)
+        members = Presence.members(name)
+        return members unless block_given?
+
+        Reactor.schedule { yield members }
+        nil
       end
     end
   end

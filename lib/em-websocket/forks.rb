@@ -2,6 +2,7 @@
 
 require_relative "mail"
 require_relative "native"
+require_relative "presence"
 require_relative "reactor"
 require_relative "servers"
 
@@ -15,6 +16,7 @@ module EventMachine
       def self.forked
         Native.forked
         Mail.forked
+        Presence.reset
         Reactor.forked
         Servers.forked
       end

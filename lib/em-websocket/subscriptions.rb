@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "channels"
+require_relative "presence"
 require_relative "transport"
 
 module EventMachine
@@ -58,6 +59,36 @@ module EventMachine
       # @return [Array<String>] the names of the channels that it is subscribed to
       def subscriptions
         Subscriptions.of(self).subscriptions
+      end
+
+      # Says who the connection is in a channel, for {WebSocket.presence}; it need not be
+      # subscribed. An id is there once, however many connections have it. Once more with another
+      # info changes that; with another id, the connection leaves as the former. May be called from
+      # any thread.
+      #
+      # When the connection ends, and was the last of its id, that is gone after a time of grace:
+      # a page that is loaded again has neither left nor come.
+      #
+      # @param name [String] of the channel
+      # @param id [Object] a key of a Hash; an Integer or a String of the application's
+      # @param info [Hash] what others may know; of several connections the last one's holds
+      # @param grace [Numeric] seconds; 0: none
+      # @return [Boolean, nil] whether the id was not there; nil where the connection is gone
+      # @raise [WebSocketError] before `onopen`
+      # @raise [SubscriptionLimitError] past the `:max_subscriptions`
+      # @raise [ArgumentError] if one of them cannot be what it is
+      def join(name, id:, info: {}, grace: Presence::GRACE)
+        Presence.join(self, name, [id, info, grace], MOST)
+      end
+
+      # Ends what {#join} has said. An id that has no other connection is gone at once. May be
+      # called from any thread.
+      #
+      # @param name [String]
+      # @return [nil]
+      # @raise [ArgumentError] if that can be no name
+      def leave(name)
+        Presence.leave(self, name)
       end
 
       # @api private

@@ -97,7 +97,7 @@ module EventMachine
         #
         # @param connection [Object] whatever EventMachine has
         def gone(connection)
-          machines(connection)&.gone
+          machines(connection)&.gone(connection)
         end
 
         private

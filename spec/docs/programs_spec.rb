@@ -234,6 +234,16 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  program "docs/channels.md: Presence" do
+    run do |_, port|
+      ann = reach(port, target: "/?user=ann")
+      expect([ann.read_text, ann.read_text]).to eq(["ann is here", "here are ann"])
+      bob = reach(port, target: "/?user=bob")
+      expect([bob.read_text, bob.read_text]).to eq(["bob is here", "here are ann, bob"])
+      expect(ann.read_text).to eq("bob is here")
+    end
+  end
+
   program "docs/channels.md: Slow consumers" do
     run do |_, port|
       client = reach(port)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use em_websocket::server::{
     channels::{
-        channels, ChannelError, ChannelStats, Envelope, Except, History, Position, Slow, Subscribed,
+        self, channels, ChannelError, ChannelStats, Envelope, Except, History, Position, Slow,
+        Subscribed,
     },
     Broadcast,
 };
@@ -122,6 +123,13 @@ fn subscribers(ruby: &Ruby, name: Value) -> Result<usize, Error> {
     raw::with_bytes(name, |name| channels().subscribers(name)).map_err(|error| raised(ruby, error))
 }
 
+/// True if a pattern matches the name of a channel.
+fn matches(pattern: RString, name: RString) -> bool {
+    raw::with_bytes(pattern, |pattern| {
+        raw::with_bytes(name, |name| channels::matches(pattern, name))
+    })
+}
+
 /// A message: UTF-8, or ASCII-8BIT where it is a binary one.
 pub(crate) fn message(ruby: &Ruby, message: &Broadcast) -> Result<RString, Error> {
     if message.is_binary() {
@@ -234,6 +242,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("position", method!(Publication::position, 0))?;
     native.define_module_function("publish", function!(publish, 4))?;
     native.define_module_function("subscribers", function!(subscribers, 1))?;
+    native.define_module_function("channel_matches?", function!(matches, 2))?;
     native.define_module_function("history", function!(history, 3))?;
     native.define_module_function("keep_history", function!(keep_history, 4))?;
     native.define_module_function("treat_slow", function!(treat_slow, 2))?;

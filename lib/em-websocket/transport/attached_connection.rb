@@ -6,6 +6,7 @@ require_relative "../handshake_policy"
 require_relative "../mail"
 require_relative "../options"
 require_relative "../overrides"
+require_relative "../presence"
 require_relative "../transport"
 require_relative "attached_subscriber"
 require_relative "cold_state"
@@ -126,11 +127,12 @@ module EventMachine
         end
 
         # The connection is gone.
-        def gone
+        def gone(connection)
           @ended = true
           cancel_decision
           @opening_timer&.cancel
           @subscriber&.close
+          Presence.gone(connection, @cold_state&.joins)
         end
 
         # Tells of TLS on a raw connection: see {Native::Connection}.
@@ -140,7 +142,7 @@ module EventMachine
 
         # (see #secured)
         def unbound(connection, changed)
-          gone
+          gone(connection)
           @native.unbound(connection, changed)
         end
 
@@ -157,6 +159,11 @@ module EventMachine
         # @return [Boolean] whether the connection is gone, or is being ended
         def ended?
           @ended || @native&.ending?
+        end
+
+        # @return [Boolean] whether messages can be sent
+        def open?(handler)
+          !ended? && handler.state == :connected
         end
 
         # @return [AttachedSubscriber] what knows its channels

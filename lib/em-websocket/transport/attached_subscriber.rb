@@ -78,7 +78,7 @@ module EventMachine
         private
 
         def open?(handler)
-          !@closed && !@transport.ended? && handler.state == :connected
+          !@closed && @transport.open?(handler)
         end
 
         def mailbox!(handler)

@@ -7,6 +7,7 @@ require_relative "../handshake"
 require_relative "../handshake_policy"
 require_relative "../http/exchange"
 require_relative "../overrides"
+require_relative "../presence"
 require_relative "../transport"
 require_relative "cold_state"
 
@@ -34,6 +35,11 @@ module EventMachine
         # @return [Native::Connection] by which its channels know it
         def mailbox
           self
+        end
+
+        # @return [Boolean] whether messages can be sent
+        def open?(handler)
+          handler.state == :connected
         end
 
         # @return [String, nil] the client's address, packed; nil once the connection is gone
@@ -180,6 +186,8 @@ module EventMachine
           # As EventMachine does: whoever has a parameter for the reason gets one.
           no_reason = Transport.method_of(connection, :unbind).arity.zero?
           no_reason ? connection.unbind : connection.unbind(nil)
+        ensure
+          Presence.gone(connection, @cold_state&.joins)
         end
 
         # Opens the WebSocket for {HandshakePolicy}, if that can still be.

@@ -29,6 +29,9 @@ module EventMachine
         # @return [Integer, nil] see {Connection#max_message_size=}
         attr_accessor :max_message_size
 
+        # @return [Hash, nil] see {Presence}: what it has joined, by the channels' names
+        attr_accessor :joins
+
         # @return [Options, nil] where they are not the server's
         attr_accessor :options
 

@@ -48,7 +48,7 @@ pub use self::{
     mailbox::{Mailbox, MailboxKind},
     position::{NoPosition, Position},
     process::channels,
-    rules::{History, Settings, Slow},
+    rules::{matches, History, Settings, Slow},
 };
 use super::{
     handle::Handle, locks::lock, memberships::any_pending, outbound::broadcast::Broadcast,

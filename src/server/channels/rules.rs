@@ -53,18 +53,24 @@ struct Pattern(Box<[u8]>);
 
 impl Pattern {
     fn matches(&self, name: &[u8]) -> bool {
-        let mut parts = self.0.split(|byte| *byte == b'*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
-        let Some(last) = parts.next_back() else { return rest.is_empty() };
-        for part in parts {
-            match memchr::memmem::find(rest, part) {
-                Some(at) => rest = &rest[at + part.len()..],
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        matches(&self.0, name)
     }
+}
+
+/// True if a pattern of channels' names matches one: `*` stands for any bytes, everything else for
+/// itself.
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let mut parts = pattern.split(|byte| *byte == b'*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match memchr::memmem::find(rest, part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// Rules for channels, in the order in which they were given: of each kind the first that matches
