@@ -59,6 +59,22 @@ module EventMachine
         nil
       end
 
+      # Limits what all channels of the process have together.
+      #
+      # @param subscriptions [Numeric, nil] how many (10,000,000), connections' and blocks'; past it
+      #   whoever would subscribe gets a {SubscriptionLimitError}. nil: as it is
+      # @param history_bytes [Numeric, nil] of memory that kept messages take (256 MiB); past it the
+      #   oldest go, and who would come back for them is told that they are lost. A message takes
+      #   twice its length, and 256 bytes. nil: as it is
+      # @return [nil]
+      # @raise [ArgumentError] if one of them is no number, or negative
+      def limit(subscriptions: nil, history_bytes: nil)
+        subscriptions &&= Checks.integer(:subscriptions, subscriptions, 0..Checks::MOST)
+        history_bytes &&= Checks.integer(:history_bytes, history_bytes, 0..Checks::MOST)
+        Native.limit_channels(subscriptions, history_bytes)
+        nil
+      end
+
       # Sets what is called when an id comes to a matching channel ({Subscriptions#join}), on the
       # reactor's thread.
       #

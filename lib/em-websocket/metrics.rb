@@ -41,6 +41,20 @@ module EventMachine
                         "The longest delivery of events so far, the application's blocks included."]
       }.freeze
 
+      # The numbers of channels, which are the process's.
+      CHANNELS = {
+        channels: ["channels", "gauge", "Channels that are there."],
+        subscriptions: ["subscriptions", "gauge",
+                        "Subscriptions to channels, of connections and blocks."],
+        messages_published: ["messages_published_total", "counter",
+                             "Messages published to channels."],
+        messages_delivered: ["messages_delivered_total", "counter",
+                             "Messages of channels sent to subscribers."],
+        messages_dropped: ["messages_dropped_total", "counter",
+                           "Messages of channels dropped for slow subscribers."],
+        bytes_in_channels: ["channel_bytes", "gauge", "Memory of the messages that channels keep."]
+      }.freeze
+
       # The numbers by name, as they stand together in the text.
       FAMILIES = NUMBERS.group_by { |_, (name, type, help)| [name, type, help] }.freeze
 
@@ -55,7 +69,7 @@ module EventMachine
       FAILED = ["handshakes_failed_total", "counter",
                 "Opening handshakes and plain HTTP requests that were refused."].freeze
 
-      private_constant :NUMBERS, :FAMILIES, :HISTOGRAMS, :FAILED
+      private_constant :NUMBERS, :CHANNELS, :FAMILIES, :HISTOGRAMS, :FAILED
 
       class << self
         # @param servers [Array<BackgroundServer>]
@@ -71,6 +85,7 @@ module EventMachine
           numbers(out, all)
           failed(out, all)
           histograms(out, all)
+          channels(out)
           out
         end
 
@@ -91,6 +106,14 @@ module EventMachine
               labels = labels&.map { |label, value| %(,#{label}="#{value}") }&.join
               sample(out, name, "#{server}#{labels}", stats.fetch(key))
             end
+          end
+        end
+
+        def channels(out)
+          stats = Native.channel_stats
+          CHANNELS.each do |key, (name, type, help)|
+            begin_family(out, name, type, help)
+            out << "em_websocket_#{name} #{stats.fetch(key)}\n"
           end
         end
 

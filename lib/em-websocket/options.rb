@@ -47,6 +47,7 @@ module EventMachine
         inbound_messages: :count,
         max_headers: :count,
         max_connections: :count,
+        max_subscriptions: :count,
         drain_batch: :count,
         read_size: 4096..524_288,
         threads: 1..1024,

@@ -11,8 +11,9 @@ module EventMachine
     # An application's own methods of these names win, and nothing of this library's calls them.
     module Subscriptions
       # The default of `:max_subscriptions`.
+      #
+      # @api private
       MOST = 1_000
-      private_constant :MOST
 
       # @api private
       # @return [String, nil]
@@ -40,7 +41,8 @@ module EventMachine
       # @raise [ArgumentError] if that can be no name, or the position is no String
       def subscribe(name, since: nil)
         since = Subscriptions.position(since)
-        position, recovered = Subscriptions.of(self).subscribe(name, since, MOST)
+        most = Subscriptions.most(self)
+        position, recovered = Subscriptions.of(self).subscribe(name, since, most)
         yield recovered if block_given? && !recovered.nil?
         position
       end
@@ -78,7 +80,7 @@ module EventMachine
       # @raise [SubscriptionLimitError] past the `:max_subscriptions`
       # @raise [ArgumentError] if one of them cannot be what it is
       def join(name, id:, info: {}, grace: Presence::GRACE)
-        Presence.join(self, name, [id, info, grace], MOST)
+        Presence.join(self, name, [id, info, grace], Subscriptions.most(self))
       end
 
       # Ends what {#join} has said. An id that has no other connection is gone at once. May be
@@ -89,6 +91,12 @@ module EventMachine
       # @raise [ArgumentError] if that can be no name
       def leave(name)
         Presence.leave(self, name)
+      end
+
+      # @api private
+      # @return [Integer] how many channels a connection may be in
+      def self.most(connection)
+        Transport.of(connection).max_subscriptions(connection) || MOST
       end
 
       # @api private

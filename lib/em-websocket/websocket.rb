@@ -68,6 +68,9 @@ module EventMachine
       # @option options [Integer] :max_header_size (16384) bytes of the opening handshake's request
       # @option options [Integer] :max_headers (100) its header fields
       # @option options [Integer] :max_connections (0) past it clients are answered 503; 0: no limit
+      # @option options [Integer] :max_subscriptions (1000) channels that one connection may be
+      #   subscribed to ({Subscriptions#subscribe}), and may join; past it, a
+      #   {SubscriptionLimitError} is raised
       # @option options [Integer] :inbound_limit (1 MiB) the bytes received on one connection that
       #   may wait for the callbacks, before its socket is not read any more
       # @option options [Integer] :inbound_messages (4096) the messages, likewise
@@ -176,7 +179,7 @@ module EventMachine
       #   keys are in docs/monitoring.md; `:longest_drain` is in seconds
       def stats(signature = nil)
         servers = signature ? [Servers[signature]].compact : Servers.all
-        servers.filter_map(&:stats).reduce do |sum, one|
+        stats = servers.filter_map(&:stats).reduce do |sum, one|
           sum.merge(one) do |key, left, right|
             case key
             when :longest_drain then [left, right].max
@@ -185,6 +188,8 @@ module EventMachine
             end
           end
         end
+        # Channels are the process's.
+        signature || stats.nil? ? stats : stats.merge(Native.channel_stats)
       end
 
       # Reads the certificates, keys and client authorities of all servers again. New connections

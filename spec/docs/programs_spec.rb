@@ -21,6 +21,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
 
   # Not this library's, or run elsewhere.
   others = {
+    "docs/channels.md: Limits" => "a rule; spec/integration/channel_limits_spec.rb has such",
     "README.md: Replacing em-websocket" => "a Gemfile; spec/packaging/bundler_spec.rb runs it",
     "docs/upgrading.md: From faye-websocket (1)" => "faye-websocket's",
     "docs/upgrading.md: From iodine (1)" => "iodine's"

@@ -84,7 +84,7 @@ RSpec.describe "the tables", :extension do
 
   it "of the statistics have every key once, and no other" do
     server = Server.new
-    keys = server.call { EM::WebSocket.stats(server.signature).keys }
+    keys = server.call { EM::WebSocket.stats.keys }
     expect(names(Page.new("docs/monitoring.md"), "Monitoring", /:(\w+)/)).to match_array(keys)
   ensure
     server&.stop

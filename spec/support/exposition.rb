@@ -5,7 +5,7 @@
 class Exposition
   NAME = /[a-z][a-z0-9_]*/
   LABEL = /[a-z_]+="(?:[^"\\\n]|\\["\\n])*"/
-  SAMPLE = /\A(#{NAME})\{(#{LABEL}(?:,#{LABEL})*)\} (-?\d+(?:\.\d+)?(?:e[-+]\d+)?)\n\z/
+  SAMPLE = /\A(#{NAME})(?:\{(#{LABEL}(?:,#{LABEL})*)\})? (-?\d+(?:\.\d+)?(?:e[-+]\d+)?)\n\z/
 
   attr_reader :types, :samples
 
@@ -39,7 +39,7 @@ class Exposition
 
   # By the name without its prefix, and other labels than the server's.
   def values(server)
-    own = @samples.select { |(_, labels), _| labels.start_with?(%(server="#{server}")) }
+    own = @samples.select { |(_, labels), _| labels&.start_with?(%(server="#{server}")) }
     own.to_h do |(name, labels), value|
       ["#{name.delete_prefix("em_websocket_")}#{labels[/,(.*)/, 1]&.then { |it| "{#{it}}" }}",
        value]

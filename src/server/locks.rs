@@ -27,6 +27,8 @@ pub(crate) enum LockRank {
     Subscribers,
     /// The messages of a channel.
     ChannelLog,
+    /// The channels whose messages have a time.
+    Expiry,
     /// The messages and the channels of a mailbox.
     Mailbox,
     /// The mailboxes that have mail.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
+mod channel_limits;
 mod channels;
 mod clocks;
 mod closing;

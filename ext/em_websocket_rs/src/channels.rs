@@ -187,9 +187,19 @@ fn treat_slow(pattern: RString, keep: usize) {
     raw::with_bytes(pattern, |pattern| channels().treat_slow(pattern, slow));
 }
 
+/// Limits what all channels have together; nil: as it is.
+fn limit(subscriptions: Option<usize>, history_bytes: Option<usize>) {
+    if let Some(number) = subscriptions {
+        channels().limit_subscriptions(number);
+    }
+    if let Some(bytes) = history_bytes {
+        channels().limit_history_bytes(bytes);
+    }
+}
+
 /// Counters of all channels, as a Hash.
 fn stats(ruby: &Ruby) -> Result<RHash, Error> {
-    let ChannelStats { channels, subscriptions, published, delivered, dropped } =
+    let ChannelStats { channels, subscriptions, published, delivered, dropped, bytes } =
         channels().stats();
     let hash = ruby.hash_new();
     for (name, number) in [
@@ -198,6 +208,7 @@ fn stats(ruby: &Ruby) -> Result<RHash, Error> {
         ("messages_published", published),
         ("messages_delivered", delivered),
         ("messages_dropped", dropped),
+        ("bytes_in_channels", bytes as u64),
     ] {
         hash.aset(ruby.to_symbol(name), number)?;
     }
@@ -226,7 +237,9 @@ pub(crate) fn raised(ruby: &Ruby, error: ChannelError) -> Error {
         ChannelError::EmptyName | ChannelError::LongName(_) | ChannelError::InvalidName => {
             Error::new(ruby.exception_arg_error(), error.to_string())
         }
-        ChannelError::TooMany(_) => error::subscription_limit(ruby, error.to_string()),
+        ChannelError::TooMany(_) | ChannelError::TooManyOfAll(_) => {
+            error::subscription_limit(ruby, error.to_string())
+        }
         ChannelError::BeforeOpen | ChannelError::Subscribed | ChannelError::BinaryInEnvelope => {
             error::web_socket(ruby, error.to_string())
         }
@@ -246,5 +259,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_module_function("history", function!(history, 3))?;
     native.define_module_function("keep_history", function!(keep_history, 4))?;
     native.define_module_function("treat_slow", function!(treat_slow, 2))?;
+    native.define_module_function("limit_channels", function!(limit, 2))?;
     native.define_module_function("channel_stats", function!(stats, 0))
 }

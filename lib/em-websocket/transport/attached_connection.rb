@@ -67,6 +67,9 @@ module EventMachine
           @options = Options.of(source, @options)
           @strict = @options[:strict] || false
           @longest = @options[:max_message_size]
+          # Few have it.
+          most = @options[:max_subscriptions]
+          @max_subscriptions = most if most
           @options
         end
 
@@ -159,6 +162,11 @@ module EventMachine
         # @return [Boolean] whether the connection is gone, or is being ended
         def ended?
           @ended || @native&.ending?
+        end
+
+        # @return [Integer, nil] the option; nil: not given
+        def max_subscriptions(_connection)
+          @max_subscriptions
         end
 
         # @return [Boolean] whether messages can be sent

@@ -37,6 +37,11 @@ module EventMachine
           self
         end
 
+        # @return [Integer, nil] the option; nil: not given
+        def max_subscriptions(connection)
+          options(connection)[:max_subscriptions]
+        end
+
         # @return [Boolean] whether messages can be sent
         def open?(handler)
           handler.state == :connected

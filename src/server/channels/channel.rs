@@ -47,12 +47,8 @@ const CHUNK: usize = 32;
 
 impl Channel {
     pub(super) fn new(name: &[u8], settings: Settings, common: Arc<Common>) -> Self {
-        Self {
-            name: name.into(),
-            common,
-            log: Mutex::new(Log::new(settings)),
-            subscribers: Mutex::default(),
-        }
+        let log = Log::new(settings, Arc::clone(&common.limits.held));
+        Self { name: name.into(), common, log: Mutex::new(log), subscribers: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &[u8] {
@@ -95,6 +91,7 @@ impl Channel {
         if memberships.len() >= limit {
             return Err(ChannelError::TooMany(limit));
         }
+        self.count_subscription()?;
         let (offset, recovered) = match since {
             Some(since) => {
                 let (offset, recovered) = log.resume(since);
@@ -107,7 +104,6 @@ impl Channel {
         memberships.insert(Membership { channel: self.clone(), slot, is_text_only });
         log.subscribers += 1;
         log.text_only += usize::from(is_text_only);
-        self.common.counters.subscribed(1);
         let position = log.position();
         let missed = (offset < log.end()).then(|| Round::replay(&log, offset));
         drop((state, log));
@@ -140,10 +136,11 @@ impl Channel {
         if subscribed >= limit {
             return Err(ChannelError::TooMany(limit));
         }
+        self.count_subscription()?;
         if !mailbox.join(self) {
+            self.common.counters.unsubscribed();
             return Ok(Subscription::Gone);
         }
-        self.common.counters.subscribed(1);
         let recovered = log.add_mailbox(mailbox, since, &self.common.post);
         Ok(Subscription::Done(Subscribed {
             is_new: true,
@@ -153,10 +150,17 @@ impl Channel {
         }))
     }
 
+    /// Counts one more, if the process may have it.
+    fn count_subscription(&self) -> Result<(), ChannelError> {
+        let limit = self.common.limits.subscriptions();
+        let is_counted = self.common.counters.subscribe(limit);
+        is_counted.then_some(()).ok_or(ChannelError::TooManyOfAll(limit))
+    }
+
     /// Ends a subscription that the mailbox does not list any more.
     pub(super) fn dismiss(&self, mailbox: &Mailbox) {
         lock(&self.log).remove_mailbox(mailbox);
-        self.common.counters.subscribed(-1);
+        self.common.counters.unsubscribed();
         self.retire_if_idle();
     }
 
@@ -275,7 +279,7 @@ impl Membered for Channel {
             let moving = state.cold_mut().channels.get_mut(address).filter(|it| it.slot == from);
             moving.map(|it| it.slot = to).is_some()
         });
-        self.common.counters.subscribed(-1);
+        self.common.counters.unsubscribed();
         let mut log = lock(&self.log);
         log.subscribers -= 1;
         log.text_only -= usize::from(membership.is_text_only);

@@ -16,6 +16,8 @@ pub struct ChannelStats {
     pub delivered: u64,
     /// Messages that were dropped because a subscriber was too slow for them, one of each.
     pub dropped: u64,
+    /// Bytes that messages take which are kept, or have still to be delivered.
+    pub bytes: usize,
 }
 
 /// What is counted as it happens.
@@ -28,8 +30,17 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn subscribed(&self, change: isize) {
-        self.subscriptions.fetch_add(change as usize, Relaxed);
+    /// Counts one more subscription, unless there are so many: whether it did.
+    pub(super) fn subscribe(&self, limit: usize) -> bool {
+        let is_counted = self.subscriptions.fetch_add(1, Relaxed) < limit;
+        if !is_counted {
+            self.unsubscribed();
+        }
+        is_counted
+    }
+
+    pub(super) fn unsubscribed(&self) {
+        self.subscriptions.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn published(&self) {
@@ -51,6 +62,7 @@ impl Counters {
     pub(super) fn stats(&self) -> ChannelStats {
         ChannelStats {
             channels: 0,
+            bytes: 0,
             subscriptions: self.subscriptions.load(Relaxed),
             published: self.published.load(Relaxed),
             delivered: self.delivered.load(Relaxed),

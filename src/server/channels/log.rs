@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    limits::HeldBytes,
     mailbox::{Mailbox, Post},
     position::{new_epoch, Position},
     rules::{Settings, Slow},
@@ -51,6 +52,10 @@ pub(super) struct Log {
     mailboxes: BTreeMap<u64, Arc<Mailbox>>,
     /// True while it stands among the channels that have something to deliver.
     pub(super) is_scheduled: bool,
+    /// True while it stands among those whose messages have a time.
+    pub(super) is_listed: bool,
+    /// Counts the bytes of all logs.
+    held: Arc<HeldBytes>,
     /// True once the channel is not in the table any more: another of its name may be.
     pub(super) is_retired: bool,
 }
@@ -58,6 +63,12 @@ pub(super) struct Log {
 impl Entry {
     pub(super) fn new(message: Arc<Broadcast>, except: Option<Handle>) -> Self {
         Self { message, content: None, except, at: Instant::now() }
+    }
+
+    /// Bytes that it takes: the message, its frame, and what stands around them.
+    fn bytes(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, |content| content.len() + MESSAGE);
+        2 * self.message.len() + MESSAGE + content
     }
 
     /// Message as it was published.
@@ -73,11 +84,14 @@ impl Guarded for Log {
 /// Past so much that waits to be delivered, whoever publishes delivers himself.
 const PENDING: (u64, usize) = (4_096, 4 * 1024 * 1024);
 
+/// Bytes that a message takes beside those that it has, about.
+const MESSAGE: usize = 256;
+
 /// A channel of which nothing is kept has room for so many messages at most.
 const SPARE: usize = 16;
 
 impl Log {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, held: Arc<HeldBytes>) -> Self {
         Self {
             entries: VecDeque::new(),
             end: 0,
@@ -89,6 +103,8 @@ impl Log {
             text_only: 0,
             mailboxes: BTreeMap::new(),
             is_scheduled: false,
+            is_listed: false,
+            held,
             is_retired: false,
         }
     }
@@ -171,6 +187,7 @@ impl Log {
         if self.subscribers > 0 || self.keeps_history() {
             self.end += 1;
             self.pending_bytes += entry.message.len();
+            self.held.add(entry.bytes());
             self.entries.push_back(entry);
             if self.subscribers == 0 {
                 self.deliver_up_to(self.end);
@@ -263,8 +280,34 @@ impl Log {
         Some(kept.collect())
     }
 
+    fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.held.subtract(entry.bytes());
+        }
+    }
+
+    /// Time of the oldest message, if it has been delivered.
+    pub(super) fn oldest_delivered(&self) -> Option<Instant> {
+        let oldest = self.entries.front().filter(|_| self.start() < self.delivered);
+        oldest.map(|entry| entry.at)
+    }
+
+    /// Lets go of the older half of what has been delivered.
+    pub(super) fn forget_half(&mut self) {
+        let delivered = self.delivered - self.start().min(self.delivered);
+        for _ in 0..delivered.div_ceil(2) {
+            self.pop();
+        }
+    }
+
+    /// Time at which the oldest message is over; `None` where none has a time.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        let ttl = self.settings.history.as_ref()?.ttl;
+        self.entries.front()?.at.checked_add(ttl)
+    }
+
     /// Lets go of messages that have been delivered and are too many or too old.
-    fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         let (size, ttl) = match &self.settings.history {
             Some(history) => (history.size, history.ttl),
             None => (0, Duration::ZERO),
@@ -278,10 +321,16 @@ impl Log {
             if is_kept {
                 break;
             }
-            self.entries.pop_front();
+            self.pop();
         }
         if self.entries.is_empty() && self.entries.capacity() > SPARE {
             self.entries = VecDeque::new();
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.held.subtract(self.entries.iter().map(Entry::bytes).sum());
     }
 }

@@ -20,6 +20,8 @@
 mod channel;
 mod counters;
 mod envelope;
+mod expiry;
+mod limits;
 mod log;
 mod mailbox;
 mod mailboxes;
@@ -37,6 +39,8 @@ pub(crate) use self::process::forked;
 use self::{
     channel::{Channel, Subscription},
     counters::Counters,
+    expiry::Expiry,
+    limits::Limits,
     log::Entry,
     mailbox::Post,
     rounds::Rounds,
@@ -45,6 +49,7 @@ use self::{
 pub use self::{
     counters::ChannelStats,
     envelope::{Envelope, EnvelopeError},
+    limits::{HISTORY_BYTES, PROCESS_SUBSCRIPTIONS},
     mailbox::{Mailbox, MailboxKind},
     position::{NoPosition, Position},
     process::channels,
@@ -82,9 +87,12 @@ pub enum ChannelError {
     /// A binary message for a channel whose envelope is text.
     #[error("a binary message has no place in the envelope of the channel")]
     BinaryInEnvelope,
-    /// A subscription past the limit, which is told.
+    /// A subscription past the limit of its connection, which is told.
     #[error("Cannot subscribe to more than {0} channels")]
     TooMany(usize),
+    /// A subscription past the limit of the process, which is told.
+    #[error("Cannot have more than {0} subscriptions in all")]
+    TooManyOfAll(usize),
 }
 
 /// What a subscription has begun with.
@@ -137,6 +145,8 @@ struct Shared {
     table: Mutex<Table>,
     rounds: Rounds,
     post: Post,
+    limits: Limits,
+    expiry: Expiry,
     counters: Counters,
 }
 
@@ -258,8 +268,13 @@ impl Channels {
             receivers += log.append(entry, mailbox, &self.shared.post);
             let position = log.position();
             let is_crowded = log.is_crowded();
+            let is_listed = self.shared.expiry.list(&channel, &mut log);
             self.shared.rounds.schedule(&channel, &mut log, flush);
             drop(log);
+            if is_listed {
+                self.shared.await_expiry();
+            }
+            self.shared.evict();
             if is_crowded {
                 rounds::finish(&channel);
             } else if flush == Flush::Now {
@@ -300,7 +315,11 @@ impl Channels {
 
     /// What has been seen and done so far.
     pub fn stats(&self) -> ChannelStats {
-        ChannelStats { channels: lock(&self.shared.table).len(), ..self.shared.counters.stats() }
+        ChannelStats {
+            channels: lock(&self.shared.table).len(),
+            bytes: self.shared.limits.held.get(),
+            ..self.shared.counters.stats()
+        }
     }
 }
 

@@ -53,6 +53,10 @@ impl Table {
         self.channels.len()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channels.iter().map(|it| &it.0)
+    }
+
     pub(super) fn find(&self, name: &[u8]) -> Option<Arc<Channel>> {
         self.channels.get(name).map(|it| Arc::clone(&it.0))
     }
