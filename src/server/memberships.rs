@@ -79,6 +79,11 @@ impl Memberships {
         self.0.get_mut(index)
     }
 
+    /// The one of this channel, to look at.
+    pub(crate) fn get(&self, channel: *const ()) -> Option<&Membership> {
+        self.0.get(self.find(channel).ok()?)
+    }
+
     /// True if there is one of this channel.
     pub(crate) fn contains(&self, channel: *const ()) -> bool {
         self.find(channel).is_ok()

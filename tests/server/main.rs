@@ -7,6 +7,7 @@
 
 mod by_hand;
 mod channel_limits;
+mod channel_model;
 mod channels;
 mod clocks;
 mod closing;

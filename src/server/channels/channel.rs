@@ -17,7 +17,7 @@ use crate::{
         handle::Handle,
         locks::lock,
         memberships::{remove_pending, Membered, Membership},
-        outbound::Flush,
+        outbound::{broadcast::Broadcast, Flush},
         sync::Mutex,
     },
 };
@@ -177,12 +177,12 @@ impl Channel {
         is_subscribed
     }
 
-    /// True if this connection is subscribed.
-    pub(super) fn has(self: &Arc<Self>, handle: &Handle) -> bool {
-        let state = handle.0.lock();
-        state.is_some_and(|state| {
-            state.cold().is_some_and(|cold| cold.channels.contains(self.address()))
-        })
+    /// True if this connection is subscribed, and can have the message.
+    pub(super) fn goes_to(self: &Arc<Self>, handle: &Handle, message: &Broadcast) -> bool {
+        let Some(state) = handle.0.lock() else { return false };
+        let Some(cold) = state.cold() else { return false };
+        let membership = cold.channels.get(self.address());
+        membership.is_some_and(|it| !(it.is_text_only && message.is_binary()))
     }
 
     /// Messages that are pending.

@@ -249,7 +249,9 @@ impl Channels {
             };
             let (connection, mailbox) = match except {
                 Except::Nobody => (None, None),
-                Except::Connection(handle) => (Some(handle).filter(|it| channel.has(it)), None),
+                Except::Connection(handle) => {
+                    (Some(handle).filter(|it| channel.goes_to(it, &message)), None)
+                }
                 Except::Mailbox(mailbox) => (None, Some(mailbox)),
             };
             let mut log = lock(&channel.log);
