@@ -1,37 +1,41 @@
 //! Channels that a connection is subscribed to, as the connection knows them.
 
-use std::{
-    fmt,
-    sync::{
-        atomic::{AtomicUsize, Ordering::Relaxed},
-        Arc,
-    },
-};
+use std::{fmt, sync::Arc};
 
-use super::outbound::Flush;
+use super::{
+    outbound::Flush,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 /// Number of channels with messages that have not gone to all of their subscribers yet. Whoever
 /// sends to one connection looks here first, for what was published before must be before it.
+#[cfg(not(all(test, feature = "loom")))]
 static PENDING: AtomicUsize = AtomicUsize::new(0);
+
+// Each order that a model tries begins with its own.
+#[cfg(all(test, feature = "loom"))]
+loom::lazy_static! {
+    static ref PENDING: AtomicUsize = AtomicUsize::new(0);
+}
 
 /// True while some channel has messages that are still to be delivered.
 pub(crate) fn any_pending() -> bool {
-    PENDING.load(Relaxed) > 0
+    PENDING.load(SeqCst) > 0
 }
 
 /// One channel more has messages to deliver.
 pub(crate) fn add_pending() {
-    PENDING.fetch_add(1, Relaxed);
+    PENDING.fetch_add(1, SeqCst);
 }
 
 /// One channel less has.
 pub(crate) fn remove_pending() {
-    PENDING.fetch_sub(1, Relaxed);
+    PENDING.fetch_sub(1, SeqCst);
 }
 
 /// In a forked child: what was pending is the parent's.
 pub(crate) fn forked() {
-    PENDING.store(0, Relaxed);
+    PENDING.fetch_sub(PENDING.load(SeqCst), SeqCst);
 }
 
 /// Channel with subscribers. It stands above the connection, which knows it by this.

@@ -1,7 +1,7 @@
 //! What channels have seen and done, in numbers.
 
 use super::round::Delivery;
-use crate::server::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::server::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the channels have seen and done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -23,7 +23,7 @@ pub struct ChannelStats {
 /// What is counted as it happens.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    subscriptions: AtomicUsize,
+    subscriptions: AtomicU64,
     published: AtomicU64,
     delivered: AtomicU64,
     dropped: AtomicU64,
@@ -32,7 +32,7 @@ pub(super) struct Counters {
 impl Counters {
     /// Counts one more subscription, unless there are so many: whether it did.
     pub(super) fn subscribe(&self, limit: usize) -> bool {
-        let is_counted = self.subscriptions.fetch_add(1, Relaxed) < limit;
+        let is_counted = self.subscriptions.fetch_add(1, Relaxed) < limit as u64;
         if !is_counted {
             self.unsubscribed();
         }
@@ -63,7 +63,7 @@ impl Counters {
         ChannelStats {
             channels: 0,
             bytes: 0,
-            subscriptions: self.subscriptions.load(Relaxed),
+            subscriptions: self.subscriptions.load(Relaxed) as usize,
             published: self.published.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
             dropped: self.dropped.load(Relaxed),

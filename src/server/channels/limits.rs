@@ -8,7 +8,7 @@ use std::{
 use super::{channel::Channel, Channels, Shared};
 use crate::server::{
     locks::lock,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
 };
 
 /// Default of how many subscriptions a process may have.
@@ -20,8 +20,8 @@ pub const HISTORY_BYTES: usize = 256 * 1024 * 1024;
 /// Limits of all channels together, and what counts for them.
 #[derive(Debug)]
 pub(super) struct Limits {
-    subscriptions: AtomicUsize,
-    history_bytes: AtomicUsize,
+    subscriptions: AtomicU64,
+    history_bytes: AtomicU64,
     /// Bytes that the messages of all channels take.
     pub(super) held: Arc<HeldBytes>,
     is_evicting: AtomicBool,
@@ -29,13 +29,13 @@ pub(super) struct Limits {
 
 /// Bytes that the messages of all channels take.
 #[derive(Debug, Default)]
-pub(super) struct HeldBytes(AtomicUsize);
+pub(super) struct HeldBytes(AtomicU64);
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            subscriptions: AtomicUsize::new(PROCESS_SUBSCRIPTIONS),
-            history_bytes: AtomicUsize::new(HISTORY_BYTES),
+            subscriptions: AtomicU64::new(PROCESS_SUBSCRIPTIONS as u64),
+            history_bytes: AtomicU64::new(HISTORY_BYTES as u64),
             held: Arc::default(),
             is_evicting: AtomicBool::new(false),
         }
@@ -44,34 +44,34 @@ impl Default for Limits {
 
 impl HeldBytes {
     pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Relaxed);
+        self.0.fetch_add(bytes as u64, Relaxed);
     }
 
     pub(super) fn subtract(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Relaxed);
+        self.0.fetch_sub(bytes as u64, Relaxed);
     }
 
     pub(super) fn get(&self) -> usize {
-        self.0.load(Relaxed)
+        self.0.load(Relaxed) as usize
     }
 }
 
 impl Limits {
     /// Number of subscriptions that there may be.
     pub(super) fn subscriptions(&self) -> usize {
-        self.subscriptions.load(Relaxed)
+        self.subscriptions.load(Relaxed) as usize
     }
 }
 
 impl Channels {
     /// Limits the subscriptions of this process. Those that are there stay.
     pub fn limit_subscriptions(&self, number: usize) {
-        self.shared.limits.subscriptions.store(number, Relaxed);
+        self.shared.limits.subscriptions.store(number as u64, Relaxed);
     }
 
     /// Limits the bytes that the messages of all channels take. Past it the oldest go.
     pub fn limit_history_bytes(&self, bytes: usize) {
-        self.shared.limits.history_bytes.store(bytes, Relaxed);
+        self.shared.limits.history_bytes.store(bytes as u64, Relaxed);
         self.shared.evict();
     }
 }
@@ -81,7 +81,7 @@ impl Shared {
     /// is oldest, the older half, until an eighth of the limit is free. So the next ones need not
     /// be looked for soon.
     pub(super) fn evict(&self) {
-        let limit = self.limits.history_bytes.load(Relaxed);
+        let limit = self.limits.history_bytes.load(Relaxed) as usize;
         if self.limits.held.get() <= limit || self.limits.is_evicting.swap(true, SeqCst) {
             return;
         }

@@ -39,7 +39,13 @@ impl Driver {
         state = self.compress(&shared, state, cx);
         let is_written = self.flush(&mut state, cx);
         self.must_poll_write = !is_written || state.outbox.closing() != Closing::No;
-        self.poll_close(state, is_written, cx)
+        let is_behind = is_written && state.outbox.take_behind();
+        let step = self.poll_close(state, is_written, cx);
+        if is_behind {
+            // Not before: a channel is locked before a connection is.
+            Handle(shared).catch_up();
+        }
+        step
     }
 
     /// Takes over the limits that have been set, on the peer and in time.
@@ -93,11 +99,6 @@ impl Driver {
             is_written = state.outbox.poll_flush(cx).is_written;
         }
         self.has_drained |= state.outbox.has_drained();
-        if is_written && !state.outbox.is_deferring() && state.outbox.take_behind() {
-            let handle = Handle(Arc::clone(&self.ends.handle.0));
-            // Not here: a channel is locked before a connection is.
-            tokio::spawn(async move { handle.catch_up() });
-        }
         // Bytes that were sent meanwhile have woken this task again.
         is_written && !state.outbox.is_deferring()
     }

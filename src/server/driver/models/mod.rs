@@ -22,6 +22,7 @@ use crate::{
 
 mod compressing;
 mod opening;
+mod publishing;
 mod reading;
 mod writing;
 

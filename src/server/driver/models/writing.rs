@@ -25,7 +25,7 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
 /// Takes the whole frames off what has come: first byte and payload of each.
-fn take_frames(wire: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
+pub(super) fn take_frames(wire: &mut Vec<u8>) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     while let [first, len, ..] = wire[..] {
         let end = 2 + len as usize;
