@@ -73,7 +73,11 @@ impl Round {
 
     /// As [`after`](Self::after), for one who has missed them: however slow, it gets all of them.
     pub(super) fn replay(log: &Log, offset: u64) -> Self {
-        Self { slow: Slow::Close, ..Self::after(log, offset) }
+        let mut round =
+            Self { slow: Slow::Close, has_exceptions: false, ..Self::after(log, offset) };
+        // Whether it was excepted is only known until everybody has the message.
+        round.entries.iter_mut().for_each(|entry| entry.except = None);
+        round
     }
 
     /// Offset of the last message.
