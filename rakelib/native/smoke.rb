@@ -101,6 +101,6 @@ class NativeSmoke
     return {} if @ruby.eventmachine
 
     built = CrossEventMachine.new(@platform, @ruby, toolchain: @toolchain, directory: @directory)
-    { "RUBYLIB" => built.build }
+    { "GEM_PATH" => built.build }
   end
 end
