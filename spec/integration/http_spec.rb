@@ -201,6 +201,13 @@ RSpec.describe EventMachine::WebSocket, "and plain HTTP", :extension do
       end
     end
 
+    it "is answered with 500 where what leaves its block is no StandardError" do
+      serve { |ws| ws.onhttp { raise NotImplementedError, "oh" } }
+
+      expect(ask("GET", "/").status).to eq(500)
+      expect { server.reactor.join }.to raise_error(NotImplementedError)
+    end
+
     it "ends the reactor where it raises and there is no onerror, after the response" do
       serve { |ws| ws.onhttp { raise "oh" } }
 
