@@ -110,7 +110,7 @@ fn a_client_that_leaves_is_noticed_while_the_application_thinks() {
 #[test]
 fn bodies_that_are_begun_together_are_bounded_and_all_arrive() {
     const LEN: usize = 900 * 1024;
-    const CLIENTS: usize = 6;
+    const CLIENTS: usize = 16;
     let total = 1024 * 1024;
     let queue = QueueLimits { total, ..QueueLimits::default() };
     let reactor = answering(LONG, ServerOptions { queue, ..ServerOptions::default() });
