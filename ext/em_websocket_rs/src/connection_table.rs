@@ -4,7 +4,7 @@
 use std::{cell::RefCell, mem};
 
 use em_websocket::server::{slot, Handle, Slab};
-use magnus::{gc, prelude::*, value::Opaque, Error, RArray, RObject, Ruby};
+use magnus::{gc, prelude::*, value::Opaque, Error, RArray, RObject, Ruby, Value};
 
 /// Handles and objects of a server's connections.
 pub(crate) struct ConnectionTable {
@@ -56,7 +56,9 @@ impl ConnectionTable {
         if !self.contains(number) {
             return Ok(None);
         }
-        ruby.get_inner(self.objects).entry(slot(number) as isize)
+        // Without the conversion to an object, which would have an error to make.
+        let value: Value = ruby.get_inner(self.objects).entry(slot(number) as isize)?;
+        Ok(RObject::from_value(value))
     }
 
     /// Objects of all connections.

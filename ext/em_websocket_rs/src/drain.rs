@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use em_websocket::{
     protocol::handshake::HttpRequest,
-    server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record},
+    server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record, Span},
 };
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, ArgList, Error, RObject, Ruby, Value};
 
@@ -38,10 +38,14 @@ impl Server {
         }
         let mut result = Ok(());
         for _ in 0..this.drain_batch {
-            let Some(record) = this.next() else {
-                return Ok(());
+            let message = this.batch.borrow_mut().pop_message();
+            result = match message {
+                Some((number, kind, span)) => this.message(ruby, owner, number, kind, span),
+                None => match this.next() {
+                    Some(record) => this.control(ruby, owner, record),
+                    None => return Ok(()),
+                },
             };
-            result = this.deliver(ruby, owner, record);
             if result.is_err() {
                 break;
             }
@@ -63,13 +67,15 @@ impl Server {
         record
     }
 
-    fn deliver(&self, ruby: &Ruby, owner: Value, record: Record) -> Result<(), Error> {
-        let number = record.connection;
-        let (kind, span) = match record.delivery {
-            Delivery::Accepted(incoming) => return self.accept(ruby, owner, incoming),
-            Delivery::Message(kind, span) => (kind, span),
-            other => return self.control(ruby, owner, number, other),
-        };
+    #[inline]
+    fn message(
+        &self,
+        ruby: &Ruby,
+        owner: Value,
+        number: u64,
+        kind: MessageKind,
+        span: Span,
+    ) -> Result<(), Error> {
         let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
         let batch = self.batch.borrow();
         let result = if overrides::may_trigger(ruby, object) {
@@ -85,7 +91,7 @@ impl Server {
         } else {
             raw::call_block(ruby, object, symbols::ivar(kind), kind, batch, span)
         };
-        rescue(ruby, owner, object, result)
+        result.or_else(|error| rescue(ruby, owner, object, error))
     }
 
     fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
@@ -100,13 +106,11 @@ impl Server {
     }
 
     /// Everything but messages.
-    fn control(
-        &self,
-        ruby: &Ruby,
-        owner: Value,
-        number: u64,
-        delivery: Delivery,
-    ) -> Result<(), Error> {
+    fn control(&self, ruby: &Ruby, owner: Value, record: Record) -> Result<(), Error> {
+        let Record { connection: number, delivery } = record;
+        if let Delivery::Accepted(incoming) = delivery {
+            return self.accept(ruby, owner, incoming);
+        }
         let Some(handle) = self.connections.with_handle(number, Clone::clone) else {
             return Ok(());
         };
@@ -207,7 +211,7 @@ fn answer_non_websocket(
         NonWebSocket::FlashPolicy => FLASH_POLICY,
     };
     let result = object.funcall::<_, _, Value>(method, ()).map(drop);
-    rescue(ruby, owner, object, result)
+    result.or_else(|error| rescue(ruby, owner, object, error))
 }
 
 /// Calls a method of a connection's transport.
@@ -231,19 +235,11 @@ static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
 
 /// An exception of the application's goes to it, which may raise it again; what is no StandardError
 /// leaves as it is.
-fn rescue(
-    ruby: &Ruby,
-    owner: Value,
-    object: RObject,
-    result: Result<(), Error>,
-) -> Result<(), Error> {
-    match result {
-        Err(error) if error.is_kind_of(ruby.exception_standard_error()) => {
-            let Some(exception) = error.value() else {
-                return Err(error);
-            };
-            owner.funcall::<_, _, Value>(*APPLICATION_ERROR, (object, exception)).map(drop)
-        }
-        result => result,
+#[cold]
+fn rescue(ruby: &Ruby, owner: Value, object: RObject, error: Error) -> Result<(), Error> {
+    let Some(exception) = error.value() else { return Err(error) };
+    if !error.is_kind_of(ruby.exception_standard_error()) {
+        return Err(error);
     }
+    owner.funcall::<_, _, Value>(*APPLICATION_ERROR, (object, exception)).map(drop)
 }

@@ -30,6 +30,7 @@ fn is_special(ruby: &Ruby, object: RObject) -> bool {
 
 /// True if a connection may have a `trigger_on_...` of the application's. Looked at with each
 /// message, for it may get one at any time.
+#[inline]
 pub(crate) fn may_trigger(ruby: &Ruby, object: RObject) -> bool {
     HAS_TRIGGERS.load(Relaxed) || is_special(ruby, object)
 }
