@@ -20,7 +20,7 @@ class Layers
     %w[server/batch],
     %w[server/delivery server/pending_flushes],
     %w[server/incoming],
-    %w[server/channels server/registry],
+    %w[server/channels server/registry server/owner],
     %w[server/handle],
     %w[server/charge],
     %w[server/connection],

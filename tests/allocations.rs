@@ -20,7 +20,7 @@ use std::{
 };
 
 use em_websocket::server::{
-    Batch, ConnectionOptions, Delivery, Flush, Handle, MessageKind, Sent, Server, ServerOptions,
+    Batch, ConnectionOptions, Delivery, Flush, MessageKind, Owner, Sent, Server, ServerOptions,
 };
 use support::{Kind, RFC_6455};
 
@@ -99,7 +99,7 @@ fn echo(addr: SocketAddr, len: usize, messages: usize) {
 /// half of the messages.
 fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
     let mut batch = Batch::default();
-    let mut handle: Option<Handle> = None;
+    let mut accepted: Option<Owner> = None;
     let mut corked = false;
     let mut seen = 0;
     loop {
@@ -108,33 +108,30 @@ fn serve(server: &Server, messages: usize, mut warm: impl FnMut()) {
         }
         server.queue().take(&mut batch);
         while let Some(record) = batch.pop() {
-            match (record.delivery, &handle) {
-                (Delivery::Accepted(incoming), _) => {
-                    handle = Some(incoming.handle().clone());
+            match (record.delivery, &accepted) {
+                (Delivery::Accepted(owner, incoming), _) => {
+                    accepted = Some(owner);
                     server.start(*incoming, 0, &ConnectionOptions::default());
                 }
-                (Delivery::Open(opened), Some(handle)) => {
-                    handle.open(opened.profile);
-                    handle.opened();
-                }
-                (Delivery::Message(MessageKind::Text, span), Some(handle)) => {
-                    let sent = handle.send_text(batch.bytes(span), Flush::Later).unwrap();
+                (Delivery::Open(opened), Some(owner)) => drop(owner.open(opened.profile)),
+                (Delivery::Message(MessageKind::Text, span), Some(owner)) => {
+                    let sent = owner.send_text(batch.bytes(span), Flush::Later).unwrap();
                     corked |= matches!(sent, Sent::Unflushed(_));
                     seen += 1;
                     if seen == messages / 2 {
                         warm();
                     }
                 }
-                (Delivery::Closed, Some(handle)) => {
-                    handle.closed();
+                (Delivery::Closed, Some(_)) => {
+                    accepted.take().map(Owner::closed);
                     return;
                 }
                 (other, _) => panic!("{other:?}"),
             }
         }
-        if let Some(handle) = &handle {
+        if let Some(owner) = &accepted {
             if std::mem::take(&mut corked) {
-                handle.flush();
+                owner.flush();
             }
         }
     }

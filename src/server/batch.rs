@@ -177,7 +177,7 @@ impl Batch {
 
     /// Drops the connections that were accepted and have not been told.
     pub(crate) fn drop_accepted(&mut self) {
-        self.records.retain(|record| !matches!(record.delivery, Delivery::Accepted(_)));
+        self.records.retain(|record| !matches!(record.delivery, Delivery::Accepted(..)));
         // Some charges end later than they should have now: with the last record.
         self.appended = self.read + self.records.len();
         for (end, _) in &mut self.charges {
@@ -189,7 +189,7 @@ impl Batch {
     /// The connections that were accepted and have not been told.
     pub(crate) fn accepted(&self) -> impl Iterator<Item = &Incoming> {
         self.records.iter().filter_map(|record| match &record.delivery {
-            Delivery::Accepted(incoming) => Some(&**incoming),
+            Delivery::Accepted(_, incoming) => Some(&**incoming),
             _ => None,
         })
     }

@@ -1,6 +1,6 @@
 //! Deliveries: what happens on a server's connections, as the queue's owner is told of it.
 
-use super::incoming::Incoming;
+use super::{incoming::Incoming, owner::Owner};
 use crate::{
     error::ProtocolError,
     protocol::{
@@ -25,32 +25,33 @@ pub struct Record {
 #[derive(Debug)]
 pub enum Delivery {
     /// A connection was accepted and waits for [`Server::start`](super::Server::start).
-    Accepted(Box<Incoming>),
-    /// TLS is established. Nothing is read until [`Handle::secured`](super::Handle::secured).
+    Accepted(Owner, Box<Incoming>),
+    /// TLS is established. Nothing is read until [`Owner::secured`].
     TlsEstablished,
-    /// The opening handshake is accepted. Nothing is read until [`Handle::opened`](super::Handle::opened).
+    /// The opening handshake is accepted. Nothing is read before [`Owner::open`], and what that
+    /// returns has been dropped.
     Open(Box<Opened>),
-    /// The opening handshake was refused; [`Handle::reject`](super::Handle::reject) answers.
+    /// The opening handshake was refused; [`Owner::reject`] answers.
     Rejected(Box<Rejected>),
     /// No opening handshake, but what the application answers itself
     /// ([`ConnectionOptions::reports_plain_http`](super::ConnectionOptions::reports_plain_http)).
     NonWebSocket(NonWebSocket),
     /// Plain HTTP ([`ConnectionOptions::http_body`](super::ConnectionOptions::http_body)):
-    /// [`Handle::asked`](super::Handle::asked) begins the application's time;
+    /// [`Owner::asked`] begins the application's time;
     /// [`Handle::reject_handshake`](super::Handle::reject_handshake) answers.
     Http(Box<HttpRequest>),
     /// A message: [`Batch::bytes`].
     Message(MessageKind, Span),
-    /// The peer's close frame: its code and whole body; [`Handle::peer_closed`](super::Handle::peer_closed) answers.
+    /// The peer's close frame: its code and whole body; [`Owner::peer_closed`] answers.
     Close(Option<CloseCode>, Span),
-    /// The peer broke a rule; [`Handle::fail`](super::Handle::fail) ends the connection.
+    /// The peer broke a rule; [`Owner::fail`] ends the connection.
     Error(Box<ProtocolError>),
     /// What waits to be written is down to half of [`Handle::set_high_water`](super::Handle::set_high_water).
     Drained,
     /// Bytes of a raw connection.
     Bytes(Span),
     /// The connection is gone, or its peer has stopped sending. Always the last of a connection;
-    /// [`Handle::closed`](super::Handle::closed) lets go of it.
+    /// [`Owner::closed`] lets go of it.
     Closed,
 }
 
@@ -64,8 +65,8 @@ pub struct Opened {
     /// The subprotocol that is selected, one of those that the client offers.
     pub subprotocol: Option<Box<[u8]>>,
     /// Response that the application may change where it is asked first
-    /// ([`Handle::asked`](super::Handle::asked) begins its time), and must give to
-    /// [`Handle::open_with`](super::Handle::open_with); or it calls
+    /// ([`Owner::asked`] begins its time), and must give to
+    /// [`Owner::open_with`]; or it calls
     /// [`Handle::reject_handshake`](super::Handle::reject_handshake).
     pub response: Option<Box<Response>>,
 }

@@ -33,6 +33,7 @@ use super::{
     inbound::InboundBudget,
     incoming::Incoming,
     locks::{Guarded, LockRank},
+    owner::Owner,
     pending_flushes::Ticker,
     process::ProcessMutex,
     registry::Registry,
@@ -330,7 +331,8 @@ impl Accept {
             let _ = stream.set_nodelay(self.tcp_nodelay);
         }
         let handle = Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.budget));
-        batch.push(Box::new(Incoming::new(stream, handle, permit)));
+        let owner = Owner::new(&handle);
+        batch.push(owner, Box::new(Incoming::new(stream, handle, permit)));
     }
 
     /// Rejects one past the limit, if only few are being rejected already.
@@ -359,8 +361,8 @@ struct AcceptBatch<'a> {
 const MAX_ACCEPTS_PER_WAKE: usize = 16;
 
 impl AcceptBatch<'_> {
-    fn push(&mut self, incoming: Box<Incoming>) {
-        let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(incoming));
+    fn push(&mut self, owner: Owner, incoming: Box<Incoming>) {
+        let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(owner, incoming));
         self.must_wake |= self.queue.append_quietly(push).is_some_and(|((), edge)| edge);
         self.accepted += 1;
         if self.accepted % MAX_ACCEPTS_PER_WAKE == 0 {
@@ -409,7 +411,8 @@ mod tests {
                 std::thread::yield_now();
                 server.queue().take(&mut batch);
             }
-            let Some(Delivery::Accepted(mut incoming)) = batch.pop().map(|record| record.delivery)
+            let Some(Delivery::Accepted(_, mut incoming)) =
+                batch.pop().map(|record| record.delivery)
             else {
                 panic!("nothing was accepted");
             };

@@ -67,7 +67,7 @@ mod tests {
         server::{
             config::QueueLimits, inbound::InboundBudget, outbound::broadcast::Broadcast,
             registry::Registry, stats::Stats, Batch, ConnectionOptions, EventQueue, Flush, Handle,
-            Sent,
+            Owner, Sent,
         },
     };
 
@@ -111,7 +111,7 @@ mod tests {
 
     type Act = fn(&Handle);
 
-    /// All that a handle can do, and what a child's does.
+    /// All that a handle and an owner can do, and what a child's does.
     const ACTS: [(&str, Act); 31] = [
         ("configure", |it| it.configure(&ConnectionOptions::default())),
         ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
@@ -146,19 +146,18 @@ mod tests {
             it.set_paused(false);
         }),
         ("open", |it| {
-            it.secured();
-            it.open(&RFC_6455);
-            it.opened();
+            Owner::new(it).secured();
+            Owner::new(it).asked();
+            assert!(Owner::new(it).open(&RFC_6455).is_none());
         }),
-        ("reject", |it| it.reject(None)),
-        ("peer_closed", |it| it.peer_closed(None, b"")),
+        ("reject", |it| Owner::new(it).reject(None)),
+        ("peer_closed", |it| Owner::new(it).peer_closed(None, b"")),
         ("fail", |it| {
-            let progress = it.fail(&ProtocolError::Internal(String::new()));
-            assert_eq!(progress, CloseAction::Abort);
-            it.finish(progress);
+            let failing = Owner::new(it).fail(&ProtocolError::Internal(String::new()));
+            assert_eq!(failing.action, CloseAction::Abort);
         }),
         ("closed", |it| {
-            assert_eq!(it.closed(), CloseInfo::abnormal());
+            assert_eq!(Owner::new(it).closed(), CloseInfo::abnormal());
         }),
     ];
 

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, thread, time::Instant};
 
 use em_websocket::server::{
-    Batch, Charge, ConnectionOptions, Delivery, Handle, QueueLimits, Server, ServerOptions,
+    Batch, Charge, ConnectionOptions, Delivery, Opening, Owner, QueueLimits, Server, ServerOptions,
 };
 
 use crate::{client::Client, reactor::PATIENCE};
@@ -22,10 +22,12 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) struct ByHand {
     pub(crate) server: Server,
     batch: Batch,
-    pub(crate) connections: Vec<Handle>,
+    connections: Vec<Owner>,
     opened: usize,
     /// Whether the application is done with its opening, as soon as it is told.
     pub(crate) opens: bool,
+    /// Connections of whose opening the application is still being told.
+    pub(crate) openings: Vec<Opening>,
     /// Whether what is taken is told to be delivered.
     pub(crate) delivers: bool,
     /// Charges for what is taken and not told to be delivered.
@@ -46,6 +48,7 @@ impl ByHand {
             connections: Vec::new(),
             opened: 0,
             opens: true,
+            openings: Vec::new(),
             delivers: true,
             kept: Vec::new(),
             messages: VecDeque::new(),
@@ -60,18 +63,15 @@ impl ByHand {
         }
         while let Some(record) = self.batch.pop() {
             let message = match record.delivery {
-                Delivery::Accepted(incoming) => {
-                    self.connections.push(incoming.handle().clone());
+                Delivery::Accepted(owner, incoming) => {
+                    self.connections.push(owner);
                     let number = self.connections.len() as u32 - 1;
                     self.server.start(*incoming, number.into(), &ConnectionOptions::default());
                     continue;
                 }
                 Delivery::Open(opened) => {
-                    let handle = &self.connections[record.connection as usize];
-                    handle.open(opened.profile);
-                    if self.opens {
-                        handle.opened();
-                    }
+                    let owner = &self.connections[record.connection as usize];
+                    self.openings.extend(owner.open(opened.profile).filter(|_| !self.opens));
                     self.opened += 1;
                     continue;
                 }

@@ -3,6 +3,7 @@
 use std::{
     io::Write,
     net::Shutdown,
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -12,12 +13,12 @@ use em_websocket::{
         close::CloseInfo,
         version::{Profile, RFC_6455},
     },
-    server::{ConnectionOptions, Handle, MessageKind, NonWebSocket},
+    server::{ConnectionOptions, Handle, MessageKind, NonWebSocket, Opening},
 };
 
 use crate::{
     client::{request, Client},
-    reactor::{Reactor, Seen, Setup},
+    reactor::{Reactor, Seen, Setup, PATIENCE},
     support::{Kind, RFC_6455 as DRAFT},
 };
 
@@ -33,12 +34,18 @@ fn asking(handshake_timeout: Duration) -> Reactor {
     })
 }
 
-/// A client whose request the application has been asked about.
+/// A client whose request the application has been asked about: the first of its reactor.
 fn asked(reactor: &Reactor) -> (Client, Handle) {
     let mut client = Client::connect(reactor.addr());
     client.write(&request(&DRAFT));
     let (connection, _) = reactor.wait_for(|seen| *seen == Seen::Asked);
+    assert_eq!(connection, 0);
     (client, reactor.handle(connection))
+}
+
+/// Answers the first connection's request; `None` where it cannot be opened.
+fn open(reactor: &Reactor) -> Option<Opening> {
+    reactor.as_owner(0, |owner| owner.open_with(ANSWER, PROFILE)).flatten()
 }
 
 const LONG: Duration = Duration::from_secs(30);
@@ -50,17 +57,23 @@ fn a_client_whose_time_is_up_cannot_be_let_in() {
         handshake_timeout: Duration::from_millis(50),
         ..ConnectionOptions::default()
     };
-    // While onerror is told, too.
-    let act = |handle: &Handle, seen: &Seen| {
+    // onerror takes until the test lets go of it.
+    let (told, is_told) = mpsc::channel();
+    let (go_on, is_over) = mpsc::channel();
+    let act = move |_: &Handle, seen: &Seen| {
         if matches!(seen, Seen::Rejected(_)) {
-            assert!(!handle.open_with(ANSWER, PROFILE));
+            told.send(()).unwrap();
+            is_over.recv().unwrap();
         }
         None
     };
     let reactor = Reactor::start(Setup { options, act: Box::new(act), ..Setup::default() });
     let (mut client, handle) = asked(&reactor);
+    is_told.recv_timeout(PATIENCE).unwrap();
+    assert!(open(&reactor).is_none());
+    go_on.send(()).unwrap();
     reactor.wait_for(|seen| *seen == Seen::Rejected("Opening handshake timed out".into()));
-    assert!(!handle.open_with(ANSWER, PROFILE));
+    assert!(open(&reactor).is_none());
     assert!(!handle.reject_handshake(b"HTTP/1.1 403 Forbidden\r\n\r\n"));
     assert!(client.rest().is_empty());
     assert_eq!(reactor.wait_for_closed(), CloseInfo::abnormal());
@@ -70,11 +83,11 @@ fn a_client_whose_time_is_up_cannot_be_let_in() {
 fn a_client_that_was_let_in_has_no_time_to_be_up() {
     let limit = Duration::from_millis(100);
     let reactor = asking(limit);
-    let (mut client, handle) = asked(&reactor);
-    assert!(handle.open_with(ANSWER, PROFILE));
+    let (mut client, _) = asked(&reactor);
+    let opening = open(&reactor).unwrap();
     // The application takes long to hear of it: nothing is told but what the client sends then.
     thread::sleep(2 * limit);
-    handle.opened();
+    drop(opening);
     client.expect_status("101");
     client.send(Kind::Text, b"in");
     assert_eq!(reactor.next().1, Seen::Message(MessageKind::Text, b"in".to_vec()));
@@ -93,7 +106,7 @@ fn the_application_cannot_open_a_connection_that_it_ended_or_rejected() {
         let reactor = asking(LONG);
         let (mut client, handle) = asked(&reactor);
         end(&handle);
-        assert!(!handle.open_with(ANSWER, PROFILE), "the application {how}");
+        assert!(open(&reactor).is_none(), "the application {how}");
         assert!(!client.rest().starts_with(b"HTTP/1.1 101"), "the application {how}");
     }
 }
@@ -112,7 +125,7 @@ fn a_client_that_has_reset_its_connection_cannot_be_let_in() {
             // Nothing is read, so only writing shows it, once the system knows.
             thread::sleep(Duration::from_millis(50));
         }
-        assert!(!handle.open_with(ANSWER, PROFILE), "deferred: {is_deferred}");
+        assert!(open(&reactor).is_none(), "deferred: {is_deferred}");
         if !is_deferred {
             assert_eq!(reactor.wait_for_closed(), CloseInfo::abnormal());
         }
@@ -127,18 +140,17 @@ fn a_client_that_leaves_while_the_answer_is_put_off_is_gone_at_once() {
     client.send(Kind::Text, b"early");
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(reactor.wait_for_closed(), CloseInfo::abnormal());
-    assert!(!handle.open_with(ANSWER, PROFILE));
+    assert!(open(&reactor).is_none());
 }
 
 #[test]
 fn a_client_that_has_only_stopped_sending_is_answered_where_that_is_not_put_off() {
     let reactor = asking(LONG);
-    let (mut client, handle) = asked(&reactor);
+    let (mut client, _) = asked(&reactor);
     client.send(Kind::Text, b"early");
     client.stream.shutdown(Shutdown::Write).unwrap();
     thread::sleep(Duration::from_millis(20));
-    assert!(handle.open_with(ANSWER, PROFILE));
-    handle.opened();
+    drop(open(&reactor).unwrap());
     assert_eq!(reactor.next().1, Seen::Message(MessageKind::Text, b"early".to_vec()));
     client.expect_status("101");
 }
@@ -159,8 +171,7 @@ fn bytes_that_come_while_the_answer_is_put_off_are_kept_and_bounded() {
         }
     }
     assert!(sent < 32 * 1024 * 1024, "{sent} bytes were taken");
-    assert!(handle.open_with(ANSWER, PROFILE));
-    handle.opened();
+    drop(open(&reactor).unwrap());
     let begin = Instant::now();
     for _ in 0..sent / frame.len() {
         assert!(begin.elapsed() < Duration::from_secs(10));

@@ -21,7 +21,7 @@ use em_websocket::{
     protocol::close::CloseInfo,
     server::{
         Batch, ConnectionOptions, Delivery, Flush, Handle, Incoming, MessageKind, NonWebSocket,
-        Opened, Record, Sent, Server, ServerOptions,
+        Opened, Owner, Record, Sent, Server, ServerOptions,
     },
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
@@ -102,7 +102,22 @@ struct Shared {
     over: AtomicBool,
     /// Held while deliveries are made.
     gate: Mutex<()>,
-    handles: Mutex<HashMap<u32, Handle>>,
+    connections: Mutex<HashMap<u32, Connection>>,
+}
+
+/// A connection, until the reactor has let go of it.
+#[derive(Clone)]
+struct Connection {
+    handle: Handle,
+    /// Taken by the reactor at the connection's end.
+    owner: Arc<Mutex<Option<Owner>>>,
+}
+
+impl Connection {
+    /// Does what only the owner may, if it is not closed.
+    fn as_owner<R>(&self, act: impl FnOnce(&Owner) -> R) -> Option<R> {
+        lock(&self.owner).as_ref().map(act)
+    }
 }
 
 impl Reactor {
@@ -119,7 +134,7 @@ impl Reactor {
         let server = Arc::new(server);
         let shared = Arc::<Shared>::default();
         let (tell, seen) = mpsc::channel();
-        let owner = Owner {
+        let owner = QueueOwner {
             server: Arc::clone(&server),
             shared: Arc::clone(&shared),
             setup,
@@ -145,7 +160,13 @@ impl Reactor {
 
     /// Acts on a connection, by its number: they are counted from 0.
     pub(crate) fn handle(&self, connection: u32) -> Handle {
-        lock(&self.shared.handles)[&connection].clone()
+        lock(&self.shared.connections)[&connection].handle.clone()
+    }
+
+    /// Does with a connection what only its owner may; `None` once it is closed.
+    pub(crate) fn as_owner<R>(&self, connection: u32, act: impl FnOnce(&Owner) -> R) -> Option<R> {
+        let connection = lock(&self.shared.connections).get(&connection).cloned();
+        connection?.as_owner(act)
     }
 
     /// Nothing is delivered until what is returned is dropped.
@@ -211,18 +232,18 @@ impl Drop for Reactor {
     }
 }
 
-struct Owner {
+struct QueueOwner {
     server: Arc<Server>,
     shared: Arc<Shared>,
     setup: Setup,
     tell: mpsc::Sender<(u32, Seen)>,
     batch: Batch,
-    connections: HashMap<u32, Handle>,
+    connections: HashMap<u32, Connection>,
     corked: Vec<Handle>,
     next: u32,
 }
 
-impl Owner {
+impl QueueOwner {
     fn run(mut self, ready: &mpsc::Sender<()>) {
         let mut poll = Poll::new().expect("a reactor");
         let mut events = Events::with_capacity(1);
@@ -257,29 +278,30 @@ impl Owner {
     fn deliver(&mut self, record: Record) {
         let Record { connection, delivery } = record;
         let connection = connection as u32;
-        if let Delivery::Accepted(incoming) = delivery {
-            self.accept(incoming);
+        if let Delivery::Accepted(owner, incoming) = delivery {
+            self.accept(owner, incoming);
             return;
         }
         // Those that a test has started itself are its own.
-        let Some(handle) = self.connections.get(&connection).cloned() else { return };
+        let Some(own) = self.connections.get(&connection).cloned() else { return };
+        let handle = own.handle.clone();
         match delivery {
-            Delivery::Accepted(_) => {}
+            Delivery::Accepted(..) => {}
             Delivery::TlsEstablished => {
                 self.tell(connection, &handle, Seen::Secured);
-                handle.secured();
+                own.as_owner(Owner::secured);
             }
-            Delivery::Open(opened) => self.open(connection, &handle, &opened),
+            Delivery::Open(opened) => self.open(connection, &own, &opened),
             Delivery::NonWebSocket(plain) => self.tell(connection, &handle, Seen::Plain(plain)),
             Delivery::Http(http) => {
                 // Whoever is asked answers by hand.
-                handle.asked();
+                own.as_owner(Owner::asked);
                 let (method, path) = (http.request.method().into(), http.request.path().into());
                 self.tell(connection, &handle, Seen::Http(method, path, http.body));
             }
             Delivery::Rejected(refused) => {
                 self.tell(connection, &handle, Seen::Rejected(refused.error.to_string()));
-                handle.reject(refused.response.as_deref());
+                own.as_owner(|owner| owner.reject(refused.response.as_deref()));
             }
             Delivery::Message(kind, span) => {
                 let bytes = self.batch.bytes(span).to_vec();
@@ -287,49 +309,49 @@ impl Owner {
             }
             Delivery::Close(code, span) => {
                 let body = self.batch.bytes(span).to_vec();
-                handle.peer_closed(code, &body);
+                own.as_owner(|owner| owner.peer_closed(code, &body));
                 self.tell(connection, &handle, Seen::Close(code.map(|code| code.0), body));
             }
             Delivery::Error(error) => {
-                let progress = handle.fail(&error);
+                let _failing = own.as_owner(|owner| owner.fail(&error));
                 self.tell(connection, &handle, Seen::Error(error.to_string()));
-                handle.finish(progress);
             }
             Delivery::Bytes(span) => {
                 self.tell(connection, &handle, Seen::Bytes(self.batch.bytes(span).to_vec()));
             }
             Delivery::Drained => self.tell(connection, &handle, Seen::Drained),
             Delivery::Closed => {
-                let info = handle.closed();
+                let owner = lock(&own.owner).take();
+                let info = owner.expect("it is closed once").closed();
                 self.connections.remove(&connection);
-                lock(&self.shared.handles).remove(&connection);
+                lock(&self.shared.connections).remove(&connection);
                 self.tell(connection, &handle, Seen::Closed(info));
             }
         }
     }
 
-    fn open(&mut self, connection: u32, handle: &Handle, opened: &Opened) {
+    fn open(&mut self, connection: u32, own: &Connection, opened: &Opened) {
         if opened.response.is_some() {
             // Whoever is asked answers by hand.
-            handle.asked();
-            return self.tell(connection, handle, Seen::Asked);
+            own.as_owner(Owner::asked);
+            return self.tell(connection, &own.handle, Seen::Asked);
         }
-        handle.open(opened.profile);
-        self.tell(connection, handle, Seen::Open(opened.profile.version));
-        handle.opened();
+        let _opening = own.as_owner(|owner| owner.open(opened.profile));
+        self.tell(connection, &own.handle, Seen::Open(opened.profile.version));
     }
 
-    fn accept(&mut self, incoming: Box<Incoming>) {
+    fn accept(&mut self, owner: Owner, incoming: Box<Incoming>) {
         let connection = self.next;
         self.next += 1;
         let handle = incoming.handle().clone();
-        lock(&self.shared.handles).insert(connection, handle.clone());
+        let own = Connection { handle: handle.clone(), owner: Arc::new(Mutex::new(Some(owner))) };
+        lock(&self.shared.connections).insert(connection, own.clone());
         self.tell(connection, &handle, Seen::Accepted);
         if let Some(accept) = &self.setup.accept {
             accept.send(incoming).expect("somebody takes it");
             return;
         }
-        self.connections.insert(connection, handle);
+        self.connections.insert(connection, own);
         self.server.start(*incoming, connection.into(), &self.setup.options);
     }
 

@@ -4,8 +4,11 @@ use std::{cell::Cell, sync::Arc, time::Duration};
 
 use em_websocket::{
     error::UsageError,
-    protocol::{close::CloseCode, version, Limits, ReadyState},
-    server::{tls::TlsServer, Broadcast, Flush, Handle, Incoming, Sent},
+    protocol::{
+        close::{CloseCode, CloseInfo},
+        version, Limits, ReadyState,
+    },
+    server::{tls::TlsServer, Broadcast, Flush, Handle, Incoming, Owner, Sent},
 };
 use magnus::{
     method, prelude::*, value::LazyId, Error, RArray, RHash, RModule, RObject, RString, Ruby,
@@ -22,7 +25,6 @@ use crate::{
     flush::{flush, flush_later},
     raw,
     response::Response,
-    signature,
     tls_config::TlsConfig,
 };
 
@@ -30,13 +32,16 @@ use crate::{
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Connection", free_immediately, size)]
 pub(crate) struct Connection {
     handle: Handle,
-    number: u64,
+    /// Until `onclose` is told.
+    owner: Cell<Option<Owner>>,
     /// Socket and TLS of the connection, until it is started.
     pending: Cell<Option<Box<Pending>>>,
 }
 
 /// A connection that is not read yet.
 pub(crate) struct Pending {
+    /// In the table of its server.
+    pub(crate) number: u64,
     pub(crate) incoming: Box<Incoming>,
     pub(crate) tls: Option<TlsServer>,
     /// True if the application is asked about the client's certificates.
@@ -52,18 +57,33 @@ static HANDLER: LazyId = LazyId::new("@handler");
 const NEVER: Duration = Duration::from_secs(1 << 53);
 
 impl Connection {
-    pub(crate) fn new(incoming: Box<Incoming>, number: u64) -> Self {
+    pub(crate) fn new(owner: Owner, incoming: Box<Incoming>, number: u64) -> Self {
         let handle = incoming.handle().clone();
-        let pending = Some(Box::new(Pending { incoming, tls: None, verifies: false }));
-        Self { handle, number, pending: Cell::new(pending) }
+        let pending = Pending { number, incoming, tls: None, verifies: false };
+        Self { handle, owner: Some(owner).into(), pending: Some(Box::new(pending)).into() }
     }
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// Number of a connection that is not started.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.look(|pending| pending.map(|pending| pending.number))
+    }
+
+    /// Lends the connection's owner to `act`, which must not call Ruby; `None` once `onclose` has
+    /// been told.
+    pub(crate) fn with_owner<R>(&self, act: impl FnOnce(&Owner) -> R) -> Option<R> {
+        let owner = self.owner.take();
+        let result = owner.as_ref().map(act);
+        self.owner.set(owner);
+        result
+    }
+
+    /// Lets go of the connection: how it ended, unless that has been told.
+    pub(crate) fn take_closed(&self) -> Option<CloseInfo> {
+        self.owner.take().map(Owner::closed)
     }
 
     pub(crate) fn take_pending(&self) -> Option<Box<Pending>> {
@@ -164,8 +184,9 @@ impl Connection {
     }
 
     /// Opens the WebSocket, with this answer where the application was asked before there was one,
-    /// and gives the connection its handler. [`opened`](Self::opened) must follow; or, where `false`
-    /// is returned, nothing.
+    /// gives the connection its handler, and yields: the application is told. Frames are read once
+    /// the block has been left, in whatever way. Where the WebSocket cannot be opened any more,
+    /// nothing is yielded.
     fn open_websocket(
         ruby: &Ruby,
         this: &Self,
@@ -173,23 +194,17 @@ impl Connection {
         handler: Value,
         version: i64,
         response: Option<&Response>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let profile = version::profile(version).ok_or_else(|| {
             error::web_socket(ruby, format!("Protocol version {version} not supported"))
         })?;
-        let is_open = match response {
-            Some(response) => this.handle.open_with(&response.to_bytes(), profile),
-            None => this.handle.open(profile),
-        };
-        if is_open {
-            object.ivar_set(*HANDLER, handler)?;
-        }
-        Ok(is_open)
-    }
-
-    /// The application has been told that the WebSocket is open: frames may be read.
-    fn opened(&self) {
-        self.handle.opened();
+        let opening = this.with_owner(|owner| match response {
+            Some(response) => owner.open_with(&response.to_bytes(), profile),
+            None => owner.open(profile),
+        });
+        let Some(_opening) = opening.flatten() else { return Ok(()) };
+        object.ivar_set(*HANDLER, handler)?;
+        ruby.yield_value::<_, Value>(ruby.qnil()).map(drop)
     }
 
     /// Sends an answer that opens no WebSocket, and ends the connection.
@@ -314,12 +329,7 @@ impl Connection {
 
     /// Lets go of the connection: what `onclose` is told.
     fn closed(ruby: &Ruby, this: &Self) -> Result<RHash, Error> {
-        symbols::close_info(ruby, &this.handle.closed())
-    }
-
-    /// Number by which EventMachine's functions know it.
-    fn signature(&self) -> u64 {
-        signature::of_connection(self.number)
+        symbols::close_info(ruby, &this.take_closed().unwrap_or(CloseInfo::abnormal()))
     }
 
     fn is_closed(&self) -> bool {
@@ -340,7 +350,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("ask", method!(Connection::ask, 0))?;
     class.define_method("deferred=", method!(Connection::set_deferred, 1))?;
     class.define_method("ending?", method!(Connection::is_ending, 0))?;
-    class.define_method("opened", method!(Connection::opened, 0))?;
     class.define_method("refuse", method!(Connection::refuse, 1))?;
     class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;
     class.define_method("unasked", method!(Connection::unasked, 0))?;
@@ -367,7 +376,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("local", method!(Connection::local, 0))?;
-    class.define_method("signature", method!(Connection::signature, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;
     class.define_method("closed?", method!(Connection::is_closed, 0))?;
     Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use em_websocket::{
     protocol::handshake::HttpRequest,
-    server::{Delivery, Handle, Incoming, MessageKind, NonWebSocket, Opened, Record, Span},
+    server::{Delivery, Incoming, MessageKind, NonWebSocket, Opened, Owner, Record, Span},
 };
 use magnus::{prelude::*, typed_data::Obj, value::LazyId, ArgList, Error, RObject, Ruby, Value};
 
@@ -20,11 +20,11 @@ use crate::{
 };
 
 impl Server {
-    /// Tells what has happened, on this thread: a batch, in order. `owner.accept(connection)` makes
+    /// Tells what has happened, on this thread: a batch, in order. `server.accept(connection)` makes
     /// the object of a new connection. An exception leaves; the rest stays queued.
     ///
     /// A block may fork: in the child nothing is left to tell, and nothing here is its own.
-    pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, owner: Value) -> Result<(), Error> {
+    pub(crate) fn drain(ruby: &Ruby, this: Obj<Self>, server: Value) -> Result<(), Error> {
         let timer = DrainTimer::begin(&this.drains);
         let Some(pending) = this.with(|core| Arc::clone(core.queue().pending_flushes())) else {
             return Ok(());
@@ -40,9 +40,9 @@ impl Server {
         for _ in 0..this.drain_batch {
             let message = this.batch.borrow_mut().pop_message();
             result = match message {
-                Some((number, kind, span)) => this.message(ruby, owner, number, kind, span),
+                Some((number, kind, span)) => this.message(ruby, server, number, kind, span),
                 None => match this.next() {
-                    Some(record) => this.control(ruby, owner, record),
+                    Some(record) => this.control(ruby, server, record),
                     None => return Ok(()),
                 },
             };
@@ -71,7 +71,7 @@ impl Server {
     fn message(
         &self,
         ruby: &Ruby,
-        owner: Value,
+        server: Value,
         number: u64,
         kind: MessageKind,
         span: Span,
@@ -91,13 +91,19 @@ impl Server {
         } else {
             raw::call_block(ruby, object, symbols::ivar(kind), kind, batch, span)
         };
-        result.or_else(|error| rescue(ruby, owner, object, error))
+        result.or_else(|error| rescue(ruby, server, object, error))
     }
 
-    fn accept(&self, ruby: &Ruby, owner: Value, incoming: Box<Incoming>) -> Result<(), Error> {
+    fn accept(
+        &self,
+        ruby: &Ruby,
+        server: Value,
+        owner: Owner,
+        incoming: Box<Incoming>,
+    ) -> Result<(), Error> {
         let number = self.connections.insert(ruby, incoming.handle().clone())?;
-        let connection = ruby.obj_wrap(Connection::new(incoming, number));
-        let result = owner.funcall::<_, _, Value>(*ACCEPT, (connection,));
+        let connection = ruby.obj_wrap(Connection::new(owner, incoming, number));
+        let result = server.funcall::<_, _, Value>(*ACCEPT, (connection,));
         if connection.take_pending().is_some() {
             // Nobody started it: it is closed here and now.
             self.connections.remove(ruby, number)?;
@@ -105,58 +111,68 @@ impl Server {
         result.map(drop)
     }
 
-    /// Everything but messages.
-    fn control(&self, ruby: &Ruby, owner: Value, record: Record) -> Result<(), Error> {
+    /// Tells a raw connection what was read.
+    fn receive_data(&self, ruby: &Ruby, number: u64, span: Span) -> Result<(), Error> {
+        let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
+        let data = raw::binary(ruby, self.batch.borrow().bytes(span))?;
+        object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
+    }
+
+    /// Tells everything but messages.
+    fn control(&self, ruby: &Ruby, server: Value, record: Record) -> Result<(), Error> {
         let Record { connection: number, delivery } = record;
-        if let Delivery::Accepted(incoming) = delivery {
-            return self.accept(ruby, owner, incoming);
-        }
-        let Some(handle) = self.connections.with_handle(number, Clone::clone) else {
-            return Ok(());
+        let delivery = match delivery {
+            Delivery::Accepted(owner, incoming) => {
+                return self.accept(ruby, server, owner, incoming);
+            }
+            Delivery::Bytes(span) => return self.receive_data(ruby, number, span),
+            other => other,
         };
         let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
+        let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
+        let native = native(transport)?;
         match delivery {
             Delivery::TlsEstablished => {
-                let result = tell(object, &SECURED, (object,));
-                handle.secured();
+                let result = tell(transport, &SECURED, (object,));
+                native.with_owner(Owner::secured);
                 result
             }
-            Delivery::Open(opened) => self.open(ruby, owner, (&handle, object), *opened),
-            Delivery::NonWebSocket(plain) => answer_non_websocket(ruby, owner, object, plain),
+            Delivery::Open(opened) => {
+                self.open(ruby, server, (&native, transport, object), *opened)
+            }
+            Delivery::NonWebSocket(plain) => answer_non_websocket(ruby, server, object, plain),
             Delivery::Http(request) => {
-                handle.asked();
-                http_requested(ruby, owner, object, *request)
+                let HttpRequest { request, body } = *request;
+                native.with_owner(Owner::asked);
+                let request = ruby.obj_wrap(Request::new(request, None));
+                let body = raw::binary(ruby, &body)?;
+                tell(transport, &HTTP_REQUESTED, (object, request, body, server))
             }
             Delivery::Rejected(refused) => {
                 let exception = error::handshake(ruby, &refused.error)?;
-                let result = tell(object, &FAILED, (object, exception));
-                handle.reject(refused.response.as_deref());
+                let result = tell(transport, &FAILED, (object, exception));
+                native.with_owner(|owner| owner.reject(refused.response.as_deref()));
                 result
             }
             Delivery::Close(code, span) => {
-                handle.peer_closed(code, self.batch.borrow().bytes(span));
+                let batch = self.batch.borrow();
+                native.with_owner(|owner| owner.peer_closed(code, batch.bytes(span)));
                 Ok(())
             }
             Delivery::Error(error) => {
                 let exception = error::protocol(ruby, &error)?;
-                let progress = handle.fail(&error);
-                let result = tell(object, &FAILED, (object, exception));
-                handle.finish(progress);
-                result
+                let _failing = native.with_owner(|owner| owner.fail(&error));
+                tell(transport, &FAILED, (object, exception))
             }
-            Delivery::Bytes(span) => {
-                let data = raw::binary(ruby, self.batch.borrow().bytes(span))?;
-                object.funcall::<_, _, Value>(*RECEIVE_DATA, (data,)).map(drop)
-            }
-            Delivery::Drained => tell(object, &DRAINED, (object,)),
+            Delivery::Drained => tell(transport, &DRAINED, (object,)),
             Delivery::Closed => {
                 let is_changed = overrides::may_trigger(ruby, object);
-                let result = tell(object, &UNBOUND, (object, is_changed));
-                handle.closed();
+                let result = tell(transport, &UNBOUND, (object, is_changed));
+                native.take_closed();
                 self.connections.remove(ruby, number)?;
                 result
             }
-            Delivery::Accepted(_) | Delivery::Message(..) => Ok(()),
+            Delivery::Accepted(..) | Delivery::Message(..) | Delivery::Bytes(_) => Ok(()),
         }
     }
 
@@ -164,8 +180,8 @@ impl Server {
     fn open(
         &self,
         ruby: &Ruby,
-        owner: Value,
-        (handle, object): (&Handle, RObject),
+        server: Value,
+        (native, transport, object): (&Connection, Value, RObject),
         opened: Opened,
     ) -> Result<(), Error> {
         let Opened { request, subprotocol, response, .. } = opened;
@@ -173,11 +189,10 @@ impl Server {
         self.request.set(Some(Request::new(request, subprotocol)));
         let response = response.map(|response| ruby.obj_wrap(Response::new(*response)));
         let is_changed = overrides::may_trigger(ruby, object);
-        let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
         if response.is_some() {
-            handle.asked();
+            native.with_owner(Owner::asked);
         }
-        let asked = (object, version, response, is_changed, owner);
+        let asked = (object, version, response, is_changed, server);
         let result = transport.funcall::<_, _, Value>(*REQUESTED, asked);
         self.request.take();
         if !is_changed && overrides::may_trigger(ruby, object) {
@@ -187,22 +202,10 @@ impl Server {
     }
 }
 
-/// Tells a connection's transport of a request of plain HTTP.
-fn http_requested(
-    ruby: &Ruby,
-    owner: Value,
-    object: RObject,
-    HttpRequest { request, body }: HttpRequest,
-) -> Result<(), Error> {
-    let request = ruby.obj_wrap(Request::new(request, None));
-    let body = raw::binary(ruby, &body)?;
-    tell(object, &HTTP_REQUESTED, (object, request, body, owner))
-}
-
 /// Answers what is no opening handshake, by a method that an application may have overridden.
 fn answer_non_websocket(
     ruby: &Ruby,
-    owner: Value,
+    server: Value,
     object: RObject,
     plain: NonWebSocket,
 ) -> Result<(), Error> {
@@ -211,17 +214,22 @@ fn answer_non_websocket(
         NonWebSocket::FlashPolicy => FLASH_POLICY,
     };
     let result = object.funcall::<_, _, Value>(method, ()).map(drop);
-    result.or_else(|error| rescue(ruby, owner, object, error))
+    result.or_else(|error| rescue(ruby, server, object, error))
+}
+
+/// What knows the socket: the transport itself, unless the bytes pass through Ruby.
+fn native(transport: Value) -> Result<Obj<Connection>, Error> {
+    Obj::try_convert(transport).or_else(|_| transport.funcall(*NATIVE, ()))
 }
 
 /// Calls a method of a connection's transport.
-fn tell(object: RObject, method: &LazyId, arguments: impl ArgList) -> Result<(), Error> {
-    let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
+fn tell(transport: Value, method: &LazyId, arguments: impl ArgList) -> Result<(), Error> {
     transport.funcall::<_, _, Value>(**method, arguments).map(drop)
 }
 
 static ACCEPT: LazyId = LazyId::new("accept");
 static CHANGED: LazyId = LazyId::new("changed");
+static NATIVE: LazyId = LazyId::new("native");
 static SECURED: LazyId = LazyId::new("secured");
 static REQUESTED: LazyId = LazyId::new("requested");
 static FAILED: LazyId = LazyId::new("failed");
@@ -236,10 +244,10 @@ static APPLICATION_ERROR: LazyId = LazyId::new("application_error");
 /// An exception of the application's goes to it, which may raise it again; what is no StandardError
 /// leaves as it is.
 #[cold]
-fn rescue(ruby: &Ruby, owner: Value, object: RObject, error: Error) -> Result<(), Error> {
+fn rescue(ruby: &Ruby, server: Value, object: RObject, error: Error) -> Result<(), Error> {
     let Some(exception) = error.value() else { return Err(error) };
     if !error.is_kind_of(ruby.exception_standard_error()) {
         return Err(error);
     }
-    owner.funcall::<_, _, Value>(*APPLICATION_ERROR, (object, exception)).map(drop)
+    server.funcall::<_, _, Value>(*APPLICATION_ERROR, (object, exception)).map(drop)
 }

@@ -182,7 +182,7 @@ impl Server {
         connection: Obj<Connection>,
         object: RObject,
     ) -> Result<(), Error> {
-        let number = connection.number();
+        let Some(number) = connection.number() else { return Ok(()) };
         object.ivar_set(*TRANSPORT, connection)?;
         object.ivar_set(*SIGNATURE, signature::of_connection(number))?;
         this.connections.adopt(ruby, number, object)
@@ -199,7 +199,7 @@ impl Server {
         flags: RArray,
     ) -> Result<(), Error> {
         let Some(pending) = connection.take_pending() else { return Ok(()) };
-        let Pending { incoming, tls, .. } = *pending;
+        let Pending { number, incoming, tls, .. } = *pending;
         // Most have none.
         let is = |name: &LazyId| !flags.is_empty() && flags.includes(name.into_symbol_with(ruby));
         let handle = connection.handle();
@@ -220,7 +220,7 @@ impl Server {
             close_timeout: handle.close_timeout(),
             ..settings.connection.clone()
         };
-        this.with(|core| core.start(*incoming, connection.number(), &options));
+        this.with(|core| core.start(*incoming, number, &options));
         Ok(())
     }
 }

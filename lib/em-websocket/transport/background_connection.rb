@@ -202,14 +202,10 @@ module EventMachine
         # @param version [Integer] of the protocol
         def accept_handshake(connection, handshake, response, version = handshake.protocol_version)
           handler = Handler.in_background(connection, self, version)
-          return unless open_websocket(connection, handler, version, response)
-
-          begin
+          open_websocket(connection, handler, version, response) do
             connection.trigger_on_open(handshake)
           rescue StandardError => e
             Transport.application_error(connection, e)
-          ensure
-            opened
           end
         end
 

@@ -14,7 +14,7 @@ use crate::{
     error::ProtocolError,
     protocol::CloseAction,
     server::{
-        transmission::UNTOLD, Batch, ConnectionOptions, Delivery, Flush, Handle, QueueLimits,
+        transmission::UNTOLD, Batch, ConnectionOptions, Delivery, Flush, Owner, QueueLimits,
         Server, ServerOptions,
     },
 };
@@ -65,7 +65,7 @@ const HEADER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Echoes, until as many connections are gone; the errors on the way.
-fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<ProtocolError> {
+fn serve(server: &Server, owners: &mut Vec<Option<Owner>>, mut gone: usize) -> Vec<ProtocolError> {
     let mut errors = Vec::new();
     let mut batch = Batch::default();
     let begin = Instant::now();
@@ -73,37 +73,33 @@ fn serve(server: &Server, handles: &mut Vec<Handle>, mut gone: usize) -> Vec<Pro
         assert!(begin.elapsed() < Duration::from_secs(10), "it takes too long");
         server.queue().take(&mut batch);
         while let Some(record) = batch.pop() {
-            let handle = handles.get(record.connection as usize).cloned();
-            match (record.delivery, handle) {
-                (Delivery::Accepted(incoming), _) => {
-                    handles.push(incoming.handle().clone());
+            let owner = owners.get(record.connection as usize).and_then(Option::as_ref);
+            match (record.delivery, owner) {
+                (Delivery::Accepted(owner, incoming), _) => {
+                    owners.push(Some(owner));
                     let options =
                         ConnectionOptions { http_body: Some(BODY), ..ConnectionOptions::default() };
-                    server.start(*incoming, handles.len() as u64 - 1, &options);
+                    server.start(*incoming, owners.len() as u64 - 1, &options);
                 }
-                (Delivery::Http(request), Some(handle)) => {
-                    handle.asked();
+                (Delivery::Http(request), Some(owner)) => {
+                    owner.asked();
                     assert_eq!(request.body.len(), BODY);
-                    handle.reject_handshake(b"HTTP/1.1 204 No Content\r\n\r\n");
+                    owner.reject_handshake(b"HTTP/1.1 204 No Content\r\n\r\n");
                 }
-                (Delivery::Rejected(refused), Some(handle)) => {
-                    handle.reject(refused.response.as_deref());
+                (Delivery::Rejected(refused), Some(owner)) => {
+                    owner.reject(refused.response.as_deref());
                 }
-                (Delivery::Open(opened), Some(handle)) => {
-                    handle.open(opened.profile);
-                    handle.opened();
+                (Delivery::Open(opened), Some(owner)) => drop(owner.open(opened.profile)),
+                (Delivery::Message(_, span), Some(owner)) => {
+                    owner.send_text(batch.bytes(span), Flush::Now).unwrap();
                 }
-                (Delivery::Message(_, span), Some(handle)) => {
-                    handle.send_text(batch.bytes(span), Flush::Now).unwrap();
-                }
-                (Delivery::Error(error), Some(handle)) => {
-                    let progress = handle.fail(&error);
-                    assert_eq!(progress, CloseAction::AfterFlush);
+                (Delivery::Error(error), Some(owner)) => {
+                    let failing = owner.fail(&error);
+                    assert_eq!(failing.action, CloseAction::AfterFlush);
                     errors.push(*error);
-                    handle.finish(progress);
                 }
-                (Delivery::Closed, Some(handle)) => {
-                    handle.closed();
+                (Delivery::Closed, Some(_)) => {
+                    owners[record.connection as usize].take().map(Owner::closed);
                     gone -= 1;
                 }
                 other => panic!("{other:?}"),
@@ -126,7 +122,7 @@ fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
     let handle = loop {
         server.queue().take(&mut batch);
         match batch.pop().map(|record| record.delivery) {
-            Some(Delivery::Accepted(incoming)) => {
+            Some(Delivery::Accepted(_, incoming)) => {
                 let handle = incoming.handle().clone();
                 server.start(*incoming, 0, &options);
                 break handle;
@@ -157,14 +153,14 @@ fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
 #[test]
 fn a_panic_ends_its_connection_with_1011_and_no_other() {
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
-    let (handle, mut victim, _) = open_one(&server);
+    let (owner, mut victim, _) = open_one(&server);
     let mut bystander = open(&server);
     read(&mut victim, HEADER.len());
-    handle.0.driver_lock().outbox.push_compressed(vec![Bytes::from_owner(Defect(b"\x81\x01x"))]);
-    handle.0.notify_driver();
+    owner.0.driver_lock().outbox.push_compressed(vec![Bytes::from_owner(Defect(b"\x81\x01x"))]);
+    owner.0.notify_driver();
 
-    let mut handles = vec![handle];
-    let errors = serve(&server, &mut handles, 1);
+    let mut owners = vec![Some(owner)];
+    let errors = serve(&server, &mut owners, 1);
     assert_eq!(errors, [ProtocolError::Internal("a defect".into())]);
     let mut rest = Vec::new();
     victim.read_to_end(&mut rest).unwrap();
@@ -175,27 +171,26 @@ fn a_panic_ends_its_connection_with_1011_and_no_other() {
     bystander.write_all(&frame(b"unmoved")).unwrap();
     assert_eq!(read(&mut bystander, HEADER.len()), HEADER);
     bystander.shutdown(std::net::Shutdown::Write).unwrap();
-    serve(&server, &mut handles, 1);
+    serve(&server, &mut owners, 1);
     assert_eq!(read(&mut bystander, 9), b"\x81\x07unmoved");
     server.stop().unwrap();
 }
 
 /// A connection that is open, and the client's side of it.
-fn open_one(server: &Server) -> (Handle, TcpStream, Batch) {
+fn open_one(server: &Server) -> (Owner, TcpStream, Batch) {
     let stream = open(server);
     let mut batch = Batch::default();
-    let mut handle = None;
+    let mut accepted = None;
     loop {
         match next(server, &mut batch) {
-            Delivery::Accepted(incoming) => {
-                handle = Some(incoming.handle().clone());
+            Delivery::Accepted(owner, incoming) => {
+                accepted = Some(owner);
                 server.start(*incoming, 0, &ConnectionOptions::default());
             }
             Delivery::Open(opened) => {
-                let handle = handle.unwrap();
-                handle.open(opened.profile);
-                handle.opened();
-                return (handle, stream, batch);
+                let owner = accepted.unwrap();
+                drop(owner.open(opened.profile));
+                return (owner, stream, batch);
             }
             other => panic!("{other:?}"),
         }
@@ -218,9 +213,9 @@ fn next(server: &Server, batch: &mut Batch) -> Delivery {
 fn a_drain_after_the_end_is_not_told() {
     const MUCH: usize = 20_000_000;
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
-    let (handle, mut stream, mut batch) = open_one(&server);
-    handle.set_high_water(1000);
-    handle.send_binary(&vec![0; MUCH], Flush::Now).unwrap();
+    let (owner, mut stream, mut batch) = open_one(&server);
+    owner.set_high_water(1000);
+    owner.send_binary(&vec![0; MUCH], Flush::Now).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(matches!(next(&server, &mut batch), Delivery::Closed));
 
@@ -230,11 +225,11 @@ fn a_drain_after_the_end_is_not_told() {
         left = left.saturating_sub(read(&mut stream, left.min(65_536)).len());
     }
     let begin = Instant::now();
-    while handle.outbound_len() > 0 {
+    while owner.outbound_len() > 0 {
         assert!(begin.elapsed() < Duration::from_secs(10));
         std::thread::yield_now();
     }
-    handle.closed();
+    owner.closed();
     server.stop().unwrap();
     assert!(server.queue().is_empty());
 }
@@ -242,18 +237,18 @@ fn a_drain_after_the_end_is_not_told() {
 #[test]
 fn a_close_that_is_not_answered_in_time_is_not_told_after_the_end() {
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
-    let (handle, stream, mut batch) = open_one(&server);
+    let (owner, stream, mut batch) = open_one(&server);
     let soon = Duration::from_millis(50);
-    handle.set_close_timeout(soon);
+    owner.set_close_timeout(soon);
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(matches!(next(&server, &mut batch), Delivery::Closed));
 
     // The owner has not let go of it yet.
-    handle.close(None, "");
+    owner.close(None, "");
     std::thread::sleep(soon * 3);
     server.queue().take(&mut batch);
     assert!(batch.is_empty());
-    handle.closed();
+    owner.closed();
     server.stop().unwrap();
 }
 
@@ -279,7 +274,7 @@ fn a_message_whose_rest_does_not_come_is_given_up_where_others_wait() {
     large[0] = 0x02;
     let mut stuck = open(&server);
     stuck.write_all(&large).unwrap();
-    let mut handles = Vec::new();
+    let mut owners = Vec::new();
     let waits = [open(&server), open(&server)].map(|mut stream| {
         let large = large.clone();
         std::thread::spawn(move || {
@@ -292,7 +287,7 @@ fn a_message_whose_rest_does_not_come_is_given_up_where_others_wait() {
             stream.read_exact(&mut [0; LEN]).unwrap();
         })
     });
-    let errors = serve(&server, &mut handles, 3);
+    let errors = serve(&server, &mut owners, 3);
     assert_eq!(errors, [ProtocolError::GivenUp]);
     waits.into_iter().for_each(|thread| thread.join().unwrap());
     let mut rest = Vec::new();

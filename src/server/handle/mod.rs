@@ -4,6 +4,8 @@ mod opening;
 mod published;
 mod sending;
 
+pub(crate) use self::opening::is_undecided;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -22,14 +24,7 @@ use super::{
     stats::{Stats, Traffic},
     tls::TlsSession,
 };
-use crate::{
-    error::ProtocolError,
-    protocol::{
-        close::{CloseCode, CloseInfo},
-        version::Profile,
-        CloseAction, Limits, PeerClose, ReadyState,
-    },
-};
+use crate::protocol::{close::CloseCode, version::Profile, CloseAction, Limits, ReadyState};
 
 /// A cheap clone that lets its holder act on one connection, from any thread.
 ///
@@ -80,8 +75,8 @@ impl Handle {
         self.0.lock().map(|state| state.limits()).unwrap_or_default()
     }
 
-    /// Sets what the peer may not exceed, from the next read on; for every frame, if set before
-    /// [`opened`](Self::opened).
+    /// Sets what the peer may not exceed, from the next read on; for every frame, if set while an
+    /// [`Opening`](super::Opening) is held.
     pub fn set_limits(&self, limits: Limits) {
         if let Some(mut state) = self.0.lock() {
             state.set_limits(limits);
@@ -177,12 +172,12 @@ impl Handle {
     /// Ends the TCP connection once everything sent has been written.
     pub fn close_after_writing(&self) {
         self.send_published(Flush::Now);
-        self.finish(CloseAction::AfterFlush);
+        self.end(CloseAction::AfterFlush);
     }
 
     /// Ends the TCP connection now. What is not written yet is dropped.
     pub fn abort(&self) {
-        self.finish(CloseAction::Abort);
+        self.end(CloseAction::Abort);
     }
 
     /// Stops reading, or goes on.
@@ -204,49 +199,11 @@ impl Handle {
         self.0.lock().is_none_or(|state| state.outbox.is_ending())
     }
 
-    /// For the queue's owner: the application has agreed to
-    /// [`Delivery::TlsEstablished`](super::Delivery::TlsEstablished).
-    pub fn secured(&self) {
-        self.0.resume_reading(pause::AWAITING_TLS_VERIFY);
-    }
-
-    /// For the queue's owner: answers [`Delivery::Close`](super::Delivery::Close).
-    pub fn peer_closed(&self, code: Option<CloseCode>, body: &[u8]) {
-        let close = PeerClose::new(code, body);
-        self.send_published(Flush::Now);
+    /// Does with the TCP connection what is left to do.
+    pub(crate) fn end(&self, action: CloseAction) {
         if let Some(mut state) = self.0.lock() {
-            state.close(|connection, out| connection.peer_closed(&close, out));
+            state.outbox.close(action);
         }
-    }
-
-    /// For the queue's owner: answers [`Delivery::Error`](super::Delivery::Error) with the draft's
-    /// close frame. Once the application has been told, [`finish`](Self::finish) must follow, with
-    /// what is returned.
-    pub fn fail(&self, error: &ProtocolError) -> CloseAction {
-        let Some(mut state) = self.0.lock() else { return CloseAction::Abort };
-        let progress = state.append(|connection, out| connection.fail(error, out));
-        state.outbox.flush();
-        progress
-    }
-
-    /// For the queue's owner: does with the TCP connection what is left to do.
-    pub fn finish(&self, progress: CloseAction) {
-        if let Some(mut state) = self.0.lock() {
-            state.outbox.close(progress);
-        }
-    }
-
-    /// For the queue's owner: lets go of the connection after
-    /// [`Delivery::Closed`](super::Delivery::Closed), and says how it ended. A peer that has only
-    /// stopped sending still gets what has been sent to it.
-    pub fn closed(&self) -> CloseInfo {
-        self.send_published(Flush::Now);
-        let Some(mut state) = self.0.lock() else { return CloseInfo::abnormal() };
-        state.outbox.detach();
-        let info = state.protocol.closed();
-        drop(state);
-        self.leave_channels();
-        info
     }
 
     /// Whether the connection is the parent's, and this process a fork's child.

@@ -15,7 +15,7 @@ use em_websocket::{
         version::RFC_6455,
         Event, Limits, Receiver, Sender,
     },
-    server::{Batch, ConnectionOptions, Delivery, Flush, Handle, Server, ServerOptions},
+    server::{Batch, ConnectionOptions, Delivery, Flush, Owner, Server, ServerOptions},
 };
 use mio::{unix::SourceFd, Events, Interest, Poll, Token};
 
@@ -96,7 +96,7 @@ fn echo(count: u32) {
     client.write_all(REQUEST).expect("it reads");
     let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0], &[b'x'; 64][..]].concat().repeat(FRAMES);
     let mut reply = vec![0; FRAMES * (2 + 64)];
-    let mut owner = Owner::new(server);
+    let mut owner = QueueOwner::new(server);
     owner.turn_until(|handle| handle.is_some_and(|it| it.profile().is_some()));
     let mut byte = [0];
     let mut head = Vec::new();
@@ -117,15 +117,15 @@ fn echo(count: u32) {
 }
 
 /// The queue's owner.
-struct Owner {
+struct QueueOwner {
     server: Server,
     batch: Batch,
-    handle: Option<Handle>,
+    owner: Option<Owner>,
     poll: Poll,
     ready: Events,
 }
 
-impl Owner {
+impl QueueOwner {
     fn new(server: Server) -> Self {
         let poll = Poll::new().expect("there are descriptors left");
         let fd = server.queue().as_raw_fd();
@@ -133,11 +133,11 @@ impl Owner {
             .register(&mut SourceFd(&fd), Token(0), Interest::READABLE)
             .expect("it can be waited for");
         let ready = Events::with_capacity(1);
-        Self { server, batch: Batch::default(), handle: None, poll, ready }
+        Self { server, batch: Batch::default(), owner: None, poll, ready }
     }
 
-    fn turn_until(&mut self, is_done: impl Fn(Option<&Handle>) -> bool) {
-        while !is_done(self.handle.as_ref()) {
+    fn turn_until(&mut self, is_done: impl Fn(Option<&Owner>) -> bool) {
+        while !is_done(self.owner.as_ref()) {
             self.turn();
         }
     }
@@ -149,25 +149,22 @@ impl Owner {
         queue.take(&mut self.batch);
         let mut echoed = 0;
         while let Some(record) = self.batch.pop() {
-            match (record.delivery, &self.handle) {
-                (Delivery::Accepted(incoming), _) => {
-                    self.handle = Some(incoming.handle().clone());
+            match (record.delivery, &self.owner) {
+                (Delivery::Accepted(owner, incoming), _) => {
+                    self.owner = Some(owner);
                     self.server.start(*incoming, 1, &ConnectionOptions::default());
                 }
-                (Delivery::Open(opened), Some(handle)) => {
-                    handle.open(opened.profile);
-                    handle.opened();
-                }
-                (Delivery::Message(_, span), Some(handle)) => {
+                (Delivery::Open(opened), Some(owner)) => drop(owner.open(opened.profile)),
+                (Delivery::Message(_, span), Some(owner)) => {
                     let text = self.batch.bytes(span);
-                    handle.send_text(text, Flush::Later).expect("it is open");
+                    owner.send_text(text, Flush::Later).expect("it is open");
                     echoed += 1;
                 }
                 _ => {}
             }
         }
-        if let Some(handle) = &self.handle {
-            handle.flush();
+        if let Some(owner) = &self.owner {
+            owner.flush();
         }
         echoed
     }

@@ -16,6 +16,7 @@ use crate::{
         handle::Handle,
         inbound::InboundBudget,
         models::socket::{pair, Peer},
+        owner::Owner,
         registry::Registry,
     },
 };
@@ -69,7 +70,7 @@ impl Site {
         let (mut driver, handle, peer) = self.accept(connection, room, false);
         driver.timers = None;
         driver.stage = Stage::Frames(Receiver::new(&RFC_6455, Limits::default()));
-        handle.open(&RFC_6455);
+        drop(Owner::new(&handle).open(&RFC_6455));
         (driver, handle, peer)
     }
 
@@ -89,12 +90,12 @@ fn join<const COUNT: usize>(threads: [JoinHandle<()>; COUNT]) {
 }
 
 /// The queue's owner: sleeps where nothing waits.
-struct Owner {
+struct QueueOwner {
     queue: Arc<EventQueue>,
     batch: Batch,
 }
 
-impl Owner {
+impl QueueOwner {
     fn new(site: &Site) -> Self {
         Self { queue: Arc::clone(&site.queue), batch: Batch::default() }
     }

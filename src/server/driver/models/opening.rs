@@ -1,12 +1,13 @@
 //! Who decides an opening handshake: whoever comes first.
 
-use super::{frame, join, Owner, Site};
+use super::{frame, join, QueueOwner, Site};
 use crate::{
     protocol::version::RFC_6455,
     server::{
         config::QueueLimits,
         delivery::Delivery,
         models::{model, spawn, spawn_task},
+        owner::Owner,
     },
 };
 
@@ -19,7 +20,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
 fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
-        let mut owner = Owner::new(&site);
+        let mut owner = QueueOwner::new(&site);
         let (driver, handle, peer) = site.accept(0, 1000, true);
         peer.send(REQUEST);
         let driver = spawn_task(driver);
@@ -31,16 +32,16 @@ fn a_client_that_leaves_is_gone_or_its_connection_is_open_but_not_both() {
             peer
         });
         handle.set_deferred(true);
-        let is_open = handle.open_with(&answer, opened.profile);
-        if is_open {
-            handle.opened();
+        let right = Owner::new(&handle);
+        if let Some(opening) = right.open_with(&answer, opened.profile) {
+            drop(opening);
             let record = owner.next();
             assert!(matches!(record.delivery, Delivery::Message(..)), "{record:?}");
         }
         let record = owner.next();
         assert!(matches!(record.delivery, Delivery::Closed), "{record:?}");
-        assert!(!handle.open(&RFC_6455));
-        handle.closed();
+        assert!(right.open(&RFC_6455).is_none());
+        right.closed();
         join([driver]);
         drop(peer.join().unwrap());
         assert!(site.records().is_empty());
@@ -61,7 +62,7 @@ fn one_of_all_who_decide_an_opening_handshake_decides_it() {
             let handle = handle.clone();
             spawn(move || handle.reject_handshake(b"no"))
         };
-        let is_open = handle.open_with(b"yes", &RFC_6455);
+        let is_open = Owner::new(&handle).open_with(b"yes", &RFC_6455).is_some();
         let decisions = [is_open, time.join().unwrap(), application.join().unwrap()];
         assert_eq!(decisions.iter().filter(|&&has| has).count(), 1, "{decisions:?}");
     });

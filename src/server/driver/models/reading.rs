@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{frame, join, Owner, Site};
+use super::{frame, join, QueueOwner, Site};
 use crate::{
     protocol::Limits,
     server::{
@@ -11,6 +11,7 @@ use crate::{
         handle::Handle,
         models::{model, spawn, spawn_task},
         outbound::Flush,
+        owner::Owner,
         pause,
     },
 };
@@ -20,7 +21,7 @@ const TEXT: u8 = 0x81;
 /// Two connections, with two messages each, of a byte.
 fn deliver(limits: QueueLimits) {
     let site = Site::new(limits);
-    let mut owner = Owner::new(&site);
+    let mut owner = QueueOwner::new(&site);
     let (mut handles, mut threads) = (Vec::new(), Vec::new());
     let peers = [0, 1].map(|connection| {
         let (driver, handle, peer) = site.open(connection, 100);
@@ -70,9 +71,9 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
 /// An opening handshake with a message behind it, and another one later; `onopen` sends.
-fn open(asks_application: bool, in_onopen: fn(&Handle), then: fn(Owner)) {
+fn open(asks_application: bool, in_onopen: fn(&Handle), then: fn(QueueOwner)) {
     let site = Site::new(QueueLimits::default());
-    let mut owner = Owner::new(&site);
+    let mut owner = QueueOwner::new(&site);
     let (driver, handle, peer) = site.accept(0, 1000, asks_application);
     let driver = spawn_task(driver);
     let peer = spawn(move || {
@@ -88,17 +89,17 @@ fn open(asks_application: bool, in_onopen: fn(&Handle), then: fn(Owner)) {
     if let Some(answer) = opened.response {
         handle.send_raw(&answer.to_bytes(), Flush::Now);
     }
-    handle.open(opened.profile);
+    let opening = Owner::new(&handle).open(opened.profile);
     in_onopen(&handle);
     handle.send_text(b"o0", Flush::Now).unwrap();
-    handle.opened();
+    drop(opening);
     handle.set_paused(false);
     then(owner);
     handle.abort();
     join([driver, peer]);
 }
 
-fn has_both(mut owner: Owner) {
+fn has_both(mut owner: QueueOwner) {
     for text in [b"m0", b"m1"] {
         let record = owner.next();
         let Delivery::Message(_, span) = record.delivery else { panic!("{record:?}") };
@@ -136,7 +137,7 @@ fn a_connection_aborted_before_it_is_resumed_is_not_read() {
         peer.send(REQUEST);
         let driver = spawn_task(driver);
         handle.abort();
-        handle.secured();
+        Owner::new(&handle).secured();
         join([driver]);
         assert_eq!(site.records(), ["Closed"]);
     });

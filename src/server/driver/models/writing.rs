@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{frame, join, Driver, Owner, Site};
+use super::{frame, join, Driver, QueueOwner, Site};
 use crate::{
     protocol::{
         close::CloseCode,
@@ -16,6 +16,7 @@ use crate::{
         models::{block_on, model, socket::Peer, spawn, spawn_task},
         outbound::compression::Compressor,
         outbound::Flush,
+        owner::Owner,
     },
 };
 
@@ -240,7 +241,7 @@ fn our_close_stands_behind_what_was_sent_before_it_and_before_nothing() {
 fn a_peer_that_has_only_stopped_sending_gets_all_that_was_sent() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
-        let mut owner = Owner::new(&site);
+        let mut owner = QueueOwner::new(&site);
         let (driver, handle, peer) = site.open(0, 3);
         peer.send(b"");
         let a = handle.clone();
@@ -253,7 +254,7 @@ fn a_peer_that_has_only_stopped_sending_gets_all_that_was_sent() {
         ];
         assert!(matches!(owner.next().delivery, Delivery::Closed));
         send(&handle, "o0", Flush::Later);
-        handle.closed();
+        Owner::new(&handle).closed();
         join(threads);
         let (frames, rest) = receiver.join().unwrap();
         assert_eq!((of(b'o', &frames), &rest[..]), (vec![&b"o0"[..]], &[][..]));
@@ -264,7 +265,7 @@ fn a_peer_that_has_only_stopped_sending_gets_all_that_was_sent() {
 fn the_owner_learns_that_the_outbox_has_drained_to_half() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
-        let mut owner = Owner::new(&site);
+        let mut owner = QueueOwner::new(&site);
         let (driver, handle, peer) = site.open(0, 3);
         handle.set_high_water(2);
         let driver = spawn_task(driver);
@@ -285,7 +286,7 @@ fn the_owner_learns_that_the_outbox_has_drained_to_half() {
 fn the_owner_learns_of_nothing_behind_closed() {
     model(2, || {
         let site = Site::new(QueueLimits::default());
-        let mut owner = Owner::new(&site);
+        let mut owner = QueueOwner::new(&site);
         let (driver, handle, peer) = site.open(0, 3);
         handle.set_high_water(2);
         send(&handle, "o0", Flush::Later);
@@ -298,7 +299,7 @@ fn the_owner_learns_of_nothing_behind_closed() {
                 delivery => assert!(matches!(delivery, Delivery::Drained), "{delivery:?}"),
             }
         }
-        handle.closed();
+        Owner::new(&handle).closed();
         join([receiver, driver]);
         assert_eq!((owner.batch.len(), site.records()), (0, vec![]));
     });
