@@ -5,6 +5,7 @@ require_relative "native"
 require_relative "presence"
 require_relative "reactor"
 require_relative "servers"
+require_relative "transport/slow_subscribers"
 
 module EventMachine
   module WebSocket
@@ -17,6 +18,7 @@ module EventMachine
         Native.forked
         Mail.forked
         Presence.reset
+        Transport::SlowSubscribers.reset
         Reactor.forked
         Servers.forked
       end

@@ -1,14 +1,15 @@
 //! What all channels may take together, and what becomes of channels that nobody touches any more.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use em_websocket::server::{
     channels::{
-        ChannelError, Channels, Envelope, Except, History, Mailbox, MailboxKind, Publication,
-        HISTORY_BYTES,
+        ChannelError, Channels, Envelope, Except, History, Mailbox, MailboxKind, Publication, Slow,
+        Taken, HISTORY_BYTES,
     },
     Broadcast, Flush,
 };
@@ -32,7 +33,7 @@ fn kept(channels: &Channels, name: &str) -> Vec<String> {
 
 fn take(channels: &Channels, mailbox: &Mailbox) -> Vec<String> {
     let mut all = Vec::new();
-    while let Some(message) = channels.take_mail(mailbox) {
+    while let Some(Taken::Message(message)) = channels.take_mail(mailbox) {
         all.push(String::from_utf8(message.payload().to_vec()).unwrap());
     }
     all
@@ -155,4 +156,52 @@ fn mailboxes_have_messages_without_and_connections_with_their_envelope() {
     assert_eq!(take(&channels, &block), ["1"]);
     assert_eq!(take(&channels, &connection), ["2 \"1\"", "3 \"2\""]);
     assert_eq!(kept(&channels, "a"), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_mailbox_of_a_slow_subscriber_keeps_what_the_rule_says_and_loses_nothing_else() {
+    let channels = Channels::default();
+    channels.treat_slow(b"ticker", Slow::Drop { keep: 2 });
+    channels.keep_history(b"*", History { size: 9, ttl: FOREVER, envelope: None });
+    let mailbox = channels.open_mailbox(MailboxKind::Connection { is_text_only: false });
+    for name in [&b"ticker"[..], b"all"] {
+        channels.subscribe_mailbox(&mailbox, name, None, 9).unwrap();
+    }
+    let begun = publish(&channels, "ticker", "1").position;
+    for text in ["2", "3", "4"] {
+        publish(&channels, "ticker", text);
+        publish(&channels, "all", text);
+    }
+    let take_while = |is_slow| {
+        let mut all = Vec::new();
+        while let Some(taken) = channels.take_mail(&mailbox) {
+            all.extend(match taken {
+                Taken::Message(message) => Some(message),
+                Taken::Ruled => channels.take_ruled_mail(&mailbox, is_slow),
+            });
+        }
+        let text = |it: &Arc<Broadcast>| String::from_utf8(it.payload().to_vec()).unwrap();
+        all.iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(take_while(true), ["2", "3", "4"], "of the channel without a rule");
+    assert!(channels.is_behind(&mailbox));
+    assert_eq!(channels.stats().dropped, 2);
+    publish(&channels, "ticker", "5");
+    assert_eq!(take_while(false), ["3", "4", "5"]);
+    assert!(!channels.is_behind(&mailbox) && channels.take_held_mail(&mailbox).is_none());
+
+    publish(&channels, "ticker", "6");
+    assert!(take_while(true).is_empty());
+    channels.treat_slow(b"ticker", Slow::Close);
+    publish(&channels, "ticker", "7");
+    assert_eq!(take_while(true), ["6", "7"], "the rule was taken back");
+
+    channels.treat_slow(b"ticker", Slow::Drop { keep: 2 });
+    publish(&channels, "ticker", "8");
+    assert!(take_while(true).is_empty());
+    channels.unsubscribe_mailbox(&mailbox, b"ticker").unwrap();
+    assert!(!channels.is_behind(&mailbox), "it has left");
+    channels.subscribe_mailbox(&mailbox, b"ticker", begun, 9).unwrap();
+    assert_eq!(take_while(true), ["2", "3", "4", "5", "6", "7", "8"], "it has missed them");
+    assert_eq!(channels.stats().dropped, 2);
 }

@@ -4,7 +4,7 @@
 use std::{mem, net::TcpStream, sync::Arc, time::Duration};
 
 use em_websocket::server::{
-    channels::{Channels, Except, History, Mailbox, MailboxKind, Position},
+    channels::{Channels, Except, History, Mailbox, MailboxKind, Position, Taken},
     Broadcast, Flush, Handle, Sent,
 };
 use proptest::{
@@ -176,7 +176,7 @@ impl Reality<'_> {
         let mut got = Vec::new();
         let Some((client, handle)) = self.connections.get_mut(who) else {
             let mailbox = &self.mailboxes[who - CONNECTIONS];
-            while let Some(message) = self.channels.take_mail(mailbox) {
+            while let Some(Taken::Message(message)) = self.channels.take_mail(mailbox) {
                 got.push(String::from_utf8(message.payload().to_vec()).unwrap());
             }
             return got;

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use em_websocket::server::channels::{self, channels, MailboxKind};
-use magnus::{function, method, prelude::*, Error, RArray, RModule, RString, Ruby, Value};
+use em_websocket::server::{
+    channels::{self, channels, MailboxKind, Taken},
+    Broadcast,
+};
+use magnus::{
+    function, method, prelude::*, Error, IntoValue, RArray, RModule, RString, Ruby, Value,
+};
 
 use crate::{
     channels::{begun, name, position, raised},
@@ -66,11 +71,36 @@ impl Mailbox {
         channels().close_mailbox(&self.0);
     }
 
-    /// The message that has waited longest: UTF-8, or ASCII-8BIT where it is a binary one.
-    fn take(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
-        let message = channels().take_mail(&this.0);
-        message.map(|message| crate::channels::message(ruby, &message)).transpose()
+    /// The message that has waited longest: UTF-8, or ASCII-8BIT where it is a binary one. False
+    /// where `take_ruled` is to be asked; nil where there is none.
+    fn take(ruby: &Ruby, this: &Self) -> Result<Option<Value>, Error> {
+        match channels().take_mail(&this.0) {
+            Some(Taken::Message(message)) => {
+                let message = crate::channels::message(ruby, &message)?;
+                Ok(Some(message.into_value_with(ruby)))
+            }
+            Some(Taken::Ruled) => Ok(Some(false.into_value_with(ruby))),
+            None => Ok(None),
+        }
     }
+
+    /// As `take`, of a channel that has a rule for slow subscribers: nil where this is one.
+    fn take_ruled(ruby: &Ruby, this: &Self, is_slow: bool) -> Result<Option<RString>, Error> {
+        string(ruby, channels().take_ruled_mail(&this.0, is_slow))
+    }
+
+    /// A message that was held back; nil where there is none.
+    fn take_held(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        string(ruby, channels().take_held_mail(&this.0))
+    }
+
+    fn is_behind(&self) -> bool {
+        channels().is_behind(&self.0)
+    }
+}
+
+fn string(ruby: &Ruby, message: Option<Arc<Broadcast>>) -> Result<Option<RString>, Error> {
+    message.map(|message| crate::channels::message(ruby, &message)).transpose()
 }
 
 /// Whether anything waits in any mailbox.
@@ -95,6 +125,9 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("subscriptions", method!(Mailbox::subscriptions, 0))?;
     class.define_method("close", method!(Mailbox::close, 0))?;
     class.define_method("take", method!(Mailbox::take, 0))?;
+    class.define_method("take_ruled", method!(Mailbox::take_ruled, 1))?;
+    class.define_method("take_held", method!(Mailbox::take_held, 0))?;
+    class.define_method("behind?", method!(Mailbox::is_behind, 0))?;
     native.define_module_function("mail?", function!(has_mail, 0))?;
     native.define_module_function("take_mailbox", function!(take_mailbox, 0))
 }

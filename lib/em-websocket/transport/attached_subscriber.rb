@@ -4,6 +4,7 @@ require "monitor"
 require_relative "../mail"
 require_relative "../native"
 require_relative "../transport"
+require_relative "slow_subscribers"
 
 module EventMachine
   module WebSocket
@@ -58,12 +59,32 @@ module EventMachine
           deliver if @mailbox
         end
 
-        # Empties the mailbox: what one thread has taken, no other overtakes.
+        # Empties the mailbox: what one thread has taken, no other overtakes. What a rule has wait
+        # for a client that does not read is held back.
         def deliver
           @monitor.synchronize do
-            while (message = @mailbox.take)
+            ruled = false
+            until (message = @mailbox.take).nil?
+              ruled ||= !message
+              message ||= @mailbox.take_ruled(slow?)
+              put(message) if message
+            end
+            SlowSubscribers.add(self) if ruled && @mailbox.behind?
+          end
+        end
+
+        # Sends what was held back, as far as the client takes it.
+        #
+        # @return [Boolean] whether nothing is held back any more
+        def catch_up
+          @monitor.synchronize do
+            until slow?
+              message = @mailbox.take_held
+              return true unless message
+
               put(message)
             end
+            !@mailbox.behind?
           end
         end
 
@@ -76,6 +97,14 @@ module EventMachine
         end
 
         private
+
+        # Whether the client does not read: EventMachine writes at the end of its turn, so a little
+        # waits for everybody.
+        def slow?
+          return false unless open?(Transport.get(@connection, :@handler))
+
+          @connection.get_outbound_data_size > SlowSubscribers::WAITING
+        end
 
         def open?(handler)
           !@closed && @transport.open?(handler)

@@ -177,10 +177,11 @@ impl Log {
     /// subscribers and for those who come back. The number of mailboxes that have it.
     pub(super) fn append(&mut self, entry: Entry, except: Option<&Mailbox>, post: &Post) -> usize {
         let mut receivers = 0;
+        let keep = self.slow().kept();
         for mailbox in self.mailboxes.values() {
             let is_left_out = except.is_some_and(|except| std::ptr::eq(except, &**mailbox));
             if !is_left_out && mailbox.accepts(&entry.message) {
-                mailbox.put(&entry, post);
+                mailbox.put(&entry, self.epoch, keep, post);
                 receivers += 1;
             }
         }
@@ -207,7 +208,8 @@ impl Log {
         self.mailboxes.insert(mailbox.number(), Arc::clone(mailbox));
         let (offset, recovered) = self.resume(since?);
         for entry in self.after(offset).filter(|entry| mailbox.accepts(&entry.message)) {
-            mailbox.put(entry, post);
+            // However slow it is, nothing of that is left out.
+            mailbox.put(entry, self.epoch, 0, post);
         }
         Some(recovered)
     }
@@ -215,6 +217,7 @@ impl Log {
     /// Ends the subscription of a mailbox.
     pub(super) fn remove_mailbox(&mut self, mailbox: &Mailbox) {
         self.mailboxes.remove(&mailbox.number());
+        mailbox.forget(self.epoch);
     }
 
     /// Every subscriber that is not slow has been sent the messages up to this one.

@@ -1,7 +1,10 @@
 //! Subscribers that are no connections of a server's: a thread of the application's takes their
 //! messages.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use super::{channel::Channel, log::Entry};
 use crate::server::{
@@ -33,9 +36,31 @@ pub enum MailboxKind {
     },
 }
 
+/// What is taken out of a mailbox.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// A message.
+    Message(Arc<Broadcast>),
+    /// A message of a channel that has a rule for slow subscribers is the next: whoever takes it
+    /// says whether this one is slow ([`Channels::take_ruled_mail`](super::Channels::take_ruled_mail)).
+    Ruled,
+}
+
+/// Message in a mailbox.
+#[derive(Debug)]
+struct Letter {
+    message: Arc<Broadcast>,
+    /// Which channel it is of.
+    epoch: u64,
+    /// Number of the channel's messages that wait for a slow subscriber; 0: all are sent.
+    keep: usize,
+}
+
 #[derive(Debug, Default)]
 struct Mail {
-    waiting: VecDeque<Arc<Broadcast>>,
+    waiting: VecDeque<Letter>,
+    /// The newest of what has come while the subscriber was slow, by their channels' epochs.
+    held: BTreeMap<u64, VecDeque<Arc<Broadcast>>>,
     channels: Vec<Arc<Channel>>,
     /// True while it stands among those that have mail.
     is_posted: bool,
@@ -69,14 +94,48 @@ impl Mailbox {
         self.number
     }
 
-    /// Takes the message that has waited longest.
-    pub(super) fn take(&self) -> Option<Arc<Broadcast>> {
+    /// Takes the message that has waited longest, unless a rule asks first how slow the subscriber
+    /// is.
+    pub(super) fn take(&self) -> Option<Taken> {
         let mut mail = self.mail.lock()?;
-        let message = mail.waiting.pop_front();
-        if mail.waiting.is_empty() && mail.waiting.capacity() > SPARE {
-            mail.waiting = VecDeque::new();
+        let next = mail.waiting.front()?;
+        let (epoch, keep) = (next.epoch, next.keep);
+        if keep > 0 {
+            return Some(Taken::Ruled);
         }
-        message
+        // Of a channel that had a rule until now.
+        if let Some(message) = mail.take_held(Some(epoch)) {
+            return Some(Taken::Message(message));
+        }
+        mail.take_waiting().map(|letter| Taken::Message(letter.message))
+    }
+
+    /// Takes the message that has waited longest, or holds it back where the subscriber is slow:
+    /// the message, and how many older ones were dropped for it.
+    pub(super) fn take_ruled(&self, is_slow: bool) -> (Option<Arc<Broadcast>>, usize) {
+        let Some(mut mail) = self.mail.lock() else { return (None, 0) };
+        if is_slow {
+            return (None, mail.hold());
+        }
+        let message = mail.take_held(None);
+        (message.or_else(|| mail.take_waiting().map(|letter| letter.message)), 0)
+    }
+
+    /// Takes a message that was held back.
+    pub(super) fn take_held(&self) -> Option<Arc<Broadcast>> {
+        self.mail.lock()?.take_held(None)
+    }
+
+    /// True if messages are held back.
+    pub(super) fn is_behind(&self) -> bool {
+        self.mail.lock().is_some_and(|mail| !mail.held.is_empty())
+    }
+
+    /// Drops what is held back of a channel.
+    pub(super) fn forget(&self, epoch: u64) {
+        if let Some(mut mail) = self.mail.lock() {
+            mail.held.remove(&epoch);
+        }
     }
 
     /// Names of the channels that it is subscribed to.
@@ -91,16 +150,18 @@ impl Mailbox {
             && matches!(self.kind, MailboxKind::Connection { is_text_only: true }))
     }
 
-    /// Puts in a message, behind those that wait.
-    pub(super) fn put(self: &Arc<Self>, entry: &Entry, post: &Post) {
+    /// Puts in a message of the channel of an epoch, behind those that wait. `keep` is how many of
+    /// that channel wait for a slow subscriber; 0: all are sent.
+    pub(super) fn put(self: &Arc<Self>, entry: &Entry, epoch: u64, keep: usize, post: &Post) {
         let Some(mut mail) = self.mail.lock() else { return };
         if mail.is_closed {
             return;
         }
-        mail.waiting.push_back(Arc::clone(match self.kind {
-            MailboxKind::Application => entry.content(),
-            MailboxKind::Connection { .. } => &entry.message,
-        }));
+        let (message, keep) = match self.kind {
+            MailboxKind::Application => (entry.content(), 0),
+            MailboxKind::Connection { .. } => (&entry.message, keep),
+        };
+        mail.waiting.push_back(Letter { message: Arc::clone(message), epoch, keep });
         if !mail.is_posted {
             mail.is_posted = true;
             lock(&post.0).mailboxes.push_back(Arc::clone(self));
@@ -144,7 +205,42 @@ impl Mailbox {
         if let Some(mut mail) = self.mail.lock() {
             mail.is_closed = true;
             mail.waiting = VecDeque::new();
+            mail.held = BTreeMap::new();
         }
+    }
+}
+
+impl Mail {
+    fn take_waiting(&mut self) -> Option<Letter> {
+        let letter = self.waiting.pop_front();
+        if self.waiting.is_empty() && self.waiting.capacity() > SPARE {
+            self.waiting = VecDeque::new();
+        }
+        letter
+    }
+
+    /// Takes the oldest message that is held back, of one channel or of any.
+    fn take_held(&mut self, epoch: Option<u64>) -> Option<Arc<Broadcast>> {
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            None => *self.held.first_key_value()?.0,
+        };
+        let held = self.held.get_mut(&epoch)?;
+        let message = held.pop_front();
+        if held.is_empty() {
+            self.held.remove(&epoch);
+        }
+        message
+    }
+
+    /// Holds back the message that has waited longest: how many were dropped for it.
+    fn hold(&mut self) -> usize {
+        let Some(letter) = self.take_waiting() else { return 0 };
+        let held = self.held.entry(letter.epoch).or_default();
+        held.push_back(letter.message);
+        let dropped = held.len().saturating_sub(letter.keep);
+        held.drain(..dropped);
+        dropped
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{check, ChannelError, Channels, Mailbox, MailboxKind, Position, Subscribed};
+use super::{
+    check, round::Delivery, ChannelError, Channels, Mailbox, MailboxKind, Position, Subscribed,
+    Taken,
+};
 use crate::server::{locks::lock, outbound::broadcast::Broadcast};
 
 impl Channels {
@@ -69,11 +72,34 @@ impl Channels {
         self.shared.post.take()
     }
 
-    /// Takes a message out of a mailbox.
-    pub fn take_mail(&self, mailbox: &Mailbox) -> Option<Arc<Broadcast>> {
-        let message = mailbox.take()?;
+    /// Takes a message out of a mailbox, or finds that a rule asks first how slow its subscriber is.
+    pub fn take_mail(&self, mailbox: &Mailbox) -> Option<Taken> {
+        let taken = mailbox.take()?;
+        if matches!(taken, Taken::Message(_)) {
+            self.shared.counters.taken();
+        }
+        Some(taken)
+    }
+
+    /// Takes a message that [`take_mail`](Self::take_mail) has said there is a rule for. Where the
+    /// subscriber is slow it is held back, and drops older ones: then there is none.
+    pub fn take_ruled_mail(&self, mailbox: &Mailbox, is_slow: bool) -> Option<Arc<Broadcast>> {
+        let (message, dropped) = mailbox.take_ruled(is_slow);
+        let delivered = usize::from(message.is_some());
+        self.shared.counters.count(Delivery { delivered, dropped, ..Delivery::default() });
+        message
+    }
+
+    /// Takes a message that was held back, for a subscriber that is not slow any more.
+    pub fn take_held_mail(&self, mailbox: &Mailbox) -> Option<Arc<Broadcast>> {
+        let message = mailbox.take_held()?;
         self.shared.counters.taken();
         Some(message)
+    }
+
+    /// True if messages are held back in a mailbox.
+    pub fn is_behind(&self, mailbox: &Mailbox) -> bool {
+        mailbox.is_behind()
     }
 
     /// Number of subscribers of a channel in this process.

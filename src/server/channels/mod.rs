@@ -50,7 +50,7 @@ pub use self::{
     counters::ChannelStats,
     envelope::{Envelope, EnvelopeError},
     limits::{HISTORY_BYTES, PROCESS_SUBSCRIPTIONS},
-    mailbox::{Mailbox, MailboxKind},
+    mailbox::{Mailbox, MailboxKind, Taken},
     position::{NoPosition, Position},
     process::channels,
     rules::{matches, History, Settings, Slow},
