@@ -5,6 +5,7 @@ require_relative "mail"
 require_relative "native"
 require_relative "presence"
 require_relative "reactor"
+require_relative "rules"
 require_relative "transport"
 
 module EventMachine
@@ -36,7 +37,7 @@ module EventMachine
         size = Checks.integer(:size, size, 1..MOST_KEPT)
         ttl = Checks.seconds(:ttl, ttl).to_f
         template = ChannelRules.envelope(envelope)
-        Native.keep_history(ChannelRules.pattern(pattern), size, ttl, template)
+        Rules.apply(:keep_history, ChannelRules.pattern(pattern), size, ttl, template)
         nil
       end
 
@@ -55,7 +56,7 @@ module EventMachine
         kept = { last: 1, drop: size, close: 0 }.fetch(keep) do
           raise ArgumentError, "keep: #{Checks.shown(keep)} is not :last, :drop or :close"
         end
-        Native.treat_slow(ChannelRules.pattern(pattern), kept)
+        Rules.apply(:treat_slow, ChannelRules.pattern(pattern), kept)
         nil
       end
 
@@ -71,7 +72,8 @@ module EventMachine
       def limit(subscriptions: nil, history_bytes: nil)
         subscriptions &&= Checks.integer(:subscriptions, subscriptions, 0..Checks::MOST)
         history_bytes &&= Checks.integer(:history_bytes, history_bytes, 0..Checks::MOST)
-        Native.limit_channels(subscriptions, history_bytes)
+        Rules.apply(:limit_channels, :subscriptions, subscriptions, nil) if subscriptions
+        Rules.apply(:limit_channels, :history_bytes, nil, history_bytes) if history_bytes
         nil
       end
 

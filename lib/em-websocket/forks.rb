@@ -4,6 +4,7 @@ require_relative "mail"
 require_relative "native"
 require_relative "presence"
 require_relative "reactor"
+require_relative "rules"
 require_relative "servers"
 require_relative "transport/slow_subscribers"
 
@@ -16,6 +17,7 @@ module EventMachine
       # Forgets, in the child, what is the parent's.
       def self.forked
         Native.forked
+        Rules.forked
         Mail.forked
         Presence.reset
         Transport::SlowSubscribers.reset

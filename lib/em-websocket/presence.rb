@@ -17,6 +17,8 @@ module EventMachine
     #
     # @api private
     module Presence
+      @blocks = {}
+
       # The default of `grace:`, in seconds.
       GRACE = 15
 
@@ -115,14 +117,13 @@ module EventMachine
           @lock.synchronize { @blocks = @blocks.merge([kind, pattern.dup.freeze] => block) }
         end
 
-        # In a forked child: connections and rules are the parent's.
+        # In a forked child: connections are the parent's; the rules hold here, too.
         def reset
           @lock = Monitor.new
           @members = {}
           @leaving = Hash.new { |all, grace| all[grace] = {} }
           @events = Thread::Queue.new
           @timer = nil
-          @blocks = {}
         end
 
         private

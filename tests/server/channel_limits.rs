@@ -135,6 +135,54 @@ fn a_channel_that_nobody_touches_is_let_go_when_its_messages_are_over() {
 }
 
 #[test]
+fn who_has_missed_nothing_is_known_again_where_there_is_nobody_and_nothing_any_more() {
+    let channels = Channels::default();
+    let ttl = Duration::from_millis(700);
+    keep(&channels, 10, ttl);
+    let mailbox = channels.open_mailbox(MailboxKind::Application);
+    let come_back = |name: &[u8], since| {
+        let subscribed = channels.subscribe_mailbox(&mailbox, name, since, 9).unwrap().unwrap();
+        assert!(channels.unsubscribe_mailbox(&mailbox, name).unwrap());
+        (subscribed.recovered, subscribed.position)
+    };
+    let (_, empty) = come_back(b"empty", None);
+    assert_eq!(come_back(b"empty", empty), (Some(true), empty));
+    let missed = publish(&channels, "full", "1").position;
+    let newest = publish(&channels, "full", "2").position;
+    let begin = Instant::now();
+    while !channels.history(b"full", None, 9).unwrap().unwrap().is_empty() {
+        assert!(begin.elapsed() < PATIENCE, "it is still kept");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(come_back(b"full", newest), (Some(true), newest));
+    assert_eq!(come_back(b"full", missed), (Some(false), newest));
+    // Time does not count that somebody was there in.
+    publish(&channels, "full", "3");
+    assert_eq!(channels.history(b"full", newest, 9).unwrap().map(|kept| kept.len()), Some(1));
+}
+
+#[test]
+fn names_that_nobody_uses_any_more_cost_no_channel_its_messages() {
+    let _reactor = Reactor::echo();
+    let channels = Channels::default();
+    keep(&channels, 10, FOREVER);
+    channels.limit_history_bytes(100_000);
+    let kept = publish(&channels, "kept", &"x".repeat(10_000)).position;
+    let mailbox = channels.open_mailbox(MailboxKind::Application);
+    for number in 0..10_000 {
+        let name = format!("name {number}");
+        channels.subscribe_mailbox(&mailbox, name.as_bytes(), None, 9).unwrap();
+        channels.unsubscribe_mailbox(&mailbox, name.as_bytes()).unwrap();
+        assert!(channels.subscribe_mailbox(&mailbox, b"refused", None, 0).is_err());
+    }
+    let stats = channels.stats();
+    assert!(stats.bytes <= 100_000 && stats.channels < 200, "{stats:?}");
+    assert!(channels.stats().channels > 10);
+    assert!(channels.history(b"refused", kept, 9).unwrap().is_none());
+    assert_eq!(channels.history(b"kept", None, 9).unwrap().map(|kept| kept.len()), Some(1));
+}
+
+#[test]
 fn mailboxes_have_messages_without_and_connections_with_their_envelope() {
     let channels = Channels::default();
     let envelope = Some(Envelope::new("%{offset} %{message}").unwrap());

@@ -102,6 +102,7 @@ impl Channel {
         let slot = subscribers.insert(Subscriber { handle: handle.clone(), offset });
         let is_text_only = !profile.binary;
         memberships.insert(Membership { channel: self.clone(), slot, is_text_only });
+        log.wake();
         log.subscribers += 1;
         log.text_only += usize::from(is_text_only);
         let position = log.position();
@@ -158,7 +159,7 @@ impl Channel {
     }
 
     /// Ends a subscription that the mailbox does not list any more.
-    pub(super) fn dismiss(&self, mailbox: &Mailbox) {
+    pub(super) fn dismiss(self: &Arc<Self>, mailbox: &Mailbox) {
         lock(&self.log).remove_mailbox(mailbox);
         self.common.counters.unsubscribed();
         self.retire_if_idle();
@@ -216,7 +217,7 @@ impl Channel {
     }
 
     /// Everybody has been sent them: whether more is pending.
-    pub(super) fn end_round(&self, round: &Round) -> bool {
+    pub(super) fn end_round(self: &Arc<Self>, round: &Round) -> bool {
         let mut log = lock(&self.log);
         log.deliver_up_to(round.end());
         if log.delivered() < log.end() {
@@ -232,16 +233,22 @@ impl Channel {
     }
 
     /// Takes it out of the table, if nothing would be lost with it.
-    pub(super) fn retire_if_idle(&self) {
-        let is_retired = {
+    pub(super) fn retire_if_idle(self: &Arc<Self>) {
+        let (is_retired, is_listed) = {
             let mut log = lock(&self.log);
             log.is_retired |= log.is_idle();
-            log.is_retired
+            (log.is_retired, !log.is_retired && self.common.expiry.list(self, &mut log))
         };
         // Whoever finds it there meanwhile sees that, and looks again.
         if is_retired {
             lock(&self.common.table).forget(self);
+            return;
         }
+        if is_listed {
+            self.common.await_expiry();
+        }
+        // One that rests takes memory, too.
+        self.common.evict();
     }
 
     /// Sends a subscriber that has been slow what there is for it.

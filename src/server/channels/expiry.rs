@@ -17,7 +17,7 @@ use crate::server::{
     },
 };
 
-/// Channels whose messages have a time that is over some day.
+/// Channels whose messages, or whose rest, have a time that is over some day.
 #[derive(Debug, Default)]
 pub(super) struct Expiry {
     listed: Mutex<Listed>,
@@ -32,7 +32,7 @@ impl Guarded for Listed {
     const RANK: LockRank = LockRank::Expiry;
 }
 
-/// Channel, with the time at which its oldest message is over.
+/// Channel, with the time at which its oldest message is over, or its rest.
 #[derive(Debug)]
 struct Due {
     at: Instant,
@@ -60,7 +60,7 @@ impl PartialEq for Due {
 impl Eq for Due {}
 
 impl Expiry {
-    /// Lists a channel that has a message with a time: whether it was not listed yet.
+    /// Lists a channel that has something with a time: whether it was not listed yet.
     pub(super) fn list(&self, channel: &Arc<Channel>, log: &mut Log) -> bool {
         if log.is_listed {
             return false;
@@ -106,12 +106,7 @@ impl Shared {
     /// Lets go of what is over by now.
     fn expire(&self) {
         for channel in self.expiry.take_due(Instant::now()) {
-            {
-                let mut log = lock(&channel.log);
-                log.is_listed = false;
-                log.trim();
-                self.expiry.list(&channel, &mut log);
-            }
+            lock(&channel.log).is_listed = false;
             channel.retire_if_idle();
         }
     }

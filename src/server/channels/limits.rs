@@ -1,9 +1,6 @@
 //! Limits of all channels together.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{channel::Channel, Channels, Shared};
 use crate::server::{
@@ -104,12 +101,12 @@ impl Shared {
     }
 
     fn channels_by_age(&self) -> Vec<Arc<Channel>> {
-        let mut ages: Vec<(Instant, Arc<Channel>)> = {
+        let mut ages: Vec<_> = {
             let table = lock(&self.table);
-            let oldest = |channel: &Arc<Channel>| lock(&channel.log).oldest_delivered();
-            table.iter().filter_map(|it| oldest(it).map(|at| (at, Arc::clone(it)))).collect()
+            let age = |channel: &Arc<Channel>| lock(&channel.log).age();
+            table.iter().filter_map(|it| age(it).map(|age| (age, Arc::clone(it)))).collect()
         };
-        ages.sort_by_key(|(at, _)| *at);
+        ages.sort_by_key(|(age, _)| *age);
         ages.into_iter().map(|(_, channel)| channel).collect()
     }
 }

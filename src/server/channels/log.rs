@@ -10,6 +10,7 @@ use super::{
     limits::HeldBytes,
     mailbox::{Mailbox, Post},
     position::{new_epoch, Position},
+    rest::{Rest, RESTING},
     rules::{Settings, Slow},
     ChannelError, Kept,
 };
@@ -54,6 +55,7 @@ pub(super) struct Log {
     pub(super) is_scheduled: bool,
     /// True while it stands among those whose messages have a time.
     pub(super) is_listed: bool,
+    rest: Rest,
     /// Counts the bytes of all logs.
     held: Arc<HeldBytes>,
     /// True once the channel is not in the table any more: another of its name may be.
@@ -104,6 +106,7 @@ impl Log {
             mailboxes: BTreeMap::new(),
             is_scheduled: false,
             is_listed: false,
+            rest: Rest::default(),
             held,
             is_retired: false,
         }
@@ -141,10 +144,25 @@ impl Log {
         self.keeps_history().then_some(Position { epoch: self.epoch, offset: self.end })
     }
 
-    /// True if nothing would be lost with it.
+    /// True if nothing would be lost with it: there are neither subscribers nor messages, and
+    /// have been none for as long as somebody may come back who has missed nothing.
     pub(super) fn is_idle(&mut self) -> bool {
         self.trim();
-        self.listeners() == 0 && self.entries.is_empty() && !self.is_scheduled
+        if self.listeners() > 0 || !self.entries.is_empty() || self.is_scheduled {
+            return false;
+        }
+        let Some(history) = &self.settings.history else { return true };
+        if self.rest.begin() {
+            self.held.add(RESTING);
+        }
+        self.rest.is_over(history)
+    }
+
+    /// Somebody subscribes or publishes.
+    pub(super) fn wake(&mut self) {
+        if self.rest.end() {
+            self.held.subtract(RESTING);
+        }
     }
 
     /// True if so much waits to be delivered that it should be delivered now.
@@ -176,6 +194,7 @@ impl Log {
     /// Numbers a message, puts it into the mailboxes but one, and keeps it for the other
     /// subscribers and for those who come back. The number of mailboxes that have it.
     pub(super) fn append(&mut self, entry: Entry, except: Option<&Mailbox>, post: &Post) -> usize {
+        self.wake();
         let mut receivers = 0;
         let keep = self.slow().kept();
         for mailbox in self.mailboxes.values() {
@@ -205,6 +224,7 @@ impl Log {
         since: Option<Position>,
         post: &Post,
     ) -> Option<bool> {
+        self.wake();
         self.mailboxes.insert(mailbox.number(), Arc::clone(mailbox));
         let (offset, recovered) = self.resume(since?);
         for entry in self.after(offset).filter(|entry| mailbox.accepts(&entry.message)) {
@@ -289,24 +309,32 @@ impl Log {
         }
     }
 
-    /// Time of the oldest message, if it has been delivered.
-    pub(super) fn oldest_delivered(&self) -> Option<Instant> {
-        let oldest = self.entries.front().filter(|_| self.start() < self.delivered);
-        oldest.map(|entry| entry.at)
+    /// What can be let go of first: channels that rest, and then messages, by their age.
+    pub(super) fn age(&self) -> Option<(bool, Instant)> {
+        match self.entries.front() {
+            Some(oldest) => (self.start() < self.delivered).then_some((true, oldest.at)),
+            None => self.rest.since().map(|since| (false, since)),
+        }
     }
 
-    /// Lets go of the older half of what has been delivered.
+    /// Lets go of the older half of what has been delivered, and of a channel that rests.
     pub(super) fn forget_half(&mut self) {
+        if self.entries.is_empty() {
+            self.rest.cut();
+        }
         let delivered = self.delivered - self.start().min(self.delivered);
         for _ in 0..delivered.div_ceil(2) {
             self.pop();
         }
     }
 
-    /// Time at which the oldest message is over; `None` where none has a time.
+    /// Time at which the oldest message is over, or the rest; `None` where none has a time.
     pub(super) fn expires_at(&self) -> Option<Instant> {
-        let ttl = self.settings.history.as_ref()?.ttl;
-        self.entries.front()?.at.checked_add(ttl)
+        let history = self.settings.history.as_ref()?;
+        match self.entries.front() {
+            Some(oldest) => oldest.at.checked_add(history.ttl),
+            None => self.rest.ends_at(history),
+        }
     }
 
     /// Lets go of messages that have been delivered and are too many or too old.
@@ -334,6 +362,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        self.wake();
         self.held.subtract(self.entries.iter().map(Entry::bytes).sum());
     }
 }

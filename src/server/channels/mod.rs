@@ -27,6 +27,7 @@ mod mailbox;
 mod mailboxes;
 mod position;
 mod process;
+mod rest;
 mod round;
 mod rounds;
 mod rules;

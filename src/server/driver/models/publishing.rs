@@ -11,7 +11,7 @@ use super::{
     Site,
 };
 use crate::server::{
-    channels::{Channels, Except, History, Mailbox, MailboxKind, Slow},
+    channels::{Channels, Except, History, Mailbox, MailboxKind, Slow, Taken},
     config::QueueLimits,
     handle::Handle,
     models::{model, spawn, spawn_task},
@@ -32,8 +32,11 @@ fn keep(channels: &Channels) {
 }
 
 fn take(channels: &Channels, mailbox: &Mailbox) -> Vec<Vec<u8>> {
-    let mail = std::iter::from_fn(|| channels.take_mail(mailbox));
-    mail.map(|message| message.payload().to_vec()).collect()
+    let mail = std::iter::from_fn(|| match channels.take_mail(mailbox)? {
+        Taken::Message(message) => Some(message.payload().to_vec()),
+        Taken::Ruled => None,
+    });
+    mail.collect()
 }
 
 /// Payloads of one publisher, which begin with its letter, in the order they came in.
