@@ -167,18 +167,18 @@ fn names_that_nobody_uses_any_more_cost_no_channel_its_messages() {
     let channels = Channels::default();
     keep(&channels, 10, FOREVER);
     channels.limit_history_bytes(100_000);
-    let kept = publish(&channels, "kept", &"x".repeat(10_000)).position;
+    publish(&channels, "kept", &"x".repeat(10_000));
     let mailbox = channels.open_mailbox(MailboxKind::Application);
+    assert!(channels.subscribe_mailbox(&mailbox, b"refused", None, 0).is_err());
+    assert_eq!(channels.stats().channels, 1, "one that nobody has come to is not kept");
     for number in 0..10_000 {
         let name = format!("name {number}");
         channels.subscribe_mailbox(&mailbox, name.as_bytes(), None, 9).unwrap();
         channels.unsubscribe_mailbox(&mailbox, name.as_bytes()).unwrap();
-        assert!(channels.subscribe_mailbox(&mailbox, b"refused", None, 0).is_err());
     }
     let stats = channels.stats();
     assert!(stats.bytes <= 100_000 && stats.channels < 200, "{stats:?}");
-    assert!(channels.stats().channels > 10);
-    assert!(channels.history(b"refused", kept, 9).unwrap().is_none());
+    assert!(stats.channels > 10, "{stats:?}");
     assert_eq!(channels.history(b"kept", None, 9).unwrap().map(|kept| kept.len()), Some(1));
 }
 
