@@ -2,6 +2,7 @@
 
 require "json"
 require "uri"
+require "yaml"
 require_relative "../../rakelib/page"
 
 # README, docs and the other pages: what they point to is there, and their code is code.
@@ -57,6 +58,7 @@ RSpec.describe "the pages", :extension do
           it "shows commands that are there (#{check})" do
             expect(block.code.lines.filter_map { |line| missing(line) }).to be_empty
           end
+        when "yaml" then it("shows YAML (#{check})") { YAML.safe_load(block.code) }
         when "json" then it("shows JSON (#{check})") { JSON.parse(block.code) }
         when "js"
           it "shows JavaScript (#{check})" do

@@ -23,6 +23,9 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
   others = {
     "docs/channels.md: Limits" => "a rule; spec/integration/channel_limits_spec.rb has such",
     "README.md: Replacing em-websocket" => "a Gemfile; spec/packaging/bundler_spec.rb runs it",
+    "docs/deployment.md: systemd" => "notify.rb; spec/docs/deployment_spec.rb runs it",
+    "docs/deployment.md: A socket unit" => "it needs systemd's socket; the same runs it",
+    "docs/deployment.md: Releases" => "Capistrano's",
     "docs/upgrading.md: From faye-websocket (1)" => "faye-websocket's",
     "docs/upgrading.md: From iodine (1)" => "iodine's"
   }
@@ -352,6 +355,21 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     run do |program, port|
       pid = Integer(say(reach(port), "hi")[/\A(\d+): hi\z/, 1])
       expect(pid).not_to eq(program.pid)
+    end
+  end
+
+  program "docs/signals.md: Handlers of your own" do
+    run do |program, port|
+      client = reach(port)
+      expect(say(client, "hi")).to eq("hi")
+      { "HUP" => nil, "USR2" => /connections.*\n/ }.each do |signal, said|
+        Process.kill(signal, program.pid)
+        program.wait_for(said) if said
+      end
+      Process.kill("TERM", program.pid)
+      expect(client.read(:close).unpack1("n")).to eq(1001)
+      client.close(1001)
+      expect(program.join).to be_success
     end
   end
 
