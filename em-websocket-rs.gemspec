@@ -10,16 +10,18 @@ Gem::Specification.new do |spec|
   spec.summary = "A WebSocket server for EventMachine, in Rust: em-websocket, only faster"
   spec.description = <<~TEXT
     A replacement for the gem em-websocket with the same Ruby API. Sockets, TLS and frames are
-    Rust's, on a thread of their own; your blocks run on EventMachine's reactor as they always did. Serves RFC 6455 and every draft that em-websocket does.
+    Rust's, on a thread of their own; your blocks run on EventMachine's reactor as they always
+    did. Serves RFC 6455 and every draft that em-websocket does.
   TEXT
 
   spec.required_ruby_version = ">= 3.1"
   spec.files = Dir.chdir(__dir__) do
     Dir["Cargo.{toml,lock}", "src/**/*.rs", "ext/em_websocket_rs/{Cargo.toml,*.rb,src/**/*.rs}",
-        "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]
+        "ext/once/configure", "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]
       .grep_v(%r{\Asrc/.*/(?:tests|models)/|\Asrc/.*/(?:tests|simulation)\.rs\z})
   end
-  spec.extensions = ["ext/em_websocket_rs/extconf.rb"]
+  # In this order: the second looks at what the first has installed.
+  spec.extensions = ["ext/em_websocket_rs/extconf.rb", "ext/once/configure"]
   spec.require_paths = ["lib"]
 
   # Debian's eventmachine calls itself 1.3.0.dev.1, and RubyGems takes a prerelease only where the

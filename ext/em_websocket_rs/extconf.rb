@@ -23,7 +23,7 @@ File.write("Makefile", <<~MAKEFILE)
   export CARGO_PROFILE_RELEASE_STRIP = symbols
 
   all:
-  \t"#{cargo}" build --release --locked --manifest-path "#{Cargo::MANIFEST}" --target-dir target
+  \t"$(RUBY)" "#{__dir__}/build.rb" "#{cargo}" build --release --locked --manifest-path "#{Cargo::MANIFEST}" --target-dir target
 
   install: all
   \tmkdir -p "$(directory)"
