@@ -16,7 +16,7 @@ end
 
 desc "Every linter"
 task lint: %w[lint:fmt lint:rubocop lint:layers lint:length lint:core lint:clippy lint:fuzz
-              lint:yard lint:rbs lint:workflows]
+              lint:crates lint:yard lint:rbs lint:workflows]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"

@@ -41,7 +41,7 @@ class Crates
   # The crates and their licences, and each text once, below those that it is of.
   def licenses
     linked = TOOLCHAIN.merge(all.to_h { |crate| [crate.to_s, crate.license] })
-    texts = all.flat_map { |crate| license_texts(crate).map { |text| [text, crate] } }
+    texts = all.flat_map { |crate| texts_for(crate).map { |text| [text, crate] } }
                .group_by(&:first).transform_values { |pairs| pairs.map(&:last).join(", ") }
     ["em-websocket-rs is under the MIT licence (LICENSE). The extension in this gem holds code " \
      "of others:\n",
@@ -86,12 +86,29 @@ class Crates
               checksum: checksums.fetch([name, version]))
   end
 
+  # Of a crate that comes without: Apache's, which names nobody, as most crates have it.
+  def texts_for(crate)
+    own = license_texts(crate)
+    return own unless own.empty?
+    raise "#{crate} has no text of its licence" unless crate.license.match?(/\bApache-2\.0\b/)
+
+    [apache]
+  end
+
+  def apache
+    @apache ||= all.map { |crate| File.join(crate.directory, "LICENSE-APACHE") }
+                   .select { |path| File.file?(path) }.map { |path| license_text(path) }
+                   .tally.max_by { |_, count| count }.first
+  end
+
   def license_texts(crate)
     Dir.children(crate.directory).grep(LICENSE_FILES).sort.filter_map do |name|
       path = File.join(crate.directory, name)
-      File.read(path, encoding: "UTF-8").gsub("\r\n", "\n").strip if File.file?(path)
+      license_text(path) if File.file?(path)
     end
   end
+
+  def license_text(path) = File.read(path, encoding: "UTF-8").gsub("\r\n", "\n").strip
 
   def checksums
     @checksums ||= File.read(File.join(@root, "Cargo.lock")).split("[[package]]").to_h do |entry|
