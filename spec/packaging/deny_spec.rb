@@ -52,8 +52,8 @@ RSpec.describe Deny, :ours do
     end
   end
 
-  ["GPL-3.0-only", "MIT AND GPL-3.0-only", "GPL-3.0-only AND MIT", "(MIT OR ISC) AND GPL-2.0", "Apache-2.0", "",
-   "ISC AND (GPL-2.0 OR BSL-1.0)"].each do |license|
+  ["GPL-3.0-only", "MIT AND GPL-3.0-only", "GPL-3.0-only AND MIT", "(MIT OR ISC) AND GPL-2.0",
+   "Apache-2.0", "", "ISC AND (GPL-2.0 OR BSL-1.0)"].each do |license|
     it "does not let a crate be under #{license.inspect}" do
       expect(complaints(policy, crate("new", license))).to eq(["new@1.0.0 is under #{license}"])
     end
