@@ -44,7 +44,8 @@ class Layers
     %w[protocol/connection protocol/receive protocol/handshake/mod],
     %w[protocol/send protocol/sentinel protocol/deflate/inflater],
     %w[protocol/handshake/plain],
-    %w[protocol/handshake/body protocol/handshake/rules protocol/handshake/scan],
+    %w[protocol/handshake/body protocol/handshake/forwarded protocol/handshake/rules
+       protocol/handshake/scan],
     %w[protocol/handshake/accept protocol/handshake/challenge protocol/handshake/echo],
     %w[protocol/handshake/rejection protocol/handshake/response],
     %w[protocol/handshake/subprotocol protocol/handshake/non_websocket],
@@ -55,7 +56,8 @@ class Layers
     %w[protocol/deflate/mod],
     %w[protocol/event],
     %w[protocol/frame protocol/utf8],
-    %w[protocol/close protocol/held protocol/limits protocol/mask protocol/opcode],
+    %w[protocol/close protocol/held protocol/limits protocol/mask protocol/networks
+       protocol/opcode],
     %w[protocol/error protocol/version],
     %w[protocol/close_code]
   ].freeze

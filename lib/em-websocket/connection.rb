@@ -285,9 +285,13 @@ module EventMachine
         @handler ? @handler.state : :handshake
       end
 
-      # @return [String, nil] the client's IP address, in `onclose` and later, too; nil where it has
-      #   none, on a Unix-domain socket
+      # @return [String, nil] the client's IP address, in `onclose` and later, too; behind one of
+      #   the `:trusted_proxies`, once its request has come, as that says, whereas `get_peername` is
+      #   the proxy's; nil where it has none, on a Unix-domain socket
       def remote_ip
+        said = @em_websocket&.client_ip
+        return said if said
+
         peername = get_peername
         native = @em_websocket&.native
         return native.peer.first if peername.nil? && native

@@ -27,12 +27,14 @@ module EventMachine
 
       # @param secure [Boolean] whether answers that name the URL name it `wss://`
       # @param options [Hash] of those of {WebSocket.run} `:strict`, `:versions`, `:compression`,
-      #   `:protocols`, `:protocols_required`, `:max_header_size` and `:max_headers`
+      #   `:protocols`, `:protocols_required`, `:max_header_size`, `:max_headers` and
+      #   `:trusted_proxies`
+      # @param peer [String, nil] the address that the request comes from; nil: nobody is trusted
       # @raise [ArgumentError] if one of them cannot be what it is
-      def initialize(secure, options = Options::NONE)
+      def initialize(secure, options = Options::NONE, peer = nil)
         @secure = secure ? true : false
         options = Options.of(options)
-        @native = Native::Handshake.new(@secure, options[:strict] || false, options.settings)
+        @native = Native::Handshake.new(@secure, options[:strict] || false, options.settings, peer)
       end
 
       # Takes the next bytes of the request, however they are cut.
@@ -93,9 +95,28 @@ module EventMachine
         @headers_downcased ||= headers.transform_keys(&:downcase)
       end
 
-      # @return [Boolean] whether the URL of this connection begins with `wss://`
+      # @return [String, nil] the client's IP address, as {Connection#remote_ip}; behind one of the
+      #   `:trusted_proxies` as that says; nil where it is not known
+      def remote_ip
+        @remote_ip ||= request.remote_ip || @connection&.remote_ip
+      end
+
+      # @return [Boolean] whether the URL of this connection begins with `wss://`; behind one of the
+      #   `:trusted_proxies`, whether the client's does, as far as that says
       def secure?
         @secure
+      end
+
+      # The connection that it is of, where the bytes pass through Ruby.
+      #
+      # @api private
+      # @return [Connection, nil]
+      attr_writer :connection
+
+      # @api private
+      # @return [String, nil] the client's IP address as trusted proxies say it is
+      def client
+        @native.client
       end
 
       # Bytes behind the request: the first frames of a client in a hurry.
@@ -162,6 +183,7 @@ module EventMachine
           fail(first)
         else
           @request = first
+          @secure = first.secure?
           @protocol_version = first.protocol_version
           @rest = rest
           @deflate = deflate

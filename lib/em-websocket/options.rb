@@ -5,6 +5,7 @@ require_relative "checks"
 require_relative "http/rack_application"
 require_relative "http/routes"
 require_relative "options/compression"
+require_relative "options/networks"
 require_relative "options/origins"
 require_relative "options/settings"
 require_relative "options/spelling"
@@ -59,7 +60,8 @@ module EventMachine
         origins: Origins,
         compression: Compression,
         http: HttpRoutes,
-        rack: RackApplication
+        rack: RackApplication,
+        trusted_proxies: Networks.new(:trusted_proxies)
       }.freeze
 
       # Advice where there are no options.

@@ -60,6 +60,9 @@ module EventMachine
       # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`; `:hosts`,
       #   certificates by the name that a client asks for; `:client_ca_file`, authorities of clients
       # @option options [Boolean] :secure_proxy (false) whether a proxy in front does TLS
+      # @option options [Array<String, IPAddr>, String, IPAddr] :trusted_proxies addresses and
+      #   networks of proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto` are
+      #   believed: {Connection#remote_ip}, {Handshake#remote_ip} and {Handshake#secure?}
       # @option options [Numeric, String] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit

@@ -48,7 +48,7 @@ RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
       path = File.join(@directory, "#{port}.rb")
       File.write(path, page_program.sub(/^ *ws.onmessage.*$/, <<~RUBY))
         ws.onopen do |handshake|
-          ws.send("\#{handshake.headers["X-Forwarded-For"]} \#{handshake.secure?}")
+          ws.send("\#{ws.remote_ip} \#{handshake.secure?}")
         end
         ws.onmessage { |text| ws.send("#{port} \#{text}") }
       RUBY

@@ -351,6 +351,14 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
 
   program "docs/deployment.md: Deployment", &echoes
 
+  program "docs/deployment.md: The client's address" do
+    run do |_, port|
+      client = reach(port, headers: { "X-Forwarded-For" => "6.6.6.6, 192.0.2.1",
+                                      "X-Forwarded-Proto" => "https" })
+      expect(client.read_text).to eq("192.0.2.1 true")
+    end
+  end
+
   program "docs/deployment.md: Several processes" do
     run do |program, port|
       pid = Integer(say(reach(port), "hi")[/\A(\d+): hi\z/, 1])

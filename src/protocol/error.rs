@@ -110,6 +110,11 @@ pub enum HandshakeError {
     /// More than one `Origin` (RFC 6454 section 7.3).
     #[error("origin header must not be repeated")]
     RepeatedOrigin,
+    /// Proxies that are trusted do not agree on the client, or `Forwarded` cannot be read.
+    #[error(
+        "Forwarded and X-Forwarded-For do not name one client: have the proxy send one of them"
+    )]
+    Forwarded,
     /// A request with a body, which an opening handshake has not.
     #[error("The request must not have a body")]
     Body,
@@ -170,6 +175,7 @@ impl HandshakeError {
             Self::HttpVersion => "http_version",
             Self::Host | Self::InvalidHost(_) => "host",
             Self::RepeatedOrigin => "origin",
+            Self::Forwarded => "forwarded",
             Self::Method => "method",
             Self::Body
             | Self::BodyFraming

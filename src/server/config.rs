@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 
 use super::{keepalive::Keepalive, server_names::ServerNames};
-use crate::protocol::{deflate, handshake, version, Limits};
+use crate::protocol::{deflate, handshake, version, Limits, Networks};
 
 /// What one connection is told to be, once the application has seen it accepted.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct ConnectionOptions {
     pub limits: Limits,
     /// What an opening handshake may not exceed.
     pub handshake: handshake::RequestLimits,
+    /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed; none by default.
+    pub trusted_proxies: Option<Arc<Networks>>,
     /// How long the opening handshakes (TLS and WebSocket) may take together; 30 s by default.
     pub handshake_timeout: Duration,
     /// How long our close may stay without answer; 60 s by default.
@@ -80,6 +82,7 @@ impl Default for ConnectionOptions {
             awaits_tls_verify: false,
             limits: Limits::default(),
             handshake: handshake::RequestLimits::default(),
+            trusted_proxies: None,
             handshake_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(60),
             outbound_limit: None,

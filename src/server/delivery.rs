@@ -1,5 +1,7 @@
 //! Deliveries: what happens on a server's connections, as the queue's owner is told of it.
 
+use std::net::IpAddr;
+
 use super::{incoming::Incoming, owner::Owner};
 use crate::{
     error::ProtocolError,
@@ -60,6 +62,8 @@ pub enum Delivery {
 pub struct Opened {
     /// What the client asked for.
     pub request: Request,
+    /// The client's address, behind proxies as they say it is.
+    pub remote_ip: IpAddr,
     /// What its version does.
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.

@@ -322,6 +322,18 @@ impl Connection {
         (peer.ip().to_string(), peer.port())
     }
 
+    /// The client's address as proxies say it is; nil where none has said.
+    fn client_ip(&self) -> Option<String> {
+        self.handle.client_ip().map(|address| address.to_string())
+    }
+
+    /// Sets the client's address, as proxies say it is.
+    fn set_client_ip(&self, address: String) {
+        if let Ok(address) = address.parse() {
+            self.handle.set_client_ip(address);
+        }
+    }
+
     fn local(&self) -> (String, u16) {
         let local = self.handle.local_addr();
         (local.ip().to_string(), local.port())
@@ -375,6 +387,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("outbound_data_size", method!(Connection::outbound_data_size, 0))?;
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
+    class.define_method("client_ip", method!(Connection::client_ip, 0))?;
+    class.define_method("client_ip=", method!(Connection::set_client_ip, 1))?;
     class.define_method("local", method!(Connection::local, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;
     class.define_method("closed?", method!(Connection::is_closed, 0))?;

@@ -144,7 +144,7 @@ impl Server {
             Delivery::Http(request) => {
                 let HttpRequest { request, body } = *request;
                 native.with_owner(Owner::asked);
-                let request = ruby.obj_wrap(Request::new(request, None));
+                let request = ruby.obj_wrap(Request::new(request, None, None));
                 let body = raw::binary(ruby, &body)?;
                 tell(transport, &HTTP_REQUESTED, (object, request, body, server))
             }
@@ -184,9 +184,9 @@ impl Server {
         (native, transport, object): (&Connection, Value, RObject),
         opened: Opened,
     ) -> Result<(), Error> {
-        let Opened { request, subprotocol, response, .. } = opened;
+        let Opened { request, remote_ip, subprotocol, response, .. } = opened;
         let version = request.protocol_version();
-        self.request.set(Some(Request::new(request, subprotocol)));
+        self.request.set(Some(Request::new(request, subprotocol, Some(remote_ip))));
         let response = response.map(|response| ruby.obj_wrap(Response::new(*response)));
         let is_changed = overrides::may_trigger(ruby, object);
         if response.is_some() {

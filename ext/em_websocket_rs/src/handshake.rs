@@ -1,6 +1,6 @@
 //! `Native::Handshake`: the opening handshake, for bytes that pass through Ruby.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, net::IpAddr};
 
 use em_websocket::protocol::{
     deflate::Config,
@@ -17,18 +17,30 @@ use crate::{
 pub(crate) struct Handshake {
     handshake: RefCell<handshake::Handshake>,
     compression: Option<Config>,
+    peer: Option<IpAddr>,
 }
 
 impl Handshake {
-    fn new(secure: bool, strict: bool, settings: &Settings) -> Self {
+    /// `peer` is where the request comes from; nil where nobody knows.
+    fn new(secure: bool, strict: bool, settings: &Settings, peer: Option<String>) -> Self {
         let options = &settings.connection;
+        let peer: Option<IpAddr> = peer.and_then(|peer| peer.parse().ok());
         let compression = options.compression;
         let handshake = handshake::Handshake::new(secure, options.handshake)
             .compression(compression)
             .subprotocols(options.subprotocols.clone())
             .strict(strict)
             .versions(options.versions);
-        Self { handshake: RefCell::new(handshake), compression }
+        let handshake = match peer {
+            Some(peer) => handshake.trusted_proxies(options.trusted_proxies.as_ref(), peer),
+            None => handshake,
+        };
+        Self { handshake: RefCell::new(handshake), compression, peer }
+    }
+
+    /// The client's address as trusted proxies say it is.
+    fn client(&self) -> Option<String> {
+        self.handshake.borrow().client().map(|address| address.to_string())
     }
 
     /// nil while incomplete; `:healthcheck` or `:flash_policy`; `[Request, Response, rest, Deflate or
@@ -45,7 +57,8 @@ impl Handshake {
             Progress::Accepted(accepted) => {
                 let result = ruby.ary_new_capa(4);
                 let subprotocol = accepted.response.subprotocol().map(Box::from);
-                result.push(Request::new(accepted.request, subprotocol))?;
+                let remote_ip = this.handshake.borrow().client().or(this.peer);
+                result.push(Request::new(accepted.request, subprotocol, remote_ip))?;
                 result.push(Response::new(accepted.response))?;
                 result.push(raw::binary(ruby, &accepted.rest)?)?;
                 let deflate = accepted.deflate.zip(this.compression);
@@ -72,7 +85,8 @@ fn fixed(ruby: &Ruby, bytes: &[u8]) -> Result<RString, Error> {
 
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Handshake", ruby.class_object())?;
-    class.define_singleton_method("new", function!(Handshake::new, 3))?;
+    class.define_singleton_method("new", function!(Handshake::new, 4))?;
+    class.define_method("client", method!(Handshake::client, 0))?;
     class.define_method("receive", method!(Handshake::receive, 1))?;
     native.const_set("HEALTHCHECK_RESPONSE", fixed(ruby, HEALTHCHECK_RESPONSE)?)?;
     native.const_set("FLASH_POLICY", fixed(ruby, FLASH_POLICY)?)

@@ -1,5 +1,7 @@
 //! `Native::Request`: what a client asked for in its opening handshake.
 
+use std::net::IpAddr;
+
 use em_websocket::protocol::handshake;
 use magnus::{method, prelude::*, Error, RArray, RHash, RModule, RString, Ruby};
 
@@ -7,12 +9,20 @@ use crate::raw;
 
 /// `Native::Request`.
 #[magnus::wrap(class = "EventMachine::WebSocket::Native::Request", free_immediately, size)]
-pub(crate) struct Request(handshake::Request, Option<Box<[u8]>>);
+pub(crate) struct Request(handshake::Request, Option<Box<[u8]>>, Option<IpAddr>);
 
 impl Request {
-    /// Request of an opening handshake, and the subprotocol that was selected.
-    pub(crate) fn new(request: handshake::Request, subprotocol: Option<Box<[u8]>>) -> Self {
-        Self(request, subprotocol)
+    /// Request of an opening handshake, the subprotocol that was selected, and the client's address.
+    pub(crate) fn new(
+        request: handshake::Request,
+        subprotocol: Option<Box<[u8]>>,
+        remote_ip: Option<IpAddr>,
+    ) -> Self {
+        Self(request, subprotocol, remote_ip)
+    }
+
+    fn remote_ip(&self) -> Option<String> {
+        self.2.map(|address| address.to_string())
     }
 
     fn request_method(ruby: &Ruby, this: &Self) -> Result<RString, Error> {
@@ -99,5 +109,6 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("protocols", method!(Request::protocols, 0))?;
     class.define_method("origin", method!(Request::origin, 0))?;
     class.define_method("protocol_version", method!(Request::protocol_version, 0))?;
+    class.define_method("remote_ip", method!(Request::remote_ip, 0))?;
     class.define_method("secure?", method!(Request::is_secure, 0))
 }

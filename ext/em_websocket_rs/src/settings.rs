@@ -1,11 +1,12 @@
 //! `Native::Settings`: what a server's options say of each of its connections, and of itself.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use em_websocket::{
     protocol::{
         handshake::{Rejection, RequestLimits},
         version::{Versions, NUMBERS},
+        Networks,
     },
     server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
 };
@@ -15,7 +16,7 @@ use crate::{
     compression::Compression,
     convert::{
         error,
-        options::{duration, flag, get, truthy, FOREVER},
+        options::{duration, flag, get, names, truthy, FOREVER},
     },
     subprotocols::Subprotocols,
 };
@@ -74,6 +75,7 @@ fn connection_options(ruby: &Ruby, options: RHash) -> Result<ConnectionOptions, 
             headers: count("max_headers")?.unwrap_or(defaults.handshake.headers),
         },
         versions: versions(ruby, options)?,
+        trusted_proxies: networks(ruby, options, "trusted_proxies")?,
         handshake_timeout: seconds("handshake_timeout")?
             .map_or(defaults.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),
         write_timeout: seconds("write_timeout")?.unwrap_or(defaults.write_timeout),
@@ -117,6 +119,18 @@ fn seconds(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Option<Durat
 /// A number, 1 at least; 0 is as good as not given.
 fn count(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<usize>, Error> {
     Ok(get::<usize>(ruby, options, key)?.filter(|number| *number > 0))
+}
+
+/// Networks, of which Ruby has found that they are some.
+fn networks(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Arc<Networks>>, Error> {
+    let Some(texts) = names(ruby, options, key)? else { return Ok(None) };
+    match Networks::parse(texts.iter().map(String::as_str)) {
+        Some(networks) => Ok(Some(Arc::new(networks))),
+        None => {
+            let text = format!("{key}: {texts:?} are not all networks");
+            Err(Error::new(ruby.exception_arg_error(), text))
+        }
+    }
 }
 
 /// The versions that are spoken, by their numbers.

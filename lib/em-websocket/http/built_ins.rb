@@ -46,7 +46,7 @@ module EventMachine
         def seen_by?(networks, request)
           return true if networks == :anyone
 
-          direct?(request) && !made_up_name?(request) &&
+          (direct?(request) || request.forwarded?) && !made_up_name?(request) &&
             networks.any? { |network| network.include?(request.remote_ip) }
         end
 

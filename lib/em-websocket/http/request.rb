@@ -11,7 +11,8 @@ module EventMachine
       #   none
       attr_reader :body
 
-      # @return [String, nil] the client's IP address
+      # @return [String, nil] the client's IP address; behind one of the `:trusted_proxies` as that
+      #   says
       attr_reader :remote_ip
 
       # @api private
@@ -23,6 +24,9 @@ module EventMachine
         @body = body
         @remote_ip, @remote_port = native.peer
         @local = native.local
+        said = native.client_ip
+        @forwarded = !said.nil?
+        @remote_ip = said if said
       end
 
       # @return [String] `"GET"`, `"POST"` and so on
@@ -73,7 +77,13 @@ module EventMachine
       end
 
       # @api private
-      # @return [Integer] the client's port
+      # @return [Boolean] whether a proxy that is trusted has said who the client is
+      def forwarded?
+        @forwarded
+      end
+
+      # @api private
+      # @return [Integer] the client's port, or its proxy's
       attr_reader :remote_port
 
       # @api private

@@ -10,6 +10,7 @@ require_relative "../presence"
 require_relative "../transport"
 require_relative "attached_subscriber"
 require_relative "cold_state"
+require_relative "forwarded_client"
 require_relative "polled_timeout"
 
 module EventMachine
@@ -23,21 +24,20 @@ module EventMachine
       # @api private
       class AttachedConnection
         include Base
+        include ForwardedClient
 
         # The default of `:handshake_timeout` for a raw connection, in seconds; on EventMachine's
         # own sockets there is none, as in em-websocket.
         HANDSHAKE_TIMEOUT = 30
-        private_constant :HANDSHAKE_TIMEOUT
 
         # The bytes that are read while the application puts off its decision; then the client
         # waits.
         EARLY_LIMIT = 64 * 1024
-        private_constant :EARLY_LIMIT
 
         # The seconds between looks at whether EventMachine, which does not tell, has written
         # enough.
         DRAIN_POLL_INTERVAL = 0.05
-        private_constant :DRAIN_POLL_INTERVAL
+        private_constant :HANDSHAKE_TIMEOUT, :EARLY_LIMIT, :DRAIN_POLL_INTERVAL
 
         # @return [Native::Connection, nil] what knows the socket of a raw connection
         attr_reader :native
@@ -97,8 +97,7 @@ module EventMachine
 
         # @return [Handshake] that tells the connection what becomes of it
         def opening_handshake(connection)
-          secure = Transport.secure?(connection)
-          handshake = Handshake.new(secure, @options || Options::NONE)
+          handshake = new_handshake(connection)
           handshake.before_response { |response| requested(connection, handshake, response) }
           handshake.on_early { |bytes| suspend_reading(connection) if bytes >= EARLY_LIMIT }
           handshake.callback do |response, handler_class|
@@ -311,6 +310,7 @@ module EventMachine
           return if ended?
 
           options = @options || Options::NONE
+          believe(handshake) if options[:trusted_proxies]
           asks = HandshakePolicy.asks?(options, @cold_state, Overrides.of(connection))
           return handshake.accept(response) unless asks
 
@@ -339,6 +339,7 @@ module EventMachine
         end
 
         def refused(connection, handshake, error)
+          believe(handshake)
           Debugger.tell(connection, [:error, error])
           connection.trigger_on_error(error)
         ensure

@@ -35,6 +35,9 @@ module EventMachine
         # @return [Options, nil] where they are not the server's
         attr_accessor :options
 
+        # @return [String, nil] the client's address, as trusted proxies say it is
+        attr_accessor :client_ip
+
         # @return [Float, nil] see {SocketMethods#pending_connect_timeout=}
         attr_accessor :pending_connect_timeout
       end

@@ -8,6 +8,7 @@ mod accept;
 mod body;
 mod challenge;
 mod echo;
+mod forwarded;
 mod non_websocket;
 mod plain;
 mod rejection;
@@ -20,7 +21,7 @@ mod scan;
 mod subprotocol;
 mod target;
 
-use std::mem;
+use std::{mem, net::IpAddr, sync::Arc};
 
 pub use non_websocket::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
 pub use plain::{HttpRequest, Unfinished, CONTINUE};
@@ -31,6 +32,7 @@ pub use subprotocol::Subprotocols;
 
 use crate::error::HandshakeError;
 use crate::protocol::deflate;
+use crate::protocol::networks::Networks;
 use crate::protocol::version::{profile, Opening, Profile, Versions};
 use plain::PlainRequest;
 use scan::{Found, Scan};
@@ -62,9 +64,19 @@ pub struct Handshake {
     limits: RequestLimits,
     /// Limit on the body of plain HTTP, in bytes; `None` where that is not for the application.
     max_body: Option<usize>,
+    /// Where there are proxies that are trusted.
+    proxies: Option<Box<Proxies>>,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
     phase: Phase,
+}
+
+/// Proxies that are trusted, and what they say of the client.
+#[derive(Debug)]
+struct Proxies {
+    trusted: Arc<Networks>,
+    peer: IpAddr,
+    client: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -135,6 +147,7 @@ impl Handshake {
             compression: None,
             subprotocols: Subprotocols::default(),
             max_body: None,
+            proxies: None,
             received: Vec::new(),
             phase: Phase::Header(Scan::default()),
         }
@@ -172,6 +185,28 @@ impl Handshake {
     pub fn plain_http(mut self, max_body: Option<usize>) -> Self {
         self.max_body = max_body;
         self
+    }
+
+    /// Believes what these proxies say of the client, if the request comes from one of them; by
+    /// default nothing of that is believed.
+    pub fn trusted_proxies(mut self, trusted: Option<&Arc<Networks>>, peer: IpAddr) -> Self {
+        self.proxies = trusted
+            .map(|trusted| Box::new(Proxies { trusted: Arc::clone(trusted), peer, client: None }));
+        self
+    }
+
+    /// Sets where the request comes from, in place of what was given with
+    /// [`trusted_proxies`](Self::trusted_proxies).
+    pub fn set_peer(&mut self, peer: IpAddr) {
+        if let Some(proxies) = &mut self.proxies {
+            proxies.peer = peer;
+        }
+    }
+
+    /// The client's address as trusted proxies say it is, once the request's header has come; `None`
+    /// where they say nothing.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.proxies.as_ref()?.client
     }
 
     /// Memory that it takes.
@@ -272,8 +307,22 @@ impl Handshake {
         self.versions.unwrap_or(if self.strict { Versions::STRICT } else { Versions::ALL })
     }
 
+    /// Has the proxies that are trusted say who the client is.
+    fn believe(&mut self, request: &mut Request) -> Result<(), HandshakeError> {
+        let Some(proxies) = &mut self.proxies else { return Ok(()) };
+        let client = forwarded::client(request, proxies.peer, &proxies.trusted)?;
+        proxies.client = client.address;
+        if let Some(secure) = client.secure {
+            request.set_secure(secure);
+        }
+        Ok(())
+    }
+
     /// Answers a whole request; `behind` is what came behind its header.
-    fn respond(&mut self, request: Request, behind: &[u8]) -> Progress {
+    fn respond(&mut self, mut request: Request, behind: &[u8]) -> Progress {
+        if let Err(error) = self.believe(&mut request) {
+            return self.reject_plain(error, request);
+        }
         if let Some(limit) = self.max_body.filter(|_| !request.lists("upgrade", "websocket")) {
             return match PlainRequest::begin(request, limit) {
                 Ok(request) => self.receive_body(Box::new(request), behind),

@@ -100,6 +100,11 @@ impl Request {
         self.secure
     }
 
+    /// A proxy that is trusted says so.
+    pub(super) fn set_secure(&mut self, secure: bool) {
+        self.secure = secure;
+    }
+
     /// Reads a whole header, from the method to the blank line, that has this many fields.
     ///
     /// The error is the place of the first byte that is not HTTP.

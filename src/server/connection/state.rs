@@ -1,6 +1,6 @@
 //! State of one connection that needs its lock: what may be sent, and what is on its way out.
 
-use std::os::fd::RawFd;
+use std::{net::IpAddr, os::fd::RawFd};
 
 use crate::{
     protocol::{CloseAction, Connection},
@@ -30,6 +30,8 @@ pub(crate) struct State {
 pub(crate) struct ColdState {
     /// What TLS has agreed on.
     pub(crate) tls: Option<Box<TlsSession>>,
+    /// The client's address, where it is not the socket's.
+    pub(crate) client_ip: Option<IpAddr>,
     /// Channels that it is subscribed to.
     pub(crate) channels: Memberships,
 }

@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    net::IpAddr,
     sync::atomic::Ordering::SeqCst,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -55,6 +56,8 @@ pub(super) struct OpeningHandshake {
     pub(super) asks_application: bool,
     /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),
+    /// Where the request comes from.
+    pub(super) peer: IpAddr,
     pub(super) watch: KeepaliveOptions,
 }
 
@@ -88,7 +91,9 @@ impl Stage {
         if options.raw {
             return Self::Raw;
         }
+        let peer = handle.peer_addr().ip();
         let handshake = Handshake::new(options.secure, options.handshake)
+            .trusted_proxies(options.trusted_proxies.as_ref(), peer)
             .compression(options.compression)
             .subprotocols(options.subprotocols.clone())
             .strict(options.strict)
@@ -100,6 +105,7 @@ impl Stage {
             compression: options.compression,
             asks_application: options.asks_application,
             plain: (options.reports_plain_http, false),
+            peer,
             watch: (options.keepalive, options.idle_timeout),
         }))
     }
@@ -148,6 +154,11 @@ impl Driver {
 
     /// Does what an opening handshake has come to, if it has.
     pub(super) fn respond(&mut self, progress: Progress) {
+        if let Stage::Handshake(opening) = &self.stage {
+            if let Some(client) = opening.handshake.client() {
+                self.ends.handle.set_client_ip(client);
+            }
+        }
         match progress {
             Progress::Incomplete => {}
             Progress::Continue => drop(self.ends.handle.send_raw(handshake::CONTINUE, Flush::Now)),
@@ -167,6 +178,7 @@ impl Driver {
     fn accept_handshake(&mut self, accepted: Accepted) {
         let Stage::Handshake(opening) = &self.stage else { return };
         let request_len = opening.held.bytes();
+        let remote_ip = opening.handshake.client().unwrap_or(opening.peer);
         let OpeningHandshake { compression, asks_application, watch, .. } = **opening;
         let handle = &self.ends.handle;
         let pauses = handle.0.pauses.load(SeqCst);
@@ -182,6 +194,7 @@ impl Driver {
         let opened = Opened {
             request: accepted.request,
             profile: accepted.profile,
+            remote_ip,
             subprotocol: accepted.response.subprotocol().map(Box::from),
             response: asks_application.then(|| Box::new(accepted.response)),
         };

@@ -8,7 +8,7 @@ pub(crate) use self::opening::is_undecided;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::RawFd,
     sync::{atomic::Ordering::SeqCst, Arc},
     time::{Duration, Instant},
@@ -50,7 +50,19 @@ impl Handle {
         state.outbox.set_limit(options.outbound_limit);
     }
 
-    /// The client's address.
+    /// The client's address as proxies say it is whose word is taken; `None` where none has said.
+    pub fn client_ip(&self) -> Option<IpAddr> {
+        self.0.lock()?.cold()?.client_ip
+    }
+
+    /// Sets the client's address, as proxies say it is.
+    pub fn set_client_ip(&self, address: IpAddr) {
+        if let Some(mut state) = self.0.lock() {
+            state.cold_mut().client_ip = Some(address);
+        }
+    }
+
+    /// The address of the other end of the socket: the client's, or a proxy's.
     pub fn peer_addr(&self) -> SocketAddr {
         self.0.addresses.peer()
     }
