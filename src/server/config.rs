@@ -24,7 +24,7 @@ pub struct ConnectionOptions {
     /// Which subprotocols are spoken; by default the client's first is taken.
     pub subprotocols: handshake::Subprotocols,
     /// Whether the application is asked before an opening handshake is accepted
-    /// ([`Opened::answer`](super::Opened::answer)); off by default.
+    /// ([`Opened::response`](super::Opened::response)); off by default.
     pub asks_application: bool,
     /// Agrees to permessage-deflate where the client offers it; off by default.
     pub compression: Option<deflate::Config>,

@@ -42,7 +42,7 @@ pub enum Delivery {
     /// [`Owner::asked`] begins the application's time;
     /// [`Handle::reject_handshake`](super::Handle::reject_handshake) answers.
     Http(Box<HttpRequest>),
-    /// A message: [`Batch::bytes`].
+    /// A message: [`Batch::bytes`](super::Batch::bytes).
     Message(MessageKind, Span),
     /// The peer's close frame: its code and whole body; [`Owner::peer_closed`] answers.
     Close(Option<CloseCode>, Span),

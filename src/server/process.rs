@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_queue_and_tally_of_the_parents_do_nothing_and_take_no_lock() {
+    fn a_childs_queue_and_registry_of_the_parents_do_nothing_and_take_no_lock() {
         let (mut queue, mut registry) = (EventQueue::new().unwrap(), Registry::default());
         queue.batch = foreign(Batch::default());
         registry.live = foreign(Default::default());

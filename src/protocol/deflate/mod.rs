@@ -1,6 +1,6 @@
 //! permessage-deflate: whole messages, compressed (RFC 7692).
 //!
-//! [`negotiate`] answers a client's offers. What it agreed to goes to the
+//! [`negotiate`](negotiate()) answers a client's offers. What it agreed to goes to the
 //! [`Receiver`](super::Receiver::with_deflate), which inflates, and to a [`Deflater`], which makes
 //! the frames that are sent.
 //!

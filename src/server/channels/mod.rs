@@ -15,7 +15,7 @@
 //!
 //! Everything here is the process's: connections of several servers meet in one channel. An engine
 //! that has channels in common with other processes stands between [`Channels::publish`], whose
-//! message it takes elsewhere, and [`Channels::publish_here`], by which it brings what comes.
+//! message it takes elsewhere, and `Channels::publish_here`, by which it brings what comes.
 
 mod channel;
 mod counters;

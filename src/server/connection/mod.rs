@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// True if the peer must mask its frames. Of the limits on it, this one has room here; it is
     /// looked at under the state's lock, so no model tries it.
     requires_masking: std::sync::atomic::AtomicBool,
-    /// The reasons for not reading, and how the opening stands, as bits of [`hold`]: set before
+    /// The reasons for not reading, and how the opening stands, as bits of [`pause`]: set before
     /// anybody can take them away (`Ends::ask`), and taken away after orders have been given. So a
     /// driver looks at these first, at its orders next, and reads last. (`driver/models/reading.rs`
     /// tries it.)

@@ -104,12 +104,12 @@ struct Driver {
     timers: Option<Box<Timers>>,
     /// A defect has shown: nothing more is read.
     has_panicked: bool,
-    /// Whether the state wants looking at although nobody asks_application for it: something waits to be
-    /// written, or the connection is being ended.
+    /// The state wants looking at although nobody asks for it: something waits to be written, or the
+    /// connection is being ended.
     must_poll_write: bool,
     reading: Reading,
-    /// [`Delivery::Drained`] is to be told, once the state is let go: the queue is not locked under
-    /// it ([`locks`](super::locks)).
+    /// [`Delivery::Drained`](super::Delivery::Drained) is to be told, once the state is let go: the
+    /// queue is not locked under it ([`locks`](super::locks)).
     has_drained: bool,
     /// How often something was read.
     reads: u32,

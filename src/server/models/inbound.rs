@@ -24,7 +24,7 @@ fn rests(handle: &Handle) -> bool {
     handle.0.pauses.load(SeqCst) & (pause::INBOUND_FULL | pause::BUDGET_FULL) != 0
 }
 
-/// Reads as its driver does: asks_application first, and queues what that brings.
+/// Reads as its driver does: asks first, and queues what that brings.
 fn read(handle: &Handle, bytes: usize) -> Option<Charge> {
     handle.0.budget.may_read(&handle.0, None).then(|| Charge::new(&handle.0, bytes, 1))
 }

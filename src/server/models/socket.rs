@@ -30,7 +30,7 @@ pub(crate) fn split(_: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
 /// A socket that holds so many bytes until its peer reads them.
 pub(crate) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
     let inbound = Arc::new(Inbound::default());
-    let outbound = Arc::new(OutboundBuffer {
+    let outbound = Arc::new(Outbound {
         state: Mutex::new(Sent { room, is_ready: true, ..Sent::default() }),
         moved: Condvar::default(),
     });
@@ -87,7 +87,7 @@ impl Drop for OwnedReadHalf {
 
 /// What goes to the peer.
 #[derive(Debug)]
-pub(crate) struct OutboundBuffer {
+pub(crate) struct Outbound {
     state: Mutex<Sent>,
     /// Something has been sent, or the end.
     moved: Condvar,
@@ -103,7 +103,7 @@ struct Sent {
     is_shut: bool,
 }
 
-impl OutboundBuffer {
+impl Outbound {
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sent = lock(&self.state);
         if sent.is_ready {
@@ -115,7 +115,7 @@ impl OutboundBuffer {
 }
 
 #[derive(Debug)]
-pub(crate) struct OwnedWriteHalf(Arc<OutboundBuffer>);
+pub(crate) struct OwnedWriteHalf(Arc<Outbound>);
 
 impl OwnedWriteHalf {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -141,7 +141,7 @@ impl OwnedWriteHalf {
 }
 
 /// A socket's options, which no model looks at.
-impl OutboundBuffer {
+impl Outbound {
     pub(crate) fn nodelay(&self) -> io::Result<bool> {
         Ok(true)
     }
@@ -151,14 +151,14 @@ impl OutboundBuffer {
     }
 }
 
-impl AsRawFd for OutboundBuffer {
+impl AsRawFd for Outbound {
     fn as_raw_fd(&self) -> RawFd {
         0
     }
 }
 
-impl AsRef<OutboundBuffer> for OwnedWriteHalf {
-    fn as_ref(&self) -> &OutboundBuffer {
+impl AsRef<Outbound> for OwnedWriteHalf {
+    fn as_ref(&self) -> &Outbound {
         &self.0
     }
 }
@@ -178,7 +178,7 @@ impl Drop for OwnedWriteHalf {
 #[derive(Debug)]
 pub(crate) struct Peer {
     inbound: Arc<Inbound>,
-    outbound: Arc<OutboundBuffer>,
+    outbound: Arc<Outbound>,
 }
 
 impl Peer {

@@ -51,7 +51,7 @@ type Coming = watch::Receiver<Option<Compressed>>;
 
 /// Who makes a frame.
 enum Maker {
-    /// The one that asks_application: nobody makes it yet. The others are told through this.
+    /// The one that asks: nobody makes it yet. The others are told through this.
     Asking(watch::Sender<Option<Compressed>>),
     Another(Coming),
 }
