@@ -57,7 +57,7 @@ class Layers
     %w[protocol/event],
     %w[protocol/frame protocol/utf8],
     %w[protocol/close protocol/held protocol/limits protocol/mask protocol/networks
-       protocol/opcode],
+       protocol/opcode protocol/proxy],
     %w[protocol/error protocol/version],
     %w[protocol/close_code]
   ].freeze

@@ -61,7 +61,8 @@ module EventMachine
         compression: Compression,
         http: HttpRoutes,
         rack: RackApplication,
-        trusted_proxies: Networks.new(:trusted_proxies)
+        trusted_proxies: Networks.new(:trusted_proxies),
+        proxy_protocol: Networks.new(:proxy_protocol, everywhere: true)
       }.freeze
 
       # Advice where there are no options.
@@ -170,6 +171,17 @@ module EventMachine
       # @raise (see .of)
       def address
         [Checks.host(@values[:host]), Checks.port(@values[:port])]
+      end
+
+      # Check for EventMachine's own sockets, where a proxy's header would be taken for the request.
+      #
+      # @return [Options] self
+      # @raise [ArgumentError] if there is a `:proxy_protocol`
+      def of_attached
+        return self unless @values[:proxy_protocol]
+
+        raise ArgumentError, "proxy_protocol: connections on EventMachine's own sockets do not " \
+                             "have it: use EM::WebSocket.run"
       end
 
       # Opening handshakes have to be shown to the application's own objects.

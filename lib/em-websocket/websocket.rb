@@ -63,6 +63,9 @@ module EventMachine
       # @option options [Array<String, IPAddr>, String, IPAddr] :trusted_proxies addresses and
       #   networks of proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto` are
       #   believed: {Connection#remote_ip}, {Handshake#remote_ip} and {Handshake#secure?}
+      # @option options [Boolean, Array<String, IPAddr>, String, IPAddr] :proxy_protocol (false)
+      #   whether connections begin with a header of the PROXY protocol (version 1 or 2), which says
+      #   who the client is; from which addresses, or true: from any. Others are closed
       # @option options [Numeric, String] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit

@@ -11,6 +11,8 @@ class Program
   TIMEOUT = 20
   ROOT = File.expand_path("../..", __dir__)
   LIBRARY = File.join(ROOT, "lib")
+  # What bin/setup has unpacked.
+  UNPACKED = File.join(ROOT, "tmp/servers/usr")
   FIXTURES = File.join(__dir__, "fixtures")
 
   class Failed < StandardError; end
@@ -51,9 +53,14 @@ class Program
     # A server's program, or nil: sbin need not be in a user's PATH, and bin/setup unpacks some.
     def server(name)
       directories = [*ENV.fetch("PATH").split(":"), "/usr/sbin",
-                     File.join(ROOT, "tmp/servers/usr/sbin")]
+                     *%w[sbin bin].map { |directory| File.join(UNPACKED, directory) }]
       directories.map { |directory| File.join(directory, name) }
                  .find { |path| File.executable?(path) }
+    end
+
+    # What such a program needs to find its libraries.
+    def server_environment
+      { "LD_LIBRARY_PATH" => Dir.glob(File.join(UNPACKED, "lib/*-linux-gnu*")).join(":") }
     end
 
     def find(name)

@@ -359,6 +359,16 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  program "docs/deployment.md: The PROXY protocol" do
+    run do |_, port|
+      reach(port).disconnect
+      client = dial(port: port)
+      client.write("PROXY TCP4 192.0.2.1 203.0.113.9 56324 443\r\n")
+      client.open
+      expect(client.read_text).to eq("192.0.2.1 true")
+    end
+  end
+
   program "docs/deployment.md: Several processes" do
     run do |program, port|
       pid = Integer(say(reach(port), "hi")[/\A(\d+): hi\z/, 1])

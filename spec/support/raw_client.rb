@@ -21,11 +21,12 @@ class RawClient
     new(port, draft, tls: tls).tap { |client| client.open(**request) }
   end
 
-  def initialize(port, draft = Drafts::RFC, host: "127.0.0.1", tls: false)
+  # It comes from another address of this machine's, if one is given.
+  def initialize(port, draft = Drafts::RFC, host: "127.0.0.1", tls: false, from: nil)
     @draft = draft
     @port = port
     @buffer = String.new(encoding: Encoding::BINARY)
-    @socket = Socket.tcp(host, port, connect_timeout: TIMEOUT)
+    @socket = Socket.tcp(host, port, from, connect_timeout: TIMEOUT)
     @socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
     start_tls if tls
   end

@@ -186,7 +186,8 @@ module Serving
 
   # A client whose opening handshake is done, closed after the example.
   def connect(draft = Drafts::RFC, port: server.port, **request)
-    dial(draft, port: port, tls: request.delete(:tls)).tap { |client| client.open(**request) }
+    tls, from = %i[tls from].map { |key| request.delete(key) }
+    dial(draft, port: port, tls: tls, from: from).tap { |client| client.open(**request) }
   end
 
   # A client that has not said anything yet.

@@ -20,6 +20,7 @@ mod mask;
 mod message;
 mod networks;
 mod opcode;
+pub mod proxy;
 mod receive;
 mod send;
 mod sentinel;

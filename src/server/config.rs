@@ -46,6 +46,9 @@ pub struct ConnectionOptions {
     pub limits: Limits,
     /// What an opening handshake may not exceed.
     pub handshake: handshake::RequestLimits,
+    /// Addresses of proxies whose connections begin with a header of the PROXY protocol; connections
+    /// from elsewhere, and without one, are closed. By default there is none.
+    pub proxies: Option<Arc<Networks>>,
     /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed; none by default.
     pub trusted_proxies: Option<Arc<Networks>>,
     /// How long the opening handshakes (TLS and WebSocket) may take together; 30 s by default.
@@ -82,6 +85,7 @@ impl Default for ConnectionOptions {
             awaits_tls_verify: false,
             limits: Limits::default(),
             handshake: handshake::RequestLimits::default(),
+            proxies: None,
             trusted_proxies: None,
             handshake_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(60),

@@ -34,7 +34,7 @@ pub struct Stats {
     /// Connections that were turned away because there were too many.
     pub rejected: u64,
     /// Opening handshakes that failed, by [`HandshakeError::name`](crate::error::HandshakeError::name),
-    /// `tls`, `tls_timed_out` and `application`, which is who refused.
+    /// `proxy`, `tls`, `tls_timed_out` and `application`, which is who refused.
     pub failed: BTreeMap<&'static str, u64>,
     /// What was received.
     pub received: Traffic,

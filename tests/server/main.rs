@@ -18,6 +18,7 @@ mod independent;
 mod keepalive;
 mod opening;
 mod pressure;
+mod proxied;
 mod read_size;
 mod sending;
 mod server_limits;

@@ -327,10 +327,14 @@ impl Connection {
         self.handle.client_ip().map(|address| address.to_string())
     }
 
-    /// Sets the client's address, as proxies say it is.
+    fn is_forwarded(&self) -> bool {
+        self.handle.is_forwarded()
+    }
+
+    /// Sets the client's address, as its request's header says.
     fn set_client_ip(&self, address: String) {
         if let Ok(address) = address.parse() {
-            self.handle.set_client_ip(address);
+            self.handle.set_client_ip(address, true);
         }
     }
 
@@ -388,6 +392,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("client_ip", method!(Connection::client_ip, 0))?;
+    class.define_method("forwarded?", method!(Connection::is_forwarded, 0))?;
     class.define_method("client_ip=", method!(Connection::set_client_ip, 1))?;
     class.define_method("local", method!(Connection::local, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;

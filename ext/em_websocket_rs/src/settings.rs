@@ -75,6 +75,7 @@ fn connection_options(ruby: &Ruby, options: RHash) -> Result<ConnectionOptions, 
             headers: count("max_headers")?.unwrap_or(defaults.handshake.headers),
         },
         versions: versions(ruby, options)?,
+        proxies: networks(ruby, options, "proxy_protocol")?,
         trusted_proxies: networks(ruby, options, "trusted_proxies")?,
         handshake_timeout: seconds("handshake_timeout")?
             .map_or(defaults.handshake_timeout, |timeout| timeout.unwrap_or(FOREVER)),

@@ -11,8 +11,8 @@ module EventMachine
       #   none
       attr_reader :body
 
-      # @return [String, nil] the client's IP address; behind one of the `:trusted_proxies` as that
-      #   says
+      # @return [String, nil] the client's IP address; behind a proxy as `:trusted_proxies` or
+      #   `:proxy_protocol` have it
       attr_reader :remote_ip
 
       # @api private
@@ -24,9 +24,8 @@ module EventMachine
         @body = body
         @remote_ip, @remote_port = native.peer
         @local = native.local
-        said = native.client_ip
-        @forwarded = !said.nil?
-        @remote_ip = said if said
+        @remote_ip = native.client_ip || @remote_ip
+        @forwarded = native.forwarded?
       end
 
       # @return [String] `"GET"`, `"POST"` and so on

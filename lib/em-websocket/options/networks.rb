@@ -5,26 +5,36 @@ require_relative "../checks"
 
 module EventMachine
   module WebSocket
-    # An option that is a list of networks: `:trusted_proxies`.
+    # An option that is a list of networks: `:trusted_proxies`, `:proxy_protocol`.
     #
     # @api private
     class Networks
       ADVICE = "give an Array of some such as \"10.0.0.0/8\" or \"::1\""
       private_constant :ADVICE
 
+      # What true stands for, where it may be given.
+      EVERYWHERE = %w[0.0.0.0/0 ::/0].freeze
+      private_constant :EVERYWHERE
+
       # @param name [Symbol] of the option
-      def initialize(name)
+      # @param everywhere [Boolean] whether it may be true: every address
+      def initialize(name, everywhere: false)
         @name = name
+        @everywhere = everywhere
       end
 
-      # @param option [Array<String, IPAddr>, String, IPAddr]
+      # @param option [Array<String, IPAddr>, String, IPAddr, true]
       # @return [Array<String>, nil] each an address and the length of its prefix, frozen
-      # @raise [ArgumentError] if one is no network
+      # @raise [ArgumentError] if one is no network, or nobody could connect
       def of(option)
         return if option == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
+        return EVERYWHERE if option == true && @everywhere
 
         networks = (option.is_a?(Array) ? option : [option]).map { |network| network_of(network) }
-        networks.empty? ? nil : networks.freeze
+        return networks.freeze unless networks.empty?
+        return unless @everywhere
+
+        raise ArgumentError, "#{@name}: an empty Array lets nobody connect: #{ADVICE}"
       end
 
       private
@@ -32,7 +42,8 @@ module EventMachine
       def network_of(network)
         address = network.is_a?(IPAddr) ? network : IPAddr.new(String(network))
         "#{address}/#{address.prefix}".freeze
-      rescue IPAddr::Error, TypeError
+      rescue StandardError
+        # It may be anything, and no text.
         raise ArgumentError, "#{@name}: #{Checks.shown(network)} is no address or network: " \
                              "#{ADVICE}"
       end

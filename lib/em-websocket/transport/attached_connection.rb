@@ -64,7 +64,7 @@ module EventMachine
         # @param source [#[], Options] what {Connection} is given
         # @return [Options] as they are checked
         def configure(source)
-          @options = Options.of(source, @options)
+          @options = checked(source)
           @strict = @options[:strict] || false
           @longest = @options[:max_message_size]
           # Few have it.

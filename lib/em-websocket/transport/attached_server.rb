@@ -16,7 +16,7 @@ module EventMachine
         # An initialize of the application's may take anything.
         return unless arguments[index].instance_method(:initialize).owner.equal?(Connection)
 
-        Options.of(arguments[index + 1])
+        Options.of(arguments[index + 1]).of_attached
       end
 
       # @param acceptor [Array, nil] as EventMachine keeps it: a class, its arguments and a block

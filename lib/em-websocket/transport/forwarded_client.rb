@@ -14,6 +14,13 @@ module EventMachine
 
         private
 
+        # @param source [#[], Options]
+        # @return [Options] with what says who the client is, as it can be had
+        def checked(source)
+          options = Options.of(source, @options)
+          @native ? options : options.of_attached
+        end
+
         # @return [Handshake] of a connection, which knows where its request comes from
         def new_handshake(connection)
           options = @options || Options::NONE

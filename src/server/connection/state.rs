@@ -30,8 +30,8 @@ pub(crate) struct State {
 pub(crate) struct ColdState {
     /// What TLS has agreed on.
     pub(crate) tls: Option<Box<TlsSession>>,
-    /// The client's address, where it is not the socket's.
-    pub(crate) client_ip: Option<IpAddr>,
+    /// The client's address, where proxies say it, and whether a request's header does.
+    pub(crate) client_ip: Option<Box<(IpAddr, bool)>>,
     /// Channels that it is subscribed to.
     pub(crate) channels: Memberships,
 }

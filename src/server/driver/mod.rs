@@ -19,6 +19,7 @@ mod clocks;
 #[cfg(test)]
 mod models;
 mod opening;
+mod proxied;
 mod reading;
 mod telling;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod writing;
 pub(crate) use self::telling::Ends;
 use self::{
     opening::{AwaitingOpen, OpeningHandshake, TlsHandshake},
+    proxied::Proxied,
     reading::{poll_frames, resume, Read, Reading, Rest},
     timers::{milliseconds, Timer},
     timing::Timers,
@@ -43,8 +45,7 @@ use super::{
     reader::Reader,
     socket::Writer,
     stats::count,
-    sync::{split, OwnedReadHalf, OwnedWriteHalf},
-    tls::Accepting,
+    sync::{OwnedReadHalf, OwnedWriteHalf},
 };
 use crate::protocol::Receiver;
 
@@ -62,14 +63,7 @@ pub(crate) fn drive(
     ends: Ends,
     options: &ConnectionOptions,
 ) -> impl Future<Output = ()> {
-    let transport = match &options.tls {
-        Some(config) => Transport::Accepting(Box::new(TlsHandshake {
-            accepting: Accepting::new(config, options.tls_hosts.as_ref(), stream),
-            awaits_verify: options.awaits_tls_verify,
-        })),
-        None => plain(split(stream), &ends.handle),
-    };
-    begin(transport, ends, options)
+    begin(proxied::begin(stream, &ends.handle, options), ends, options)
 }
 
 /// The writing half stands in the state, for whoever sends.
@@ -79,8 +73,8 @@ fn plain((reader, writer): (OwnedReadHalf, OwnedWriteHalf), handle: &Handle) -> 
 }
 
 fn begin(transport: Transport, ends: Ends, options: &ConnectionOptions) -> Driver {
-    // A raw connection's handshake is the application's, but TLS is ours.
-    let limited = !options.raw || options.tls.is_some();
+    // A raw connection's handshake is the application's, but TLS is ours, and what comes before it.
+    let limited = !options.raw || options.tls.is_some() || options.proxies.is_some();
     Driver {
         transport,
         stage: Stage::first(options, &ends.handle),
@@ -120,6 +114,8 @@ struct Driver {
 }
 
 enum Transport {
+    /// The proxy's header is awaited.
+    Proxied(Box<Proxied>),
     /// TLS is being established.
     Accepting(Box<TlsHandshake>),
     Open(Reader),
@@ -198,6 +194,7 @@ impl Driver {
             self.see_to_turn(held);
             let mut step = match &mut self.transport {
                 Transport::Gone => Step::Done,
+                Transport::Proxied(_) => self.read_proxy_header(cx),
                 Transport::Accepting(_) => self.accept_tls(cx),
                 Transport::Open(_) => self.write_and_read(cx, held, &mut reads),
             };

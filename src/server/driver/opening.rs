@@ -156,7 +156,7 @@ impl Driver {
     pub(super) fn respond(&mut self, progress: Progress) {
         if let Stage::Handshake(opening) = &self.stage {
             if let Some(client) = opening.handshake.client() {
-                self.ends.handle.set_client_ip(client);
+                self.ends.handle.set_client_ip(client, true);
             }
         }
         match progress {

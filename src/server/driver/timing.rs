@@ -200,8 +200,13 @@ impl Driver {
     }
 
     fn opening_is_late(&mut self) -> Step {
-        if matches!(self.transport, Transport::Accepting(_)) {
-            self.ends.handle.counters().failed("tls_timed_out");
+        let early = match self.transport {
+            Transport::Accepting(_) => Some("tls_timed_out"),
+            Transport::Proxied(_) => Some("proxy"),
+            _ => None,
+        };
+        if let Some(reason) = early {
+            self.ends.handle.counters().failed(reason);
             return Step::Done;
         }
         let is_opening = matches!(self.stage, Stage::Handshake(_) | Stage::AwaitingOpen(..));

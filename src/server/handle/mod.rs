@@ -52,13 +52,22 @@ impl Handle {
 
     /// The client's address as proxies say it is whose word is taken; `None` where none has said.
     pub fn client_ip(&self) -> Option<IpAddr> {
-        self.0.lock()?.cold()?.client_ip
+        self.said_of_client().map(|(address, _)| address)
     }
 
-    /// Sets the client's address, as proxies say it is.
-    pub fn set_client_ip(&self, address: IpAddr) {
+    /// True if it is the header of a request that says it, not the PROXY protocol.
+    pub fn is_forwarded(&self) -> bool {
+        self.said_of_client().is_some_and(|(_, is_forwarded)| is_forwarded)
+    }
+
+    fn said_of_client(&self) -> Option<(IpAddr, bool)> {
+        self.0.lock()?.cold()?.client_ip.as_deref().copied()
+    }
+
+    /// Sets the client's address, as the header of its request says, or the PROXY protocol.
+    pub fn set_client_ip(&self, address: IpAddr, is_forwarded: bool) {
         if let Some(mut state) = self.0.lock() {
-            state.cold_mut().client_ip = Some(address);
+            state.cold_mut().client_ip = Some(Box::new((address, is_forwarded)));
         }
     }
 
