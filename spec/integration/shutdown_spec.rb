@@ -35,6 +35,26 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     expect(client.read(:close)).to eq([1001].pack("n"))
   end
 
+  it "closes with 1001 a client that is answered and whose onopen has not been called" do
+    accepted = Mailbox.new
+    serve do |ws|
+      echo(ws)
+      accepted << ws
+    end
+    client = dial
+    accepted.pop
+    done = Mailbox.new
+    server.call do
+      client.open
+      described_class.shutdown { done << event_names }
+    end
+
+    expect(client.response[:status]).to include("101")
+    expect(client.read(:close)).to eq([1001].pack("n"))
+    client.close(1001)
+    expect(done.pop).to eq(%i[open close])
+  end
+
   it "aborts clients that do not answer in time, and those not open yet" do
     serve
     connect

@@ -55,7 +55,7 @@ impl<T: Guarded + Default> Default for ProcessMutex<T> {
 mod tests {
     use std::{
         net::SocketAddr,
-        sync::{mpsc, Arc},
+        sync::{atomic::Ordering::SeqCst, mpsc, Arc},
         thread,
         time::Duration,
     };
@@ -65,7 +65,7 @@ mod tests {
         error::ProtocolError,
         protocol::{close::CloseInfo, version::RFC_6455, CloseAction, Limits, ReadyState},
         server::{
-            config::QueueLimits, inbound::InboundBudget, outbound::broadcast::Broadcast,
+            config::QueueLimits, inbound::InboundBudget, outbound::broadcast::Broadcast, pause,
             registry::Registry, stats::Stats, Batch, ConnectionOptions, EventQueue, Flush, Handle,
             Owner, Sent,
         },
@@ -112,7 +112,7 @@ mod tests {
     type Act = fn(&Handle);
 
     /// All that a handle and an owner can do, and what a child's does.
-    const ACTS: [(&str, Act); 31] = [
+    const ACTS: [(&str, Act); 32] = [
         ("configure", |it| it.configure(&ConnectionOptions::default())),
         ("peer_addr", |it| assert_eq!(it.peer_addr().port(), 80)),
         ("local_addr", |it| assert_eq!(it.local_addr().port(), 80)),
@@ -149,6 +149,10 @@ mod tests {
             Owner::new(it).secured();
             Owner::new(it).asked();
             assert!(Owner::new(it).open(&RFC_6455).is_none());
+        }),
+        ("is_let_in", |it| {
+            it.0.pauses.store(pause::AWAITING_OPEN, SeqCst);
+            assert!(!it.is_let_in());
         }),
         ("reject", |it| Owner::new(it).reject(None)),
         ("peer_closed", |it| Owner::new(it).peer_closed(None, b"")),

@@ -226,6 +226,10 @@ impl Connection {
         self.handle.set_deferred(deferred);
     }
 
+    fn is_let_in(&self) -> bool {
+        self.handle.is_let_in()
+    }
+
     fn is_ending(&self) -> bool {
         self.handle.is_ending()
     }
@@ -365,6 +369,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("begin_response", method!(Connection::begin_response, 0))?;
     class.define_method("ask", method!(Connection::ask, 0))?;
     class.define_method("deferred=", method!(Connection::set_deferred, 1))?;
+    class.define_method("let_in?", method!(Connection::is_let_in, 0))?;
     class.define_method("ending?", method!(Connection::is_ending, 0))?;
     class.define_method("refuse", method!(Connection::refuse, 1))?;
     class.define_method("close_websocket", method!(Connection::close_websocket, 2))?;

@@ -147,6 +147,14 @@ module EventMachine
           options = @cold_state&.options || server.options
           response ||= SentResponse.new(handshake.protocol)
           HandshakePolicy.new(connection, handshake, response, self, options).decide
+        ensure
+          server.opening_told(connection)
+        end
+
+        # @return [Boolean] whether the client's handshake is answered, with nobody to be asked, and
+        #   the application is about to be told
+        def answered?
+          let_in? && !@cold_state&.handshake_policy
         end
 
         # Plain HTTP has come, for the application.

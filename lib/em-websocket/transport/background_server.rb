@@ -169,14 +169,22 @@ module EventMachine
       def shut_down(code)
         return if @stopped
 
-        @shutting_down = true
+        @shutting_down = code
         @native.connections.each do |connection|
-          # It ends with the response.
-          next if Transport.of(connection).cold_state&.http
+          transport = Transport.of(connection)
+          # It ends with the response, or behind `onopen`.
+          next if transport.cold_state&.http || transport.native.answered?
 
           Transport.close_unasked(connection, code, nil)
         end
         stop_listening
+      end
+
+      # The application has been told of an opening handshake, or asked about it.
+      #
+      # @param connection [Connection]
+      def opening_told(connection)
+        Transport.close_unasked(connection, @shutting_down, nil) if @shutting_down
       end
 
       # Ends the connections that are left.

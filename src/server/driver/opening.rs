@@ -183,6 +183,10 @@ impl Driver {
         let handle = &self.ends.handle;
         let pauses = handle.0.pauses.load(SeqCst);
         let asks_application = asks_application || pauses & pause::ASKS_APPLICATION != 0;
+        // An application that is asked has what is left of the time.
+        let reasons = pause::AWAITING_OPEN | if asks_application { pause::UNASKED } else { 0 };
+        // Before the answer: whoever ends the connection sees that there is one.
+        handle.0.pauses.fetch_or(reasons, SeqCst);
         if !asks_application {
             handle.send_raw(&accepted.response.to_bytes(), Flush::Now);
         }
@@ -202,15 +206,11 @@ impl Driver {
         let held = held(&self.ends.handle.0, rest.capacity());
         self.stage =
             Stage::AwaitingOpen(Box::new(AwaitingOpen { receiver, rest, _held: held, watch }));
-        let mut reasons = pause::AWAITING_OPEN;
-        if asks_application {
-            // The application has what is left of the time.
-            reasons |= pause::UNASKED;
-        } else {
+        if !asks_application {
             self.is_opened();
         }
         // The application is told of the request that was held.
-        self.ends.ask(reasons, Delivery::Open(Box::new(opened)), request_len);
+        self.ends.tell(Delivery::Open(Box::new(opened)), request_len);
     }
 
     fn begin_compression(

@@ -30,6 +30,14 @@ impl Handle {
         }
     }
 
+    /// True while the client has been let in, without the application's having been asked, and the
+    /// application has not been told.
+    pub fn is_let_in(&self) -> bool {
+        let pauses = self.0.pauses.load(SeqCst);
+        pauses & (pause::AWAITING_OPEN | pause::UNASKED) == pause::AWAITING_OPEN
+            && self.0.lock().is_some_and(|state| is_undecided(self, &state))
+    }
+
     /// Sends what is refused its answer, and ends the connection.
     pub(crate) fn reject(&self, response: Option<&[u8]>) {
         if let Some(mut state) = self.0.lock() {
