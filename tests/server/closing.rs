@@ -1,6 +1,11 @@
 //! Every way a connection ends but by the server's own stop.
 
-use std::{net::Shutdown, thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    thread,
+    time::Duration,
+};
 
 use em_websocket::{
     protocol::{close::CloseCode, ReadyState},
@@ -65,6 +70,30 @@ fn a_tls_client_that_sends_no_more_still_gets_its_replies() {
     client.expect(Kind::Binary, &[7; 300_000]);
     assert!(client.rest().is_empty());
     assert_eq!(reactor.wait_for_closed(), abrupt());
+}
+
+#[test]
+fn a_tls_client_whose_end_comes_while_bytes_wait_gets_them_and_close_notify() {
+    for (tells, is_read_first) in [(true, true), (true, false), (false, true), (false, false)] {
+        let reactor = Reactor::with_options(tls::options());
+        let mut client = tls::open(reactor.addr());
+        let handle = reactor.wait_for_open();
+        let bytes = vec![7; 9_000_000];
+        handle.send_binary(&bytes, Flush::Now).unwrap();
+        assert!(handle.outbound_len() > 0, "nothing waits");
+        if tells {
+            client.stream.conn.send_close_notify();
+            client.stream.flush().unwrap();
+        }
+        client.stream.sock.shutdown(Shutdown::Write).unwrap();
+        if !is_read_first {
+            reactor.wait_for_closed();
+        }
+        client.expect(Kind::Binary, &bytes);
+        // Without close_notify, this is an error.
+        let end = client.stream.read(&mut [0; 16]);
+        assert_eq!(end.unwrap(), 0, "tells: {tells}, read first: {is_read_first}");
+    }
 }
 
 #[test]
