@@ -5,7 +5,8 @@
 #   ruby em_websocket.rb echo|broadcast|count [CERTIFICATE KEY]
 #
 # With ATTACHED=1 in the environment the sockets are EventMachine's own; with SHARED=1 a broadcast
-# is one call; TICKS names a file for the times of a 10 ms timer; OPTIONS are more options, JSON.
+# is one call, with CHANNEL=1 a publication; TICKS names a file for the times of a 10 ms timer;
+# OPTIONS are more options, JSON.
 
 require "em-websocket"
 require "em-websocket/version"
@@ -26,6 +27,11 @@ behave = {
     ws.onbinary { |message| ws.send_binary(message) }
   end,
   "broadcast" => lambda do |ws|
+    if ENV["CHANNEL"]
+      ws.onopen { ws.subscribe("all") }
+      ws.onmessage { |message| EM::WebSocket.publish("all", message) }
+      next
+    end
     ws.onopen { connections << ws }
     ws.onclose { connections.delete(ws) }
     if ENV["SHARED"]

@@ -50,6 +50,14 @@ module Bench
   cell "tidle", :tls, "echo", "idle --connections 2000 --bytes 1024",
        unit: "B", measures: { "tidle" => "cost", "tidle1k" => "cost_used" }
 
+  cell "bc64", :channels, "broadcast",
+       "broadcast --connections 1000 --bytes 100 --depth 64 --publishers 64"
+  { "pub1k" => 1_000, "pub10k" => 10_000 }.each do |name, connections|
+    cell name, :channels, "broadcast",
+         "publish --connections #{connections} --bytes 100 --limit 90",
+         measures: { "#{name} p50" => "p50", "#{name} p99" => "p99" }, apart: true
+  end
+
   cell "pingpong", :latency, "echo", "pingpong --connections 1 --bytes 64 --spin",
        measures: quantiles("pingpong"), apart: true
   cell "open5k", :latency, "echo", "open --connections 64 --bytes 64 --rate 5000 --spin",

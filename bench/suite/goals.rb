@@ -13,11 +13,13 @@ module Bench
       "idle1k" => Goal.new(nil, 2.2), "t64p1" => Goal.new(1.3, 7), "t1kp16" => Goal.new(1.3, 210),
       "t64kp4" => Goal.new(1.07, 310), "tconn" => Goal.new(1.1, 7.5), "tidle" => Goal.new(1.5, 3.8)
     }.freeze
+    CHANNEL = { "bc8" => Goal.new(1.1, 2), "bc64" => Goal.new(1.3, 12) }.freeze
     ATTACHED = { "e64p1" => Goal.new(nil, 4.5), "e1kp16" => Goal.new(nil, 120) }.freeze
 
     # @return [Array<String>] a sentence for each goal that this run has an answer to
     def self.verdicts(results)
-      { "ours" => OURS, "ours-attached" => ATTACHED }.flat_map do |peer, goals|
+      peers = { "ours" => OURS, "ours-attached" => ATTACHED, "ours-channel" => CHANNEL }
+      peers.flat_map do |peer, goals|
         results.columns.flat_map do |column|
           goal = goals[column.name]
           goal ? [limit(results, column, peer, goal), gain(results, column, peer, goal)] : []

@@ -41,6 +41,7 @@ module Bench
   peer "ours", *ours
   peer "ours-attached", *ours, env: { "ATTACHED" => "1" }
   peer "ours-shared", *ours, env: { "SHARED" => "1" }, usual: :named
+  peer "ours-channel", *ours, env: { "CHANNEL" => "1" }, usual: :named
   peer "before", *before, usual: :named
   peer "before-attached", *before, env: { "ATTACHED" => "1" }, usual: :named
   peer "faye-websocket", ruby, "#{here}/faye.rb", usual: false

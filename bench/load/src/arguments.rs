@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
     pub(crate) bytes: usize,
     /// Messages in flight; of each connection, where not said otherwise.
     pub(crate) depth: usize,
+    /// Connections that send, of those (`broadcast`).
+    pub(crate) publishers: usize,
     /// Messages a second, of all connections together (`open`).
     pub(crate) rate: u32,
     /// Load before the clock starts.
@@ -40,6 +42,7 @@ impl Arguments {
             connections: 64,
             bytes: 64,
             depth: 1,
+            publishers: 1,
             rate: 5_000,
             warm: Duration::from_millis(300),
             seconds: Duration::from_secs(1),
@@ -55,6 +58,7 @@ impl Arguments {
                 "--connections" => arguments.connections = value()?.parse()?,
                 "--bytes" => arguments.bytes = value()?.parse()?,
                 "--depth" => arguments.depth = value()?.parse()?,
+                "--publishers" => arguments.publishers = value()?.parse()?,
                 "--rate" => arguments.rate = value()?.parse()?,
                 "--warm" => arguments.warm = Duration::from_secs_f64(value()?.parse()?),
                 "--seconds" => arguments.seconds = Duration::from_secs_f64(value()?.parse()?),
@@ -67,7 +71,10 @@ impl Arguments {
         if arguments.address.port() == 0 || arguments.pid == 0 {
             return Err("--port and --pid say who is measured".into());
         }
-        if arguments.connections == 0 || arguments.depth == 0 {
+        if arguments.connections < arguments.publishers
+            || arguments.publishers == 0
+            || arguments.depth == 0
+        {
             return Err("no connection, or nothing in flight, is no load".into());
         }
         Ok(arguments)

@@ -28,10 +28,20 @@ impl Cycle {
     /// Messages of `bytes` bytes, at least `depth` of them different.
     pub(crate) fn new(bytes: usize, depth: usize) -> Self {
         let count = depth.max(VARIETY / bytes.max(1)).max(1);
+        Self::of(bytes, count, count)
+    }
+
+    /// Messages that are all the same, for what comes in no order.
+    pub(crate) fn same(bytes: usize) -> Self {
+        Self::of(bytes, (VARIETY / bytes.max(1)).max(1), 1)
+    }
+
+    /// So many messages, and how many of them are different.
+    fn of(bytes: usize, count: usize, different: usize) -> Self {
         let mut outgoing = Vec::new();
         let mut incoming = Vec::new();
         for number in 0..count {
-            let payload = text(bytes, number);
+            let payload = text(bytes, number % different);
             append_frame(&mut outgoing, TEXT, &payload, Some(KEY));
             append_frame(&mut incoming, TEXT, &payload, None);
         }

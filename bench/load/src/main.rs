@@ -41,6 +41,7 @@ fn run() -> Result<Report, Failure> {
     match arguments.cell.as_str() {
         "echo" => cells::echo::run(&arguments),
         "broadcast" => cells::broadcast::run(&arguments),
+        "publish" => cells::broadcast::last_receiver(&arguments),
         "fire" => cells::fire::run(&arguments),
         "connect" => cells::connect::run(&arguments),
         "idle" => cells::idle::run(&arguments),

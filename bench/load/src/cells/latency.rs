@@ -89,7 +89,7 @@ pub(crate) fn open_loop(arguments: &Arguments) -> Result<Report, Failure> {
 }
 
 /// In microseconds.
-fn quantiles(times: &mut [u64], report: &mut Report) {
+pub(super) fn quantiles(times: &mut [u64], report: &mut Report) {
     times.sort_unstable();
     for (name, per_mille) in [("p50", 500), ("p99", 990), ("p999", 999)] {
         let at = (times.len() * per_mille / 1000).min(times.len() - 1);

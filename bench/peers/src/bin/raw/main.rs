@@ -82,13 +82,19 @@ fn main() -> Result<(), Failure> {
         out: Vec::new(),
     };
     let mut events = Vec::with_capacity(1024);
+    let mut cast = Vec::new();
     loop {
         epoll::wait(&server.epoll, spare_capacity(&mut events), None)?;
         for event in events.drain(..) {
             match event.data.u64() {
                 LISTENER => server.accept()?,
-                token => server.ready(token as usize, event.flags)?,
+                token => server.ready(token as usize, event.flags, &mut cast)?,
             }
+        }
+        // In one write to each, whoever has sent it.
+        if !cast.is_empty() {
+            server.broadcast(&cast)?;
+            cast.clear();
         }
     }
 }
@@ -121,15 +127,19 @@ impl Server {
         }
     }
 
-    fn ready(&mut self, token: usize, flags: EventFlags) -> Result<(), Failure> {
+    fn ready(
+        &mut self,
+        token: usize,
+        flags: EventFlags,
+        cast: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let Some(mut client) = self.clients[token].take() else {
             return Ok(());
         };
-        let mut cast = Vec::new();
         let fate = if flags.contains(EventFlags::OUT) {
             client.retry()
         } else {
-            client.read(self.mode, &mut self.scratch, &mut self.out, &mut cast)
+            client.read(self.mode, &mut self.scratch, &mut self.out, cast)
         };
         match fate {
             Ok(Fate::Stays) => {
@@ -138,9 +148,6 @@ impl Server {
             }
             // Whatever went wrong, it is the client's end.
             Ok(Fate::Goes) | Err(_) => self.free.push(token),
-        }
-        if !cast.is_empty() {
-            self.broadcast(&cast)?;
         }
         Ok(())
     }
