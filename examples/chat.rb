@@ -19,7 +19,8 @@ $stdout.sync = true
 class Room
   SAID = "room:said"
   NEWS = "room:news"
-  KEPT = { size: 50, ttl: 24 * 60 * 60 }.freeze
+  KEPT = { size: 50, ttl: 24 * 60 * 60,
+           envelope: '{"type":"message","position":"%{position}","line":%{raw}}' }.freeze
   LONGEST_NAME = 32
   LONGEST_TEXT = 4_000
 
@@ -59,7 +60,7 @@ class Room
     text = text.to_s[0, LONGEST_TEXT]
     return if text.strip.empty?
 
-    line = { type: "message", from: @people.fetch(connection), text: text, at: Time.now.to_i }
+    line = { from: @people.fetch(connection), text: text, at: Time.now.to_i }
     EM::WebSocket.publish(SAID, JSON.generate(line))
   end
 

@@ -25,24 +25,22 @@ class Recovering {
 
   connect() {
     const url = new URL(this.url);
-    if (this.epoch) url.searchParams.set("since", `${this.epoch}:${this.offset}`);
+    if (this.position) url.searchParams.set("since", this.position);
     const socket = this.socket = new WebSocket(url);
     socket.onmessage = ({ data }) => this.heed(JSON.parse(data));
     socket.onclose = socket.onerror = () => this.retry(socket);
   }
 
-  // Either a message, one more, or, once all that was missed has come, how it goes on.
+  // Either a message in its envelope or, once all that was missed has come, how it goes on.
   heed({ message, position, recovered, kept }) {
     if (message !== undefined) {
       this.listener.came(message);
-      this.offset++;
     } else {
       this.failures = 0;
       if (!recovered) this.listener.began(kept);
-      this.epoch = position.split(":")[0];
-      this.offset = Number(position.split(":")[1]);
       this.listener.changed?.("open");
     }
+    this.position = position;
   }
 
   // All who have lost their connections at once must not come back at once: the time is random.

@@ -94,21 +94,21 @@ RSpec.describe "examples", timeout: 60 do
 
     def hear(client) = JSON.parse(client.read_text, symbolize_names: true)
 
-    it "begins with what is kept, and then sends what comes" do
+    it "begins with what is kept, and then sends what comes with its position" do
       first, welcome = begin_with
       epoch = welcome[:position][/\A(\h+):0\z/, 1]
       expect(welcome).to eq(recovered: false, position: "#{epoch}:0", kept: [])
       first.text("Grüße \"1\"")
-      expect(hear(first)).to eq(message: "Grüße \"1\"")
+      expect(hear(first))
+        .to eq(channel: "news", position: "#{epoch}:1", message: "Grüße \"1\"")
       _, welcome = begin_with
       expect(welcome).to eq(recovered: false, position: "#{epoch}:1", kept: ["Grüße \"1\""])
     end
 
     it "sends who comes back what it has missed, and begins anew where that is lost" do
-      first, welcome = begin_with
+      first, = begin_with
       first.text("1")
-      hear(first)
-      position = welcome[:position].sub(/0\z/, "1")
+      position = hear(first)[:position]
       %w[2 3].each { |text| first.text(text) && hear(first) }
       back, missed = begin_with(position)
       expect([missed[:message], hear(back)[:message]]).to eq %w[2 3]
@@ -467,7 +467,7 @@ RSpec.describe "examples", timeout: 60 do
       ben = enter("Ada")
       expect(@welcome[:you][:name]).to eq "Ada (2)"
       ben.text(JSON.generate(type: "say", text: "<b>hi</b>"))
-      expect(hear(ada, "message"))
+      expect(hear(ada, "message")[:line])
         .to include(text: "<b>hi</b>", from: { id: 2, name: "Ada (2)" })
       ben.text(JSON.generate(type: "enter", name: "Ben"))
       news = hear(ada, "people") until news && news[:text].include?("now Ben")
@@ -494,11 +494,11 @@ RSpec.describe "examples", timeout: 60 do
       2.times { hear(ada, "message") }
       ben = dial_example(@chat, target: "/chat")
       ben.text(JSON.generate(type: "enter", since: position))
-      expect(Array.new(2) { hear(ben, "message")[:text] }).to eq %w[one two]
+      expect(Array.new(2) { hear(ben, "message").dig(:line, :text) }).to eq %w[one two]
       expect(hear(ben, "welcome")).to match(type: "welcome", you: a_kind_of(Hash),
                                             position: position.sub(/:0\z/, ":2"))
       ada.text(JSON.generate(type: "say", text: "three"))
-      expect(hear(ben, "message")[:text]).to eq "three"
+      expect(hear(ben, "message").dig(:line, :text)).to eq "three"
     end
 
     it "begins anew with who comes back with another server's position" do

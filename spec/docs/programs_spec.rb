@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "open3"
 require "tmpdir"
 require_relative "../apps/program"
@@ -226,6 +227,21 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
       expect([back.read_text, back.read_text])
         .to match(["missed", /\Ayou are at \h+:1, recovered: true\z/])
       expect(reach(port, target: "/?since=0:0").read_text).to end_with("recovered: false")
+    end
+  end
+
+  program "docs/channels.md: How a client knows its position" do
+    run do |_, port|
+      client = reach(port)
+      epoch = JSON.parse(client.read_text)["position"].delete_suffix(":0")
+      expect(say(client, "hello"))
+        .to eq(%({"channel":"news","position":"#{epoch}:1","message":"hello"}))
+      expect(say(client, "missed")).to include("missed")
+      back = reach(port, target: "/?since=#{epoch}:1")
+      expect(JSON.parse(back.read_text))
+        .to eq("channel" => "news", "position" => "#{epoch}:2", "message" => "missed")
+      expect(JSON.parse(back.read_text)).to eq("position" => "#{epoch}:2")
+      expect(reach(port, target: "/?since=x").read_text).to eq("anew")
     end
   end
 
