@@ -4,6 +4,7 @@ require "digest"
 require "json"
 require "net/http"
 require "open3"
+require "securerandom"
 require "tmpdir"
 require_relative "apps/program"
 require_relative "browser/example"
@@ -115,6 +116,51 @@ RSpec.describe "examples", timeout: 60 do
       expect(hear(back)).to include(recovered: true, kept: nil)
       _, welcome = begin_with("0:1")
       expect(welcome).to include(recovered: false, kept: %w[1 2 3])
+    end
+  end
+
+  describe "presence.rb", :extension do
+    around do |example|
+      Example.run("presence", "1") { |server| @server = server and example.run }
+    end
+
+    def come(cookie)
+      client = dial(port: @server.port)
+      client.open(headers: { "Cookie" => cookie })
+      [client, JSON.parse(client.read_text, symbolize_names: true)]
+    end
+
+    def hear(client) = JSON.parse(client.read_text, symbolize_names: true)
+    def cookie = "a=1; visitor=#{SecureRandom.hex}"
+
+    it "has a page that says who is here, and by which a visitor is known again" do
+      answer = Net::HTTP.get_response(URI("http://127.0.0.1:#{@server.port}/"))
+      expect(answer.body).to include("Who is here")
+      given = answer["Set-Cookie"][%r{\Avisitor=\h{32}(?=; Path=/; HttpOnly; SameSite=Strict\z)}]
+      ids = Array.new(2) { come(given).last[:you] }
+      expect(ids.uniq.size).to eq 1
+      expect(given).not_to include(ids.first)
+    end
+
+    it "tells of each visitor once, of changes, and that one has gone when his last tab has" do
+      ada, = come(cookie)
+      hers = cookie
+      ben, welcome = come(hers)
+      id = welcome[:you]
+      expect(welcome[:members].size).to eq 2
+      expect(hear(ada)).to match(is: "here", id: id, info: { name: /\AGuest/, away: false })
+      second, = come(hers)
+      second.text(JSON.generate(name: " Ben ", away: true))
+      changed = { id: id, info: { name: "Ben", away: true } }
+      expect(hear(ada)).to eq(is: "changed", **changed)
+      second.disconnect
+      ben.disconnect
+      ben, welcome = come(hers)
+      expect(welcome[:members][id.to_sym]).to eq changed[:info]
+      ben.text("{")
+      expect(ben.read(:close)).to include("not JSON")
+      ben.disconnect
+      expect(hear(ada)).to eq(is: "gone", **changed)
     end
   end
 
