@@ -3,8 +3,8 @@
 require_relative "../subscribers"
 
 module Torture
-  # A channel whose subscribers stall, vanish, leave and come while it is published. Its rule is that
-  # only the newest message waits for who is slow.
+  # A channel whose subscribers stall, vanish, leave and come while it is published. Its rule is
+  # that only the newest message waits for who is slow.
   class Subscribers < Fault
     fault "subscribers", "1,000 of 10,000 subscribers stall, others vanish, leave and come",
           limit: 300
