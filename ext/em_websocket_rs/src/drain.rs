@@ -42,7 +42,7 @@ impl Server {
             result = match message {
                 Some((number, kind, span)) => this.message(ruby, server, number, kind, span),
                 None => match this.next() {
-                    Some(record) => this.control(ruby, server, record),
+                    Some(record) => this.deliver(ruby, server, record),
                     None => return Ok(()),
                 },
             };
@@ -119,15 +119,23 @@ impl Server {
     }
 
     /// Tells everything but messages.
-    fn control(&self, ruby: &Ruby, server: Value, record: Record) -> Result<(), Error> {
-        let Record { connection: number, delivery } = record;
-        let delivery = match delivery {
-            Delivery::Accepted(owner, incoming) => {
-                return self.accept(ruby, server, owner, incoming);
-            }
-            Delivery::Bytes(span) => return self.receive_data(ruby, number, span),
-            other => other,
-        };
+    fn deliver(&self, ruby: &Ruby, server: Value, record: Record) -> Result<(), Error> {
+        let number = record.connection;
+        match record.delivery {
+            Delivery::Accepted(owner, incoming) => self.accept(ruby, server, owner, incoming),
+            Delivery::Bytes(span) => self.receive_data(ruby, number, span),
+            delivery => self.control(ruby, server, number, delivery),
+        }
+    }
+
+    /// Everything but connections that are accepted, and what they receive.
+    fn control(
+        &self,
+        ruby: &Ruby,
+        server: Value,
+        number: u64,
+        delivery: Delivery,
+    ) -> Result<(), Error> {
         let Some(object) = self.connections.object(ruby, number)? else { return Ok(()) };
         let transport = object.ivar_get::<_, Value>(*TRANSPORT)?;
         let native = native(transport)?;
