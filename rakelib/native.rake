@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "native/again"
 require_relative "native/crates"
 require_relative "native/library"
 require_relative "native/package"
@@ -19,6 +20,7 @@ def build_native_gem(platform, into)
   package = NativeGem.new(Dir.pwd, platform, libraries, texts).build(into)
   write_bill_of_materials(package, crates)
   puts "#{File.basename(package)}: #{File.size(package)} bytes"
+  package
 rescue Debian::Unavailable, NativeToolchain::Missing, Cargo::Missing => e
   abort "native: #{e.message}"
 end
@@ -52,6 +54,13 @@ rescue Debian::Unavailable, NativeToolchain::Missing, NativeSmoke::Failure => e
   abort "native: #{e.message}"
 end
 
+def compare_native_gem(platform)
+  NativeAgain.new(Dir.pwd, NATIVE_DIRECTORY).compare(build_native_gem(platform, "pkg"), platform)
+  puts "#{platform}: built again elsewhere, it has the same bytes"
+rescue NativeAgain::Difference => e
+  abort "native: #{e.message}"
+end
+
 desc "Build a native gem for every platform, with its bill of materials, into pkg/"
 task native: NativePlatform::ALL.map { |platform| "native:#{platform}" }
 
@@ -59,6 +68,13 @@ namespace :native do
   NativePlatform::ALL.each do |platform|
     desc "Build the native gem for #{platform}"
     task(platform.gem) { build_native_gem(platform, "pkg") }
+  end
+
+  desc "Build the native gems (or PLATFORM's), and again elsewhere: their bytes are the same"
+  task :reproducible, [:platform] do |_, arguments|
+    platforms = NativePlatform::ALL.select { |one| [nil, one.gem].include?(arguments.platform) }
+    abort "native: there is no platform #{arguments.platform}" if platforms.empty?
+    platforms.each { |platform| compare_native_gem(platform) }
   end
 
   desc "Install the native gems in pkg/ where nothing can be built, and echo one message"
