@@ -17,8 +17,8 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
   spec.files = Dir.chdir(__dir__) do
     Dir["Cargo.{toml,lock}", "src/**/*.rs", "ext/em_websocket_rs/{Cargo.toml,*.rb,src/**/*.rs}",
-        "ext/once/configure", "lib/**/*.rb", "sig/**/*.rbs", "docs/**/*.md",
-        "{README,CHANGELOG}.md", "LICENSE"]
+        "ext/em_websocket_rs/bindings/*", "ext/once/configure", "lib/**/*.rb", "sig/**/*.rbs",
+        "docs/**/*.md", "{README,CHANGELOG}.md", "LICENSE"]
       .grep_v(%r{\Asrc/.*/(?:tests|models)/|\Asrc/.*/(?:tests|simulation)\.rs\z})
   end
   # In this order: the second looks at what the first has installed.

@@ -34,7 +34,9 @@ namespace :lint do
 
   desc "No file of Rust is longer than #{MAX_LINES} lines (of functions, clippy sees to that)"
   task :length do
-    lines = FileList["{src,ext,tests,fuzz,bench}/**/*.rs"].exclude("**/target/**").to_h do |path|
+    written = FileList["{src,ext,tests,fuzz,bench}/**/*.rs"].exclude("**/target/**")
+    # What is generated is as long as it is.
+    lines = written.exclude("ext/em_websocket_rs/bindings/*").to_h do |path|
       [path, File.foreach(path).count]
     end
     long = lines.select { |_, count| count > MAX_LINES }

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "native/again"
+require_relative "native/bindings"
 require_relative "native/crates"
 require_relative "native/library"
 require_relative "native/package"
@@ -75,6 +76,17 @@ namespace :native do
     platforms = NativePlatform::ALL.select { |one| [nil, one.gem].include?(arguments.platform) }
     abort "native: there is no platform #{arguments.platform}" if platforms.empty?
     platforms.each { |platform| compare_native_gem(platform) }
+  end
+
+  desc "Generate Ruby's bindings, that building the gem needs no libclang with, again"
+  task :bindings do
+    toolchain = NativeToolchain.new(NATIVE_DIRECTORY)
+    NativePlatform::ALL.product(NativeRuby::ALL) do |platform, ruby|
+      library = NativeLibrary.new(platform, ruby, toolchain: toolchain, directory: NATIVE_DIRECTORY)
+      RubyBindings.new(Dir.pwd, library, "Ruby #{ruby}, #{platform}").write("#{ruby}-#{platform}")
+    end
+  rescue Debian::Unavailable, NativeToolchain::Missing, Cargo::Missing => e
+    abort "native: #{e.message}"
   end
 
   desc "Install the native gems in pkg/ where nothing can be built, and echo one message"

@@ -24,7 +24,8 @@ class ReleaseCheck
   NEEDED = %w[LICENSE README.md CHANGELOG.md Cargo.toml Cargo.lock src/lib.rs lib/em-websocket.rb
               lib/em-websocket-rs.rb sig/em-websocket.rbs ext/once/configure
               ext/em_websocket_rs/extconf.rb ext/em_websocket_rs/cargo.rb
-              ext/em_websocket_rs/build.rb ext/em_websocket_rs/Cargo.toml].freeze
+              ext/em_websocket_rs/bindings.rb ext/em_websocket_rs/build.rb
+              ext/em_websocket_rs/Cargo.toml].freeze
   UNWANTED = %r{\.(?:so|bundle|orig|rej|pem|key)\z|/(?:tests|models|target)/|\A(?:spec|tmp|\.)}
 
   # @param root [String] the working tree

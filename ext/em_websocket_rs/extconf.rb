@@ -3,6 +3,7 @@
 # Writes a Makefile around `cargo build`, for RubyGems to run: `make clean`, `make`, `make install`.
 
 require "rbconfig"
+require_relative "bindings"
 require_relative "cargo"
 
 cargo = begin
@@ -10,6 +11,13 @@ cargo = begin
 rescue Cargo::Missing => e
   abort e.message
 end
+
+# `gem install em-websocket-rs -- --with-libclang` reads the headers of the very Ruby that is there.
+host = Bindings.host(cargo) unless ARGV.include?("--with-libclang")
+settings = Bindings.settings(host) if host
+File.write("bindings.toml", settings) if settings
+build = "build --release --locked --manifest-path \"#{Cargo::MANIFEST}\" --target-dir target" \
+        "#{" --config bindings.toml" if settings}"
 
 # What is built on the way is a hundred times the size of the extension and goes once that is
 # installed. rb-sys asks $RUBY what it builds for.
@@ -23,7 +31,7 @@ File.write("Makefile", <<~MAKEFILE)
   export CARGO_PROFILE_RELEASE_STRIP = symbols
 
   all:
-  \t"$(RUBY)" "#{__dir__}/build.rb" "#{cargo}" build --release --locked --manifest-path "#{Cargo::MANIFEST}" --target-dir target
+  \t"$(RUBY)" "#{__dir__}/build.rb" "#{cargo}" #{build}
 
   install: all
   \tmkdir -p "$(directory)"

@@ -22,6 +22,19 @@ class NativeLibrary
     File.join(target, @platform.rust, "release/libem_websocket_rs.so")
   end
 
+  # What the build script of rb-sys tells Cargo, and the bindings that it generates.
+  #
+  # @return [Array<String>]
+  def bindings
+    quietly "bindings #{@platform} #{@ruby}", @toolchain.cargo, "check", "--locked",
+            "--package", "rb-sys", "--target", @platform.rust, "--target-dir", target,
+            env: environment, chdir: @root
+    told = Dir[File.join(target, @platform.rust, "debug/build/rb-sys-*/output")]
+           .max_by { |path| File.mtime(path) }
+    text = File.read(told)
+    [text, File.read(text[/^cargo:rustc-env=RB_SYS_BINDINGS_PATH=(.+)/, 1])]
+  end
+
   private
 
   def target = File.join(@directory, "target")

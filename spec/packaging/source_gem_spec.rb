@@ -7,6 +7,7 @@ require "rubygems/package"
 require_relative "../apps/program"
 require_relative "../../rakelib/echo_probe"
 require_relative "../../rakelib/native/package"
+require_relative "../../ext/em_websocket_rs/bindings"
 require_relative "../../ext/em_websocket_rs/cargo"
 
 # The gem that is built where it is installed, with a stand-in for Cargo: building takes minutes,
@@ -32,6 +33,9 @@ RSpec.describe "the source gem", :ours, timeout: 60 do
 
   after(:all) { FileUtils.rm_rf(@gems) }
 
+  # Where a stand-in for Cargo writes what it was called with.
+  def arguments = File.join(@directory, "arguments")
+
   def bin = File.join(@directory, "bin")
 
   def home = File.join(@directory, "home")
@@ -47,7 +51,8 @@ RSpec.describe "the source gem", :ours, timeout: 60 do
       #!/bin/sh
       case $1 in
         --version) echo "cargo #{version} (0123456789 2026-01-01)" ;;
-        build) #{build} ;;
+        -vV) echo "host: #{RbConfig::CONFIG["host_cpu"]}-unknown-linux-gnu" ;;
+        build) echo "$*" >'#{arguments}'; #{build} ;;
       esac
     SH
     File.chmod(0o755, path)
@@ -72,10 +77,10 @@ RSpec.describe "the source gem", :ours, timeout: 60 do
       "RUBYOPT" => nil, "RUBYLIB" => nil, "BUNDLE_GEMFILE" => nil }
   end
 
-  def install
+  def install(*options)
     command = File.join(RbConfig::CONFIG["bindir"], Gem.default_exec_format % "gem")
     Open3.capture2e(environment, RbConfig.ruby, command, "install", "--local", "--no-document",
-                    "--ignore-dependencies", @gem)
+                    "--ignore-dependencies", @gem, *options)
   end
 
   # By what they are inside the directory for gems.
@@ -104,6 +109,18 @@ RSpec.describe "the source gem", :ours, timeout: 60 do
     expect(status).to be_success, output
     expect(libraries.map { |path| File.stat(path).ino }.uniq.size).to eq(2)
     expect(libraries.map { |path| FileUtils.identical?(path, built) }).to eq([true, true])
+  end
+
+  it "needs no libclang for a Ruby whose bindings it has, and is told where it shall be used" do
+    unless Bindings.settings("#{RbConfig::CONFIG["host_cpu"]}-unknown-linux-gnu")
+      skip("there are none for this Ruby")
+    end
+    good_cargo(__FILE__)
+
+    expect(install.last).to be_success
+    expect(File.read(arguments)).to include("--config bindings.toml")
+    expect(install("--", "--with-libclang").last).to be_success
+    expect(File.read(arguments)).not_to include("--config")
   end
 
   it "says which Rust it needs, and where it is to be had, without cargo" do
