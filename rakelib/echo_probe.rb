@@ -6,6 +6,8 @@ require "timeout"
 # An installed gem as a server that echoes one message.
 module EchoProbe
   WITHIN = 20
+  # The frame that comes back.
+  ECHO = "\x81\x05hello".b.freeze
 
   # What is first required is what counts: Debian's em-websocket is on the load path as well.
   PROGRAM = <<~RUBY
@@ -29,13 +31,14 @@ module EchoProbe
   def self.run(ruby, activate, env:, within: WITHIN, **options)
     IO.popen([env, *ruby, "-e", PROGRAM, activate, options]) do |server|
       answer = Timeout.timeout(within) { exchange(server.gets) }
-      raise "#{activate}: #{answer.inspect} is no echo" unless answer == "\x81\x05hello".b
+      raise "#{activate}: #{answer.inspect} is no echo" unless answer == ECHO
     ensure
       Process.kill("KILL", server.pid)
     end
   end
 
-  # A masking key of zeros leaves the payload as it is.
+  # What a server on this port answers to a text message; nil where there is no port. A masking key
+  # of zeros leaves the payload as it is.
   def self.exchange(port)
     return unless port
 
@@ -48,5 +51,4 @@ module EchoProbe
       socket.read(7)
     end
   end
-  private_class_method :exchange
 end
