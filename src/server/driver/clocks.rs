@@ -21,9 +21,6 @@ use crate::server::{keepalive::Keepalive, transmission::Transmission};
 /// Number of bytes on their way to the peer that are a message, and no ping.
 const MESSAGE: u64 = 1024;
 
-/// Number of bytes, sent between two looks, that may be on their way for long.
-const LARGE: u64 = 16 * 1024;
-
 /// A part more than what waits is to be written, for what TLS adds to it.
 const OVERHEAD: u64 = 64;
 
@@ -282,8 +279,8 @@ impl Clocks {
         progress_if(self.taken.take(timer))
     }
 
-    /// True if more than `least` bytes are on their way to a peer that takes them. It is found out
-    /// where they were at the last look, and where it would be the last one.
+    /// True if more than `least` bytes that were written are on their way to a peer that takes them.
+    /// It is found out where they were at the last look, and where it would be the last one.
     fn is_travelling(&mut self, timer: Timer, least: u64, now: Instant, ask: Ask<'_>) -> bool {
         let did = self.travels.take(timer);
         if !did && !self.table.is_last(timer, now) {
@@ -321,15 +318,17 @@ impl Clocks {
         let idle_at = (facts.messages, facts.sent, facts.reads);
         let before = mem::replace(&mut self.idle_at, idle_at);
         let is_used = before.0 != facts.messages || facts.is_amid && before.2 != facts.reads;
-        if facts.sent - before.1 > LARGE {
+        if facts.sent - before.1 > MESSAGE {
             self.travels.set(Timer::Idle, true);
         }
         let was_awaited = self.was_awaited(Timer::Idle, facts);
-        let is_written = facts.waiting as u64 > MESSAGE && self.taken.take(Timer::Idle);
+        let waiting = facts.waiting as u64;
+        let is_written = waiting > MESSAGE && self.taken.take(Timer::Idle);
         if is_used || is_written || facts.is_queued || !was_awaited {
             return Found::Progress;
         }
-        progress_if(self.is_travelling(Timer::Idle, MESSAGE, now, ask))
+        let least = MESSAGE.saturating_sub(waiting);
+        progress_if(self.is_travelling(Timer::Idle, least, now, ask))
     }
 
     /// Asks the system. What has been acknowledged since it was last asked has been taken; before

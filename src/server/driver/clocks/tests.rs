@@ -283,6 +283,31 @@ fn a_message_that_the_peer_takes_out_of_the_socket_is_use_and_a_ping_is_not() {
 }
 
 #[test]
+fn a_connection_is_idle_from_when_the_peer_has_taken_all_but_1_kib_of_a_message() {
+    for (len, until) in [(2_000, 4), (10_000, 7), (1_000_000, 7)] {
+        let mut bench = Bench::open(None, Some(8));
+        bench.told = Some(Transmission { unacked: len, ..NOTHING_SENT });
+        let over = bench.run(600, |bench, _| {
+            (bench.facts.messages, bench.facts.sent) = (1, len);
+            // The last of it a second before a limit from its being sent is over.
+            bench.take(len / 7);
+        });
+        assert_eq!(over, Some((Timer::Idle, SECOND * (until + 8))), "{len} bytes");
+    }
+}
+
+#[test]
+fn what_waits_and_what_is_not_acknowledged_is_on_its_way_together() {
+    let mut bench = Bench::open(None, Some(8));
+    let told = Transmission { unacked: 600, ..NOTHING_SENT };
+    let over = bench.run(600, |bench, at| {
+        bench.facts.waiting = 600;
+        bench.told = Some(Transmission { acked: 100 + at.as_secs().min(20), ..told });
+    });
+    assert_eq!(over, Some((Timer::Idle, SECOND * 29)));
+}
+
+#[test]
 fn a_byte_either_way_is_activity() {
     type Change = fn(&mut Bench);
     let all: [(&str, Change); 5] = [
