@@ -36,6 +36,7 @@ class Visitors
     tell = method(:tell)
     EM::WebSocket.channels do
       onjoin(ROOM) { |_, id, info| tell.call("here", id, info) }
+      onupdate(ROOM) { |_, id, info| tell.call("changed", id, info) }
       onleave(ROOM) { |_, id, info| tell.call("gone", id, info) }
     end
   end
@@ -61,7 +62,6 @@ class Visitors
     name = wish["name"].to_s.strip[0, LONGEST_NAME]
     info = { name: name.empty? ? "Guest #{id[0, 4]}" : name, away: wish["away"] == true }
     ws.join(ROOM, id: id, info: info, grace: @grace)
-    tell("changed", id, info)
   rescue JSON::ParserError
     ws.close(4400, "not JSON")
   end

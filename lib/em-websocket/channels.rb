@@ -92,6 +92,17 @@ module EventMachine
         ChannelRules.call_on(:join, pattern, block)
       end
 
+      # Sets what is called when an id that is in a matching channel has another info
+      # ({Subscriptions#join} once more), on the reactor's thread.
+      #
+      # @param (see #onjoin)
+      # @yieldparam (see #onjoin)
+      # @return (see #onjoin)
+      # @raise (see #onjoin)
+      def onupdate(pattern, &block)
+        ChannelRules.call_on(:update, pattern, block)
+      end
+
       # Sets what is called when an id has gone from a matching channel, on the reactor's thread:
       # the last connection of it has left, or ended and not come back within its time of grace.
       #

@@ -110,7 +110,7 @@ module EventMachine
 
         # Sets what is called for channels of a pattern.
         #
-        # @param kind [:join, :leave]
+        # @param kind [:join, :update, :leave]
         # @param pattern [String]
         # @param block [Proc]
         def on(kind, pattern, block)
@@ -146,12 +146,20 @@ module EventMachine
 
           forget(member) if member && member.id != id && !remains?(member, connection)
           member, is_new = member_of(channel, id)
-          member.info = info
           member.grace = grace
           member.connections[connection] = true
           joins[member.channel] = member
-          put(:join, member) if is_new
+          describe(member, info, is_new)
           is_new
+        end
+
+        # The last info holds.
+        def describe(member, info, is_new)
+          return if member.info == info
+
+          # The application may change its own later.
+          member.info = info.dup
+          put(is_new ? :join : :update, member)
         end
 
         def member_of(channel, id)

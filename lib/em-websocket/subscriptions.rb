@@ -73,7 +73,8 @@ module EventMachine
       #
       # @param name [String] of the channel
       # @param id [Object] a key of a Hash; an Integer or a String of the application's
-      # @param info [Hash] what others may know; of several connections the last one's holds
+      # @param info [Hash] what others may know; of several connections the last one's holds. It is
+      #   copied
       # @param grace [Numeric] seconds; 0: none
       # @return [Boolean, nil] whether the id was not there; nil where the connection is gone
       # @raise [WebSocketError] before `onopen`

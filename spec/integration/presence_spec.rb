@@ -43,6 +43,30 @@ RSpec.describe EventMachine::WebSocket, "presence", :extension do
     [kind, room, id, { name: id.upcase }, true]
   end
 
+  it "tells of another info of an id that is there, in the order of comings and goings" do
+    start
+    channel = room
+    box = @told
+    described_class.channels { onupdate(channel) { |*told| box << [:update, *told] } }
+    join("ann")
+    info = { name: "Ann" }
+    server.call { @connections["ann"].join(channel, id: "ann", info: info) }
+    server.call { @connections["ann"].join(channel, id: "ann", info: info) }
+    info[:name] = "Anna"
+    expect(presence).to eq("ann" => { name: "Ann" })
+    server.call { @connections["ann"].join(channel, id: "ann", info: info) }
+    # Another one of hers.
+    join("ann")
+    server.call { @connections["ann"].join(channel, id: "bob") }
+
+    expect(Array.new(4) { told })
+      .to eq([event(:join, "ann"), *%w[Ann Anna ANN].map do |name|
+        [:update, room, "ann", { name: name }]
+      end])
+    expect(told).to eq([:join, room, "bob", {}, true])
+    expect(@told).to be_empty
+  end
+
   Transports::ALL.each do |transport, how|
     context "with connections #{how}" do
       it "shows each id once, from its first connection to its last" do
