@@ -8,7 +8,10 @@ class Example
   TIMEOUT = 15
   ROOT = File.expand_path("../..", __dir__)
 
-  attr_reader :port
+  # What it has said so far.
+  attr_reader :said
+
+  attr_reader :port, :pid
 
   # Runs the example while the block does, and then ends it as Ctrl-C or `kill` would.
   def self.run(name, *arguments, port: 0, signal: "TERM", env: {})
@@ -41,6 +44,11 @@ class Example
   # Ends the example, which must do so by itself at this signal.
   def stop(signal = "TERM")
     Process.kill(signal, @pid)
+    join
+  end
+
+  # Its end, which must come by itself.
+  def join
     nil while more?(TIMEOUT)
     _, @status = Process.wait2(@pid)
     raise "the example ended with #{@status}, saying #{@said.inspect}" unless @status.success?
