@@ -1,7 +1,11 @@
 //! Read buffers, recycled between the drivers that fill them and the reactor's thread that delivers
 //! from them.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    mem,
+    ops::{Deref, DerefMut},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::BytesMut;
 
@@ -37,13 +41,42 @@ const MAX_RETIRED: usize = 16;
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T: Default> Pool<T> {
-    /// Lends what was used last.
-    pub(crate) fn lend<R>(&self, borrow: impl FnOnce(&mut T) -> R) -> R {
-        let spare = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lent = spare().pop().unwrap_or_default();
-        let result = borrow(&mut lent);
-        spare().push(lent);
-        result
+    /// Value that was used last, until the guard is dropped.
+    pub(crate) fn get(&self) -> Lent<'_, T> {
+        let value = self.spare().pop().unwrap_or_default();
+        Lent { pool: self, value }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Value of a pool, which goes back there when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lent<'a, T: Default> {
+    pool: &'a Pool<T>,
+    value: T,
+}
+
+impl<T: Default> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Default> DerefMut for Lent<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: Default> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        let value = mem::take(&mut self.value);
+        self.pool.spare().push(value);
     }
 }
 
@@ -91,17 +124,18 @@ mod tests {
     #[test]
     fn a_pool_has_as_many_values_as_are_lent_at_the_same_time() {
         let pool = Pool::<Vec<u8>>::default();
-        pool.lend(|first| {
+        {
+            let mut first = pool.get();
             first.push(1);
-            pool.lend(|second| {
-                assert!(second.is_empty());
-                second.push(2);
-            });
-        });
+            let mut second = pool.get();
+            assert!(second.is_empty());
+            second.push(2);
+            drop(second);
+        }
         for _ in 0..10 {
-            pool.lend(|last| assert_eq!(last, &[1]));
+            assert_eq!(*pool.get(), [1]);
             std::thread::scope(|scope| {
-                scope.spawn(|| pool.lend(|last| assert_eq!(last, &[1])));
+                scope.spawn(|| assert_eq!(*pool.get(), [1]));
             });
         }
         assert_eq!(pool.0.into_inner().unwrap().len(), 2);

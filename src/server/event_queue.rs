@@ -4,13 +4,19 @@
 //! whole batch away and reads it without the lock.
 
 use std::{
+    mem,
+    ops::{Deref, DerefMut},
     os::fd::{AsRawFd, RawFd},
     sync::Arc,
     time::Instant,
 };
 
 use super::{
-    batch::Batch, buffers::Pool, pending_flushes::PendingFlushes, process::ProcessMutex,
+    batch::Batch,
+    buffers::{Lent, Pool},
+    locks::Guard,
+    pending_flushes::PendingFlushes,
+    process::ProcessMutex,
     sync::Wakeup,
 };
 
@@ -47,7 +53,7 @@ impl EventQueue {
             self.wakeup.clear();
         }
         if let Some(mut batch) = self.batch.lock() {
-            std::mem::swap(&mut *batch, read);
+            mem::swap(&mut *batch, read);
         }
     }
 
@@ -77,53 +83,85 @@ impl EventQueue {
         fds
     }
 
-    /// Appends under the lock, and wakes the owner on the edge from empty to non-empty; `None` in a
-    /// forked child, which the queue is not for.
-    pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> Option<R> {
-        let (result, edge) = self.append_quietly(append)?;
-        if edge {
+    /// Locks what waits, to append to it; `None` in a forked child, which the queue is not for. Where
+    /// it was empty, the owner is woken once the guard is dropped.
+    pub(crate) fn lock(&self) -> Option<LockedBatch<'_>> {
+        let batch = self.batch.lock()?;
+        let edge = Edge { queue: self, wakes: false };
+        Some(LockedBatch { was_empty: batch.is_empty(), batch, edge })
+    }
+
+    /// Empty batch for a slow read (decompression), which needs no lock.
+    pub(crate) fn scratch(&self) -> Lent<'_, Batch> {
+        let mut scratch = self.scratch.get();
+        // Of what stood there, it was a copy that was queued.
+        scratch.clear();
+        scratch
+    }
+}
+
+/// Guard of the records that wait: dropping it wakes the queue's owner, on the edge from empty to
+/// non-empty, when the lock has been let go.
+pub(crate) struct LockedBatch<'a> {
+    was_empty: bool,
+    batch: Guard<'a, Batch>,
+    // Dropped behind the lock.
+    edge: Edge<'a>,
+}
+
+impl LockedBatch<'_> {
+    /// Lets go of it for a caller who appends more at once: the owner sleeps until it is
+    /// [woken](EventQueue::wake), which is the caller's to do if `true` is returned. Nobody else
+    /// will.
+    pub(crate) fn unlock_quietly(mut self) -> bool {
+        self.note_edge();
+        mem::take(&mut self.edge.wakes)
+    }
+
+    fn note_edge(&mut self) {
+        if self.was_empty && !self.batch.is_empty() {
+            self.was_empty = false;
+            self.edge.wakes = true;
+            self.batch.begin(Instant::now());
+        }
+    }
+}
+
+impl Deref for LockedBatch<'_> {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+impl DerefMut for LockedBatch<'_> {
+    fn deref_mut(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+}
+
+impl Drop for LockedBatch<'_> {
+    fn drop(&mut self) {
+        self.note_edge();
+    }
+}
+
+/// Edge from empty to non-empty, if there was one.
+struct Edge<'a> {
+    queue: &'a EventQueue,
+    wakes: bool,
+}
+
+impl Drop for Edge<'_> {
+    fn drop(&mut self) {
+        if self.wakes {
             // Only the sooner. In the models, where no clock goes, it would be one more step each time.
             if !cfg!(all(test, feature = "loom")) {
-                self.pending_flushes.expect();
+                self.queue.pending_flushes.expect();
             }
-            self.wake();
+            self.queue.wake();
         }
-        Some(result)
-    }
-
-    /// As [`append`](Self::append), of what is collected in a scratch batch first, without the queue's
-    /// lock; `finish` is called under it.
-    pub(crate) fn append_collected<T, R>(
-        &self,
-        collect: impl FnOnce(&mut Batch) -> T,
-        finish: impl FnOnce(T, &mut Batch) -> R,
-    ) -> Option<R> {
-        self.scratch.lend(|scratch| {
-            // Of what stood there, it was a copy that was queued.
-            scratch.clear();
-            let collected = collect(scratch);
-            self.append(|batch| {
-                batch.absorb(scratch);
-                finish(collected, batch)
-            })
-        })
-    }
-
-    /// As [`append`](Self::append), for whoever appends more at once: the owner sleeps until it is
-    /// [woken](Self::wake), which is the caller's to do if `true` is returned with the result.
-    /// Nobody else will.
-    pub(crate) fn append_quietly<R>(
-        &self,
-        append: impl FnOnce(&mut Batch) -> R,
-    ) -> Option<(R, bool)> {
-        let mut batch = self.batch.lock()?;
-        let was_empty = batch.is_empty();
-        let result = append(&mut batch);
-        let edge = was_empty && !batch.is_empty();
-        if edge {
-            batch.begin(Instant::now());
-        }
-        Some((result, edge))
     }
 }
 

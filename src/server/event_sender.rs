@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{batch::Batch, delivery::Delivery, event_queue::EventQueue};
+use super::{
+    batch::Batch,
+    buffers::Lent,
+    delivery::Delivery,
+    event_queue::{EventQueue, LockedBatch},
+};
 
 /// Sends one connection's events into the queue, up to [`Delivery::Closed`]. Whatever is sent later
 /// goes nowhere: the connection's place may be another's by then.
@@ -26,22 +31,19 @@ impl EventSender {
 
     /// Sends one event.
     pub(crate) fn send(&self, delivery: Delivery) {
-        self.append(|batch| batch.push(self.connection, delivery));
+        if let Some(mut batch) = self.lock() {
+            batch.push(self.connection, delivery);
+        }
     }
 
-    /// Sends what is appended, all of it under one lock; `None`, and nothing is called, where the
-    /// last event has been sent.
-    pub(crate) fn append<R>(&self, append: impl FnOnce(&mut Batch) -> R) -> Option<R> {
-        self.queue.as_ref()?.append(append)
+    /// Locks the queue, to append events; `None` once the last one has been sent.
+    pub(crate) fn lock(&self) -> Option<LockedBatch<'_>> {
+        self.queue.as_ref()?.lock()
     }
 
-    /// As [`append`](Self::append), of what is [collected](EventQueue::append_collected) first.
-    pub(crate) fn append_collected<T, R>(
-        &self,
-        collect: impl FnOnce(&mut Batch) -> T,
-        finish: impl FnOnce(T, &mut Batch) -> R,
-    ) -> Option<R> {
-        self.queue.as_ref()?.append_collected(collect, finish)
+    /// Empty batch for a slow read, as of [`EventQueue::scratch`].
+    pub(crate) fn scratch(&self) -> Option<Lent<'_, Batch>> {
+        Some(self.queue.as_ref()?.scratch())
     }
 
     /// Sends [`Delivery::Closed`], once.
@@ -63,27 +65,19 @@ mod tests {
     use super::*;
     use crate::{
         error::{HandshakeError, ProtocolError},
-        protocol::{handshake::Rejected, Event},
+        protocol::handshake::Rejected,
     };
 
     #[test]
     fn an_event_sender_sends_nothing_behind_closed() {
         let refused =
             || Rejected { error: HandshakeError::TimedOut, response: None, request: None };
-        let later: [fn(&mut EventSender); 6] = [
+        let later: [fn(&mut EventSender); 5] = [
             |sender| sender.send(Delivery::Drained),
             |sender| sender.send(Delivery::TlsEstablished),
             |sender| sender.send(Delivery::Error(Box::new(ProtocolError::Internal(String::new())))),
             |sender| sender.close(),
-            |sender| {
-                let connection = sender.connection();
-                sender.append(|batch| batch.push_bytes(connection, b"late"));
-            },
-            |sender| {
-                let connection = sender.connection();
-                let event = Event::Error(ProtocolError::Internal(String::new()));
-                sender.append(|batch| batch.push_event(connection, event));
-            },
+            |sender| assert!(sender.lock().is_none() && sender.scratch().is_none()),
         ];
         let queue = Arc::new(EventQueue::new().unwrap());
         let mut sender = EventSender::new(Arc::clone(&queue), 7);

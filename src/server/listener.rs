@@ -22,7 +22,6 @@ use tokio::{
 };
 
 use super::{
-    batch::Batch,
     buffers::ReadBuffers,
     config::{ConnectionOptions, ServerOptions},
     delivery::Delivery,
@@ -206,8 +205,9 @@ impl Server {
     /// [`StillOpen`], where they are not for 5 s. They are closed as soon as that is possible.
     pub fn stop(&self) -> Result<(), StillOpen> {
         self.stop_listening();
-        if self.queue.append(Batch::drop_accepted).is_none() {
-            return Ok(());
+        match self.queue.lock() {
+            Some(mut batch) => batch.drop_accepted(),
+            None => return Ok(()),
         }
         self.registry.abort_all();
         match self.registry.wait_for_none(STOP_TIMEOUT) {
@@ -362,8 +362,10 @@ const MAX_ACCEPTS_PER_WAKE: usize = 16;
 
 impl AcceptBatch<'_> {
     fn push(&mut self, owner: Owner, incoming: Box<Incoming>) {
-        let push = |batch: &mut Batch| batch.push(0, Delivery::Accepted(owner, incoming));
-        self.must_wake |= self.queue.append_quietly(push).is_some_and(|((), edge)| edge);
+        if let Some(mut batch) = self.queue.lock() {
+            batch.push(0, Delivery::Accepted(owner, incoming));
+            self.must_wake |= batch.unlock_quietly();
+        }
         self.accepted += 1;
         if self.accepted % MAX_ACCEPTS_PER_WAKE == 0 {
             self.wake();
@@ -399,6 +401,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
+    use crate::server::Batch;
 
     #[test]
     fn nagles_algorithm_is_off_unless_it_is_asked_for() {

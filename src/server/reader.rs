@@ -7,7 +7,7 @@ use std::{
     task::{ready, Context, Poll},
 };
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 use super::{buffers::ReadBuffers, socket::Writer, sync::OwnedReadHalf, tls::Ahead};
@@ -45,25 +45,8 @@ impl Reader {
         Self::Tls(TlsReader { socket, ahead: Ahead::Plaintext, has_replies: true })
     }
 
-    /// Reads once, at most `limit` bytes, and lends what came to `take`; `Ok(None)` at the end of the
-    /// stream. What is split off the front of it stays where it landed.
-    pub(crate) fn poll_read<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffers: &ReadBuffers,
-        session: &impl Session,
-        limit: usize,
-        take: impl FnOnce(&mut BytesMut) -> R,
-    ) -> Poll<io::Result<Option<R>>> {
-        buffers.plaintext.lend(|buffer| {
-            let bytes = buffer.prepare();
-            let len = ready!(self.poll_read_to(cx, buffers, session, bytes, limit))?;
-            Poll::Ready(Ok((len > 0).then(|| take(bytes))))
-        })
-    }
-
     /// Reads once, at most `limit` bytes, to the end of `buffer`; 0 at the end of the stream.
-    pub(crate) fn poll_read_to<B: BufMut>(
+    pub(crate) fn poll_read<B: BufMut>(
         &mut self,
         cx: &mut Context<'_>,
         buffers: &ReadBuffers,
@@ -108,39 +91,38 @@ impl TlsReader {
         buffer: &mut impl BufMut,
         limit: usize,
     ) -> Poll<io::Result<usize>> {
-        buffers.ciphertext.lend(|landing| {
-            let size = limit.min(CIPHERTEXT);
-            if landing.len() < size {
-                landing.resize(size, 0);
+        let mut ciphertext = buffers.ciphertext.get();
+        let size = limit.min(CIPHERTEXT);
+        if ciphertext.len() < size {
+            ciphertext.resize(size, 0);
+        }
+        let mut encrypted = ReadBuf::new(&mut ciphertext[..size]);
+        if self.ahead == Ahead::Nothing {
+            let polled = Pin::new(&mut self.socket).poll_read(cx, &mut encrypted);
+            if polled.is_pending() && self.has_replies {
+                // An error is found by the next read, too.
+                let flushed = session.with_writer(|writer| writer.poll_flush_records(cx));
+                self.has_replies &= flushed.is_none_or(|flushed| flushed.is_pending());
             }
-            let mut encrypted = ReadBuf::new(&mut landing[..size]);
-            if self.ahead == Ahead::Nothing {
-                let polled = Pin::new(&mut self.socket).poll_read(cx, &mut encrypted);
-                if polled.is_pending() && self.has_replies {
-                    // An error is found by the next read, too.
-                    let flushed = session.with_writer(|writer| writer.poll_flush_records(cx));
-                    self.has_replies &= flushed.is_none_or(|flushed| flushed.is_pending());
-                }
-                ready!(polled)?;
-                if encrypted.filled().is_empty() {
-                    self.ahead = Ahead::End;
-                }
+            ready!(polled)?;
+            if encrypted.filled().is_empty() {
+                self.ahead = Ahead::End;
             }
-            if self.ahead == Ahead::End {
-                return Poll::Ready(Ok(0));
+        }
+        if self.ahead == Ahead::End {
+            return Poll::Ready(Ok(0));
+        }
+        let room = buffer.remaining_mut();
+        let received = session.with_writer(|writer| match writer {
+            Writer::Plain(_) => (Ahead::End, false),
+            Writer::Tls(secured) => {
+                let ahead = secured.receive(encrypted.filled(), buffer, limit);
+                (ahead, secured.has_records())
             }
-            let room = buffer.remaining_mut();
-            let received = session.with_writer(|writer| match writer {
-                Writer::Plain(_) => (Ahead::End, false),
-                Writer::Tls(secured) => {
-                    let ahead = secured.receive(encrypted.filled(), buffer, limit);
-                    (ahead, secured.has_records())
-                }
-            });
-            let (ahead, has_records) = received.unwrap_or((Ahead::End, false));
-            self.ahead = ahead;
-            self.has_replies |= has_records;
-            Poll::Ready(Ok(room - buffer.remaining_mut()))
-        })
+        });
+        let (ahead, has_records) = received.unwrap_or((Ahead::End, false));
+        self.ahead = ahead;
+        self.has_replies |= has_records;
+        Poll::Ready(Ok(room - buffer.remaining_mut()))
     }
 }

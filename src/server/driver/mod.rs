@@ -7,11 +7,10 @@ use std::{
     panic::{catch_unwind, AssertUnwindSafe},
     pin::Pin,
     sync::atomic::Ordering::SeqCst,
-    task::{Context, Poll},
+    task::{ready, Context, Poll},
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 mod clocks;
@@ -38,7 +37,6 @@ use self::{
     timing::Timers,
 };
 use super::{
-    charge::{Charge, RECORD},
     config::ConnectionOptions,
     handle::Handle,
     pause,
@@ -269,31 +267,16 @@ impl Driver {
         match &mut self.stage {
             Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
             Stage::Buffered(held) => Poll::Ready(Ok(resume(held, ends, &mut self.reading))),
-            Stage::Handshake(opening) => {
-                let receive = |bytes: &mut BytesMut| {
-                    let progress = opening.receive(bytes);
-                    opening.held.set(opening.handshake.held());
-                    Some(progress)
-                };
-                stream.poll_read(cx, buffers, &ends.handle.0, size, receive).map_ok(Read::from)
-            }
-            Stage::Raw => stream
-                .poll_read(cx, buffers, &ends.handle.0, size, |bytes| {
-                    ends.events.append(|batch| {
-                        batch.push_bytes(ends.events.connection(), bytes);
-                        let bytes = 2 * RECORD + bytes.len();
-                        batch.charge(Charge::new(&ends.handle.0, bytes, 1));
-                    });
-                    None
-                })
-                .map_ok(Read::from),
-            Stage::Linger(left) => stream
-                .poll_read(cx, buffers, &ends.handle.0, size, |bytes| {
-                    *left = left.saturating_sub(bytes.len());
-                    None
-                })
-                .map_ok(Read::from),
             Stage::ReadClosed | Stage::PeerClosed | Stage::AwaitingOpen(..) => Poll::Pending,
+            Stage::Handshake(_) | Stage::Raw | Stage::Linger(_) => {
+                let mut buffer = buffers.plaintext.get();
+                let bytes = buffer.prepare();
+                let len = ready!(stream.poll_read(cx, buffers, &ends.handle.0, bytes, size))?;
+                if len == 0 {
+                    return Poll::Ready(Ok(Read::End));
+                }
+                Poll::Ready(Ok(self.stage.take(bytes, ends)))
+            }
         }
     }
 

@@ -278,10 +278,16 @@ impl Driver {
             return Step::Pending;
         }
         let (shared, buffers) = (&self.ends.handle.0, self.ends.handle.read_buffers());
-        match stream.poll_read(cx, buffers, shared, EARLY, |bytes| rest.extend_from_slice(bytes)) {
+        let mut buffer = buffers.plaintext.get();
+        let bytes = buffer.prepare();
+        match stream.poll_read(cx, buffers, shared, bytes, EARLY) {
             Poll::Pending => Step::Pending,
-            Poll::Ready(Ok(Some(()))) => Step::Continue,
-            Poll::Ready(Ok(None) | Err(_)) => {
+            Poll::Ready(Ok(1..)) => {
+                rest.extend_from_slice(bytes);
+                Step::Continue
+            }
+            Poll::Ready(Ok(0) | Err(_)) => {
+                drop(buffer);
                 if !self.ends.handle.close_opening() {
                     return Step::Pending;
                 }

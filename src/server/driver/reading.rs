@@ -1,7 +1,7 @@
 //! One read of a driver: from the socket through the receiver into the queue.
 
 use std::{
-    io,
+    io, mem,
     ops::Range,
     sync::Arc,
     task::{ready, Context, Poll},
@@ -64,16 +64,6 @@ pub(super) enum Read {
     End,
 }
 
-impl From<Option<Option<Progress>>> for Read {
-    fn from(read: Option<Option<Progress>>) -> Self {
-        match read {
-            None => Self::End,
-            Some(None) => Self::Some,
-            Some(Some(progress)) => Self::Handshake(progress),
-        }
-    }
-}
-
 /// What a receiver is given.
 pub(super) enum Input<'a> {
     /// Bytes that are the caller's.
@@ -121,24 +111,29 @@ pub(super) fn poll_frames(
     let most = if is_short { SMALL_MESSAGE } else { usize::MAX };
     let summary = if let Some((buffer, limit)) = receiver.buffer() {
         let limit = limit.min(size.large()).min(most);
-        let len = ready!(stream.poll_read_to(cx, buffers, &ends.handle.0, buffer, limit))?;
-        (len > 0).then(|| deliver(ends, receiver, reading, Input::InPlace(len), is_short))
+        let len = ready!(stream.poll_read(cx, buffers, &ends.handle.0, buffer, limit))?;
+        if len == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        deliver(ends, receiver, reading, Input::InPlace(len), is_short)
     } else {
         // Not more past what may wait than a usual read.
         let usual = size.usual();
         let limit =
             if reading.is_large { ends.handle.0.room().clamp(usual, size.large()) } else { usual };
-        let deliver = |bytes: &mut BytesMut| {
-            let mut summary = deliver(ends, receiver, reading, Input::ReadBuffer(bytes), is_short);
-            if summary.left > 0 {
-                let rest = bytes[bytes.len() - summary.left..].to_vec();
-                summary.rest = Some(Rest::new(rest, &ends.handle.0));
-            }
-            summary
-        };
-        ready!(stream.poll_read(cx, buffers, &ends.handle.0, limit.min(most), deliver))?
+        let mut buffer = buffers.plaintext.get();
+        let bytes = buffer.prepare();
+        let limit = limit.min(most);
+        if ready!(stream.poll_read(cx, buffers, &ends.handle.0, bytes, limit))? == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        let mut summary = deliver(ends, receiver, reading, Input::ReadBuffer(bytes), is_short);
+        if summary.left > 0 {
+            let rest = bytes[bytes.len() - summary.left..].to_vec();
+            summary.rest = Some(Rest::new(rest, &ends.handle.0));
+        }
+        summary
     };
-    let Some(summary) = summary else { return Poll::Ready(Ok(Read::End)) };
     reading.is_large = summary.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
     Poll::Ready(Ok(match summary.rest {
         Some(rest) => Read::Partial(rest),
@@ -148,6 +143,26 @@ pub(super) fn poll_frames(
 }
 
 impl Stage {
+    /// Takes bytes that were read, and are no frames.
+    pub(super) fn take(&mut self, bytes: &mut BytesMut, ends: &Ends) -> Read {
+        match self {
+            Self::Handshake(opening) => {
+                let progress = opening.receive(bytes);
+                opening.held.set(opening.handshake.held());
+                return Read::Handshake(progress);
+            }
+            Self::Raw => {
+                if let Some(mut batch) = ends.events.lock() {
+                    batch.push_bytes(ends.events.connection(), bytes);
+                    batch.charge(Charge::new(&ends.handle.0, 2 * RECORD + bytes.len(), 1));
+                }
+            }
+            Self::Linger(left) => *left = left.saturating_sub(bytes.len()),
+            _ => {}
+        }
+        Read::Some
+    }
+
     /// With bytes that are not looked at yet.
     pub(super) fn buffered(self, rest: Rest) -> Self {
         match self {
@@ -212,35 +227,30 @@ fn deliver(
 ) -> ReadSummary {
     let shared = &ends.handle.0;
     let budget = Budget { inflated: if is_short { SMALL_MESSAGE } else { TURN.inflated }, ..TURN };
+    let (mut batch, mut summary) = if reading.inflates || input.len() >= LARGE {
+        let Some(mut scratch) = ends.events.scratch() else { return ReadSummary::default() };
+        let summary = BatchSink::read(&mut scratch, ends, receiver, reading, input, budget);
+        let Some(mut batch) = ends.events.lock() else { return ReadSummary::default() };
+        batch.absorb(&mut scratch);
+        (batch, summary)
+    } else {
+        let Some(mut batch) = ends.events.lock() else { return ReadSummary::default() };
+        let summary = BatchSink::read(&mut batch, ends, receiver, reading, input, budget);
+        (batch, summary)
+    };
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
     // to what came behind a ping may overtake its pong: both are seen to before the queue is let go.
-    let announce = |summary: &ReadSummary, batch: &mut Batch| {
-        if summary.records > 0 {
-            let bytes = summary.bytes + RECORD * (1 + summary.records);
-            batch.charge(Charge::new(shared, bytes, summary.messages));
-        }
-        if summary.received.messages > 0 {
-            shared.count_received(summary.received);
-        }
-        (!summary.pings.is_empty()).then(|| shared.driver_lock())
-    };
-    let delivered = if reading.inflates || input.len() >= LARGE {
-        let collect =
-            |scratch: &mut Batch| BatchSink::read(scratch, ends, receiver, reading, input, budget);
-        ends.events.append_collected(collect, |summary, batch| {
-            let state = announce(&summary, batch);
-            (summary, state)
-        })
-    } else {
-        ends.events.append(|batch| {
-            let summary = BatchSink::read(batch, ends, receiver, reading, input, budget);
-            let state = announce(&summary, batch);
-            (summary, state)
-        })
-    };
-    let Some((mut summary, state)) = delivered else { return ReadSummary::default() };
+    if summary.records > 0 {
+        let bytes = summary.bytes + RECORD * (1 + summary.records);
+        batch.charge(Charge::new(shared, bytes, summary.messages));
+    }
+    if summary.received.messages > 0 {
+        shared.count_received(summary.received);
+    }
+    let state = (!summary.pings.is_empty()).then(|| shared.driver_lock());
+    drop(batch);
     if let Some(mut state) = state {
-        state.answer_pings(std::mem::take(&mut summary.pings));
+        state.answer_pings(mem::take(&mut summary.pings));
     }
     summary
 }

@@ -25,12 +25,11 @@ impl Ends {
     /// Tells what speaks of so many bytes. What speaks of none comes once or so of each connection:
     /// it is a part of what a connection takes.
     pub(super) fn tell(&self, delivery: Delivery, bytes: usize) {
-        self.events.append(|batch| {
-            batch.push(self.events.connection(), delivery);
-            if bytes > 0 {
-                batch.charge(Charge::new(&self.handle.0, RECORD + bytes, 0));
-            }
-        });
+        let Some(mut batch) = self.events.lock() else { return };
+        batch.push(self.events.connection(), delivery);
+        if bytes > 0 {
+            batch.charge(Charge::new(&self.handle.0, RECORD + bytes, 0));
+        }
     }
 
     /// Tells what the application must have its chance to answer before more is read. The reason

@@ -11,12 +11,11 @@ use crate::server::{batch::Batch, delivery::Delivery, event_queue::EventQueue};
 fn produce(queue: &EventQueue, producer: u64, appends: &[u8]) {
     let mut number = 0;
     for count in appends {
-        queue.append(|batch| {
-            for _ in 0..*count {
-                batch.push_bytes(producer, &[number]);
-                number += 1;
-            }
-        });
+        let mut batch = queue.lock().unwrap();
+        for _ in 0..*count {
+            batch.push_bytes(producer, &[number]);
+            number += 1;
+        }
     }
 }
 
@@ -24,8 +23,9 @@ fn produce(queue: &EventQueue, producer: u64, appends: &[u8]) {
 fn produce_quietly(queue: &EventQueue, producer: u64, count: u8) {
     let mut wakes = false;
     for number in 0..count {
-        let append = |batch: &mut Batch| batch.push_bytes(producer, &[number]);
-        wakes |= queue.append_quietly(append).is_some_and(|(_, edge)| edge);
+        let mut batch = queue.lock().unwrap();
+        batch.push_bytes(producer, &[number]);
+        wakes |= batch.unlock_quietly();
     }
     if wakes {
         queue.wake();
