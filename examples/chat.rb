@@ -23,35 +23,49 @@ class Room
            envelope: '{"type":"message","position":"%{position}","line":%{raw}}' }.freeze
   LONGEST_NAME = 32
   LONGEST_TEXT = 4_000
+  GRACE = 3 # seconds in which a page that is loaded again has not left
 
   def initialize
-    @people = {} # connection => its person
+    @ids = {} # connection => its person's
+    @known = {} # what only a page knows => the id of its person
     @guests = 0
-    EM::WebSocket.channels { history(SAID, **KEPT) }
+    came = ->(_, _, person) { announce("#{person[:name]} is here") }
+    left = ->(_, id, person) { gone(id, person) }
+    EM::WebSocket.channels do
+      history(SAID, **KEPT)
+      onjoin(NEWS, &came)
+      onleave(NEWS, &left)
+    end
   end
 
-  # Somebody comes or, with the position that he has come to, comes back.
-  def enter(connection, wish = nil, since = nil)
-    return rename(connection, wish) if @people.key?(connection)
+  # Somebody comes or, with the position that he has come to, comes back; by the same key it is the
+  # same one.
+  def enter(connection, wish = nil, since = nil, key = nil)
+    return rename(connection, wish) if @ids.key?(connection)
 
-    id = (@guests += 1)
-    person = { id: id, name: free_name(wish) || free_name("Guest #{id}") }
-    @people[connection] = person
+    id = id_of(key)
+    person = here[id] || { id: id, name: free_name(wish) || free_name("Guest #{id}") }
+    @ids[connection] = id
     tell(connection, type: "welcome", you: person, **subscribe(connection, since))
-    announce("#{person[:name]} is here")
+    is_new = connection.join(NEWS, id: id, info: person, grace: grace_of(id))
+    tell(connection, people("#{person[:name]} is back")) unless is_new
   end
 
+  # Its connection has ended.
+  def forget(connection) = @ids.delete(connection)
+
+  # Its person goes, and does not come back soon.
   def leave(connection)
-    person = @people.delete(connection)
-    announce("#{person[:name]} has left") if person
+    connection.unsubscribe
+    connection.leave(NEWS)
+    forget(connection)
   end
 
   def rename(connection, wish)
-    person = @people.fetch(connection)
-    former = person[:name]
-    # Its own name is free to whoever bears it.
-    person[:name] = ""
-    person[:name] = free_name(wish) || former
+    id = @ids.fetch(connection)
+    former = here[id][:name]
+    person = { id: id, name: free_name(wish, former) || former }
+    connection.join(NEWS, id: id, info: person, grace: grace_of(id))
     tell(connection, type: "you", you: person)
     announce("#{former} is now #{person[:name]}") unless person[:name] == former
   end
@@ -60,7 +74,7 @@ class Room
     text = text.to_s[0, LONGEST_TEXT]
     return if text.strip.empty?
 
-    line = { from: @people.fetch(connection), text: text, at: Time.now.to_i }
+    line = { from: here[@ids.fetch(connection)], text: text, at: Time.now.to_i }
     EM::WebSocket.publish(SAID, JSON.generate(line))
   end
 
@@ -82,20 +96,37 @@ class Room
     { position: position, history: EM::WebSocket.history(SAID).map { |_, line| JSON.parse(line) } }
   end
 
-  def announce(text)
-    tell_everyone(type: "people", people: @people.values, text: text)
+  # The people by their ids.
+  def here = EM::WebSocket.presence(NEWS)
+
+  def id_of(key)
+    return @guests += 1 unless key
+
+    @known[key] ||= (@guests += 1)
   end
+
+  def grace_of(id) = @known.value?(id) ? GRACE : 0
+
+  def gone(id, person)
+    @known.delete_if { |_, known| known == id }
+    announce("#{person[:name]} has left")
+  end
+
+  def people(text) = { type: "people", people: here.values, text: text }
+
+  def announce(text) = tell_everyone(people(text))
 
   def tell(connection, news)
     connection.send(JSON.generate(news))
   end
 
-  # The wish, with a number behind it where somebody else bears the name already.
-  def free_name(wish)
+  # The wish, with a number behind it where somebody else bears the name already. Its own name is
+  # free to whoever bears it.
+  def free_name(wish, own = nil)
     wish = wish.to_s.gsub(/[[:cntrl:]]/, "").strip[0, LONGEST_NAME]
     return if wish.empty?
 
-    taken = @people.values.map { |person| person[:name] }
+    taken = here.values.map { |person| person[:name] } - [own]
     [wish, *(2..taken.size + 2).map { |n| "#{wish} (#{n})" }].find { |name| !taken.include?(name) }
   end
 end
@@ -117,7 +148,7 @@ module Paths
 
   def chat(ws, room)
     ws.max_frame_size = CHAT_FRAME_LIMIT
-    ws.onclose { room.leave(ws) }
+    ws.onclose { room.forget(ws) }
     ws.onmessage { |text| heed(ws, text, room) }
   end
 
@@ -137,7 +168,8 @@ module Paths
     return ws.close(4400, "not an object") unless wish.is_a?(Hash)
 
     case wish["type"]
-    when "enter" then room.enter(ws, wish["name"], wish["since"])
+    when "enter" then room.enter(ws, wish["name"], wish["since"], wish["key"]&.to_s&.slice(0, 64))
+    when "leave" then room.leave(ws)
     when "say" then room.say(ws, wish["text"])
     when "close" then close(ws, wish["code"])
     else ws.close(4400, "no such type")

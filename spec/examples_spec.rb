@@ -523,6 +523,22 @@ RSpec.describe "examples", timeout: 60 do
       expect(hear(ada, "people")).to include(text: "Ben has left", people: [{ id: 1, name: "Ada" }])
     end
 
+    it "takes a page that is loaded again for the same person, who has neither left nor come" do
+      ada = enter("Ada")
+      ben = enter("Ben", key: "secret")
+      ben.disconnect
+      ben = enter("somebody", key: "secret")
+      expect(@welcome[:you]).to eq(id: 2, name: "Ben")
+      expect(hear(ben, "people")[:people].map { |person| person[:name] }).to eq %w[Ada Ben]
+      ben.text(JSON.generate(type: "leave"))
+      hear(ada, "people")
+      expect(hear(ada, "people")[:text]).to eq "Ben is here"
+      expect(hear(ada, "people")[:text]).to eq "Ben has left"
+      ben.text(JSON.generate(type: "say", text: "gone"))
+      frame = ben.read_frame until frame&.type == :close
+      expect(frame.payload.unpack1("n")).to eq 4400
+    end
+
     it "tells a newcomer what was said before" do
       ada = enter
       expect(@welcome[:you][:name]).to eq "Guest 1"

@@ -59,6 +59,8 @@ RSpec.describe "the chat in Chromium", timeout: 180 do
     ben.type("#text", "Hello <b>Ada</b>, here are 3 > 2 & \u{1F44B}")
     ada.wait_until(said("Hello <b>Ada</b>, here are 3 > 2 & \u{1F44B}"))
     expect(ada.evaluate("document.querySelector('#log b')")).to be_nil
+    # Those of other examples may not have been gone for long enough.
+    ada.wait_until("document.querySelectorAll('#people li').length === 2")
     expect(ada.text("#people")).to eq "Ada (you)\nBen"
     expect(ada.text("#state")).to eq "Connected"
 
