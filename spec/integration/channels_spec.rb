@@ -256,6 +256,22 @@ RSpec.describe EventMachine::WebSocket, "channels", :extension do
     expect(described_class.publish("room", "x")).to eq(0)
   end
 
+  it "keeps what is published where no reactor runs, before one and after" do
+    keep
+    channel = name
+    before = described_class.publish(channel, "before")
+    serve { |ws| ws.onopen { subscribe_since(ws, channel, before.position) } }
+    client = connect
+    expect(client.read_text).to eq("recovered: true")
+    publish(channel, "while")
+    expect(client.read_text).to eq("while")
+    server.stop
+    expect(described_class.publish(channel, "after")).to eq(0)
+    expect(described_class.history(channel).map(&:last)).to eq(%w[before while after])
+    expect(described_class.history(channel, since: before.position).map(&:last))
+      .to eq(%w[while after])
+  end
+
   it "raises before onopen, and does nothing once the connection is gone" do
     outcomes = Thread::Queue.new
     serve do |ws|
