@@ -6,12 +6,14 @@
 #   ruby -Ilib examples/chat.rb [port]      (8080 by default; 0: any free port)
 #
 # GET /         the page
+# GET /-/       what the server does, as plots that move; for this machine alone
 # WS  /chat     the chat: one JSON object a message
 # WS  /echo     sends back what it is sent
 # WS  /close    is closed by the server at once: /close?code=4001
 
 require "em-websocket"
 require "json"
+require "set"
 
 $stdout.sync = true
 
@@ -148,7 +150,6 @@ module Paths
 
   def chat(ws, room)
     ws.max_frame_size = CHAT_FRAME_LIMIT
-    ws.onclose { room.forget(ws) }
     ws.onmessage { |text| heed(ws, text, room) }
   end
 
@@ -185,8 +186,10 @@ end
 
 # The figures of a server, for a page that shows them.
 class Figures
-  def initialize(server)
+  # @param websockets [Set] of the server; a browser has other connections, too
+  def initialize(server, websockets)
     @server = server
+    @websockets = websockets
     @own = @messages = 0
     @at = now
   end
@@ -199,7 +202,7 @@ class Figures
     rate = (messages - @messages) / seconds
     @messages = messages
     @at += seconds
-    { type: "figures", connections: stats[:connections], rate: rate.round, messages: messages,
+    { type: "figures", connections: @websockets.size, rate: rate.round, messages: messages,
       waiting: stats[:bytes_waiting] + stats[:bytes_outbound] }
   end
 
@@ -213,14 +216,9 @@ class Figures
   def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 end
 
-# What a browser connects to: answers plain HTTP requests, and passes WebSockets on to their server,
-# as nginx would. EventMachine copies the bytes, without Ruby.
-class Door < EM::Connection
-  HEAD_LIMIT = 16 * 1024
-  BUFFER = 1024 * 1024
-  PATIENCE = 20 # seconds for a request to arrive in full
-
-  PAGE_HEADERS = {
+# The page, for a browser that lets it load nothing else.
+class Page
+  HEADERS = {
     "Content-Type" => "text/html; charset=utf-8",
     "Content-Security-Policy" =>
       "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; " \
@@ -230,98 +228,46 @@ class Door < EM::Connection
     "Cache-Control" => "no-cache"
   }.freeze
 
-  REASONS = {
-    200 => "OK", 400 => "Bad Request", 404 => "Not Found", 405 => "Method Not Allowed",
-    431 => "Request Header Fields Too Large"
-  }.freeze
-
-  # The way to the server of one WebSocket.
-  class Inside < EM::Connection
-    def initialize(browser)
-      super()
-      @browser = browser
-    end
-
-    def post_init = proxy_incoming_to(@browser, BUFFER)
-    def unbind = @browser.close_connection_after_writing
+  def initialize(path)
+    @text = File.binread(path)
   end
 
-  def initialize(page, websockets)
-    super()
-    @page = page
-    @websockets = websockets
-    @head = "".b
-  end
+  def call(request)
+    return [200, HEADERS, @text] if %w[GET HEAD].include?(request.request_method)
 
-  def post_init
-    self.comm_inactivity_timeout = PATIENCE
-  end
-
-  def receive_data(data)
-    return if @answered
-
-    @head << data
-    return answer(400, "This is not HTTP.") unless @head.match?(/\A\s*[A-Z]/)
-    return answer(431, "Too long a request.") if head_size > HEAD_LIMIT
-    return unless @head.include?("\r\n\r\n")
-
-    @head.match?(/^upgrade:[ \t]*websocket[ \t]*\r$/i) ? let_in : answer_request
-  end
-
-  def unbind = @inside&.close_connection_after_writing
-
-  private
-
-  def head_size = @head.index("\r\n\r\n") || @head.bytesize
-
-  def let_in
-    self.comm_inactivity_timeout = 0
-    @inside = EM.connect(*@websockets, Inside, self)
-    @inside.send_data(@head)
-    proxy_incoming_to(@inside, BUFFER)
-  end
-
-  def answer_request
-    verb, target, = @head.lstrip.split(/[ \r\n]+/, 3)
-    case [verb, target.to_s[/\A[^?#]*/]]
-    when %w[GET /], %w[HEAD /] then answer(200, @page, PAGE_HEADERS)
-    when [verb, "/"] then answer(405, "Only GET and HEAD.", "Allow" => "GET, HEAD")
-    else answer(404, "Nothing here. The chat is at /.")
-    end
-  end
-
-  def answer(status, body, headers = {})
-    @answered = true
-    lines = { "Content-Type" => "text/plain; charset=utf-8", "Content-Length" => body.bytesize,
-              "Connection" => "close" }.merge(headers)
-    lines = lines.map { |name, value| "#{name}: #{value}\r\n" }
-    body = "" if @head.start_with?("HEAD ")
-    send_data("HTTP/1.1 #{status} #{REASONS.fetch(status)}\r\n#{lines.join}\r\n#{body}")
-    close_connection_after_writing
+    [405, { "Allow" => "GET, HEAD" }, "Only GET and HEAD."]
   end
 end
-
-def address(server) = Socket.unpack_sockaddr_in(EM.get_sockname(server)).reverse
 
 if $PROGRAM_NAME == __FILE__
   host = ENV.fetch("HOST", "0.0.0.0")
   port = ARGV[0] || ENV["PORT"] || 8080
-  page = File.binread(File.join(__dir__, "chat.html"))
+  page = Page.new(File.join(__dir__, "chat.html"))
   room = Room.new
+  websockets = Set.new.compare_by_identity
 
   EM.epoll
   EM.run do
     %w[INT TERM].each { |signal| trap(signal) { EM.stop } }
 
     # Pings keep what stands between, a proxy or a phone's network, from dropping a silent client.
-    server = EM::WebSocket.run(host: "127.0.0.1", port: 0, ping_interval: 20) do |ws|
-      ws.onopen { |handshake| Paths.open(ws, handshake, room) }
+    server = EM::WebSocket.run(host: host, port: port, ping_interval: 20,
+                               http: { "/" => page, "/-/" => :live }) do |ws|
+      ws.onopen do |handshake|
+        websockets << ws
+        Paths.open(ws, handshake, room)
+      end
+      ws.onclose do
+        websockets.delete(ws)
+        room.forget(ws)
+      end
     end
-    figures = Figures.new(server)
+    figures = Figures.new(server, websockets)
     EM.add_periodic_timer(1) { figures.leave_out(room.tell_everyone(figures.read)) }
 
-    door = EM.start_server(host, port, Door, page, address(server))
-    puts "Open http://localhost:#{address(door).last}/ in two windows and chat. Ctrl-C ends it."
+    port, = Socket.unpack_sockaddr_in(EM.get_sockname(server))
+    puts "Open http://localhost:#{port}/ in two windows and chat. Ctrl-C ends it."
+    puts "What the server does: http://localhost:#{port}/-/ (for this machine alone)"
   rescue RuntimeError => e
     abort "Cannot listen on #{host}:#{port}: #{e.message}. Another port? bin/demo 8081"
   end

@@ -608,8 +608,14 @@ RSpec.describe "examples", timeout: 60 do
         status, head, body = ask(request, **cut)
         expect(status).to eq "HTTP/1.1 200 OK"
         expect(body).to eq File.binread(File.join(Example::ROOT, "examples/chat.html"))
-        expect(head).to include("Content-Length: #{body.bytesize}\r\n", "text/html")
+        expect(head).to match(/text.html.*^Content-Length: #{body.bytesize}$/m)
       end
+    end
+
+    it "says where the server's plots are, and shows them" do
+      address = @chat.wait_for(%r{http://localhost:(\d+)/-/})[0]
+      page = Net::HTTP.get_response(URI(address.sub("localhost", "127.0.0.1")))
+      expect([page.code, page.body]).to match ["200", /<title>.*<polyline|polyline/m]
     end
 
     it "opens a WebSocket, however the request is cut" do
@@ -621,16 +627,15 @@ RSpec.describe "examples", timeout: 60 do
     end
 
     it "answers HEAD without the page, and says how long it is" do
-      _, head, body = ask("HEAD / HTTP/1.1\r\n\r\n")
+      _, head, body = ask("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
       size = File.size(File.join(Example::ROOT, "examples/chat.html"))
       expect(head).to include("Content-Length: #{size}")
       expect(body.to_s).to be_empty
     end
 
     {
-      "GET /nowhere HTTP/1.1\r\n\r\n" => "404 Not Found",
-      "POST / HTTP/1.1\r\n\r\n" => "405 Method Not Allowed",
-      "\x16\x03\x01" => "400 Bad Request",
+      "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" => "404 Not Found",
+      "POST / HTTP/1.1\r\nHost: x\r\n\r\n" => "405 Method Not Allowed",
       "GET / HTTP/1.1\r\nX: #{"x" * 17_000}" => "431 Request Header Fields Too Large"
     }.each do |request, status|
       it "answers #{request[0, 20].inspect} with #{status}" do

@@ -94,6 +94,14 @@ RSpec.describe "the chat in Chromium", timeout: 180 do
       expect(other.text("#rate")).to eq "\u2013"
     end
 
+    it "leads to the server's plots" do
+      window = page
+      window.wait_until(state("open"))
+      expect(window.evaluate("document.querySelector('#live').checkVisibility()")).to be true
+      window.visit(window.evaluate("document.querySelector('#live').href"))
+      window.wait_until("document.querySelector('#state')?.textContent === 'Live'")
+    end
+
     def lines(window)
       window.evaluate("[...document.querySelectorAll('.line')].map((l) => l.lastChild.textContent)")
     end
@@ -131,12 +139,12 @@ RSpec.describe "the chat in Chromium", timeout: 180 do
     it "is used by keyboard alone" do
       window = page
       window.wait_until(state("open"))
-      reached = Array.new(8) do
+      reached = Array.new(9) do
         window.press("Tab")
         window.evaluate("document.activeElement.id || document.activeElement.innerText")
       end
       expect(reached)
-        .to eq ["toggle", "log", "name", "Change name", "people", "measure", "text", "Send"]
+        .to eq ["toggle", "log", "name", "Change name", "people", "measure", "live", "text", "Send"]
       window.evaluate("document.querySelector('#toggle').focus()")
       window.press("Enter")
       window.wait_until(state("closed"))
