@@ -23,7 +23,8 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
   # Not this library's, or run elsewhere.
   others = {
     "docs/channels.md: Limits" => "a rule; spec/integration/channel_limits_spec.rb has such",
-    "README.md: Replacing em-websocket" => "a Gemfile; spec/packaging/bundler_spec.rb runs it",
+    "README.md: Replacing em-websocket, in Jekyll too" =>
+      "a Gemfile; spec/packaging/bundler_spec.rb runs it",
     "docs/deployment.md: systemd" => "notify.rb; spec/docs/deployment_spec.rb runs it",
     "docs/deployment.md: A socket unit" => "it needs systemd's socket; the same runs it",
     "docs/deployment.md: Releases" => "Capistrano's",
@@ -85,18 +86,6 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: Errors" do
-    run do |program, port|
-      client = reach(port)
-      expect(say(client, "21")).to eq("42")
-      client.text("x")
-      expect(client.read(:close).unpack1("n")).to eq(3000)
-      reach(port).text("\xFF")
-      program.wait_for(/ours: invalid value for Integer.*client: Invalid UTF8 data/m,
-                       program.errors)
-    end
-  end
-
   program "README.md: TLS" do
     command = Page.new("README.md").blocks.find { |block| block.code.include?("openssl req") }.code
     Dir.mktmpdir("key") do |directory|
@@ -129,7 +118,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: Who may connect" do
+  program "README.md: Who may connect: tokens and origins" do
     run do |_, port|
       ours = { headers: { "Origin" => "https://example.com" } }
       nobodys = { headers: { "Origin" => nil } }
@@ -141,7 +130,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: One message for many clients" do
+  program "docs/channels.md: Without a channel" do
     run do |_, port|
       clients = Array.new(3) { reach(port) }
       clients.pop.disconnect
@@ -150,7 +139,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: Channels" do
+  program "README.md: Channels: one message for many clients" do
     run do |_, port|
       position = reach(port).read_text[/\Ayou are at (\h+:0)\z/, 1]
       speaker = reach(port)
@@ -165,14 +154,14 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: Back-pressure" do
+  program "README.md: Slow clients: back-pressure" do
     run do |_, port|
       client = reach(port)
       expect(Array.new(50_000) { Integer(client.read_text) }).to eq([*1..50_000])
     end
   end
 
-  program("README.md: Keepalive, shutdown, statistics, compression",
+  program("README.md: Deploying without dropping anybody: keepalive and shutdown",
           "ping_interval: 30" => "ping_interval: 0.1") do
     run do |program, port|
       client = reach(port, headers: { "Sec-WebSocket-Extensions" => "permessage-deflate" })
@@ -186,12 +175,15 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: A class of your own" do
+  program "README.md: Who is there" do
     run do |_, port|
-      expect(say(reach(port), "loud")).to eq("LOUD")
-      page = dial(port: port)
-      page.write("GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
-      expect(page.read_to_end).to end_with("\r\n\r\nHello!")
+      ada = reach(port, target: "/?user=ada")
+      expect(ada.read_text).to eq("ada is here")
+      expect(ada.read_text).to eq("here are ada")
+      ben = reach(port, target: "/?user=ben")
+      expect(Array.new(2) { ben.read_text }).to eq(["ben is here", "here are ada, ben"])
+      expect(ada.read_text).to eq("ben is here")
+      expect(reach(port, target: "/?user=ben").read_text).to eq("here are ada, ben")
     end
   end
 
@@ -345,7 +337,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
-  program "README.md: Metrics and health" do
+  program "README.md: HTTP on the same port: metrics and health" do
     run do |_, port|
       expect(answer(port, "GET", "/health")).to eq("200OK")
       expect(answer(port, "GET", "/metrics")).to start_with("200# HELP em_websocket_")
