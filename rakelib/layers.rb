@@ -32,7 +32,7 @@ class Layers
     %w[server/outbound/mod],
     %w[server/outbound/compression],
     %w[server/outbound/broadcast server/outbound/buffer],
-    %w[server/inbound server/stats],
+    %w[server/clients server/inbound server/stats],
     %w[server/process],
     %w[server/locks server/runtime],
     %w[server/buffers server/compression_threads server/tcp],
@@ -57,7 +57,7 @@ class Layers
     %w[protocol/event],
     %w[protocol/frame protocol/utf8],
     %w[protocol/close protocol/held protocol/limits protocol/mask protocol/networks
-       protocol/opcode protocol/proxy],
+       protocol/opcode protocol/proxy protocol/token_bucket],
     %w[protocol/error protocol/version],
     %w[protocol/close_code]
   ].freeze

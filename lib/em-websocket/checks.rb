@@ -45,10 +45,15 @@ module EventMachine
       #
       # @return [Numeric]
       def duration(name, value)
-        seconds = number(name, value, "number of seconds", SECONDS)
-        return seconds unless seconds.negative?
+        not_below_zero(name, value, "number of seconds", SECONDS)
+      end
 
-        raise ArgumentError, "#{name}: #{shown(value)} is no number of seconds: #{SECONDS}"
+      # @return [Numeric]
+      def not_below_zero(name, value, kind, advice)
+        number = number(name, value, kind, advice)
+        return number unless number.negative?
+
+        raise ArgumentError, "#{name}: #{shown(value)} is no #{kind}: #{advice}"
       end
 
       # A limit of time; what is as good as for ever is no limit.
@@ -102,6 +107,14 @@ module EventMachine
         not_negative(name, value, range.begin)
 
         integer(name, value, range)
+      end
+
+      # A number a second.
+      #
+      # @return [Float, nil] nil: no limit
+      def rate(name, value)
+        rate = not_below_zero(name, value, "number a second", "give 0 or more, such as 20 or 0.5")
+        rate.positive? && rate < MOST ? rate.to_f : nil
       end
 
       # A limit that 0 leaves at its default.

@@ -30,6 +30,14 @@ module EventMachine
       end
     end
 
+    # The client sent more messages than `:messages_per_second` lets come.
+    class WSMessageRateError < WSProtocolError
+      # (see WSProtocolError#code)
+      def code
+        1008
+      end
+    end
+
     # The client sent a frame or a message over the limit.
     class WSMessageTooBigError < WSProtocolError
       # (see WSProtocolError#code)

@@ -102,6 +102,8 @@ module EventMachine
         # EventMachine cannot be asked about a connection that is gone.
         @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
         @keepalive.watch(options)
+        rate = options[:messages_per_second]
+        @protocol.limit_rate(rate) if rate
       end
 
       # The connection can be asked to gather what is sent while the messages of one read are told.

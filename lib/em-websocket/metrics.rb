@@ -18,6 +18,12 @@ module EventMachine
         accepted: ["connections_accepted_total", "counter", "Connections that were accepted."],
         turned_away: ["connections_turned_away_total", "counter",
                       "Connections that were rejected because of :max_connections."],
+        turned_away_by_ip: ["clients_turned_away_total", "counter",
+                            "Connections that were rejected because of their address's limits.",
+                            { limit: "max_connections_per_ip" }],
+        turned_away_by_rate: ["clients_turned_away_total", "counter",
+                              "Connections that were rejected because of their address's limits.",
+                              { limit: "handshakes_per_second" }],
         messages_received: ["messages_received_total", "counter",
                             "Messages received, without pings and pongs."],
         bytes_received: ["received_bytes_total", "counter", "Bytes of messages received."],
@@ -37,6 +43,8 @@ module EventMachine
                         "Connections ended by a limit.", { limit: "ping_timeout" }],
         idle_timeouts: ["connections_ended_total", "counter",
                         "Connections ended by a limit.", { limit: "idle_timeout" }],
+        message_rate_limits: ["connections_ended_total", "counter",
+                              "Connections ended by a limit.", { limit: "messages_per_second" }],
         longest_drain: ["longest_drain_seconds", "gauge",
                         "The longest delivery of events so far, the application's blocks included."]
       }.freeze

@@ -74,6 +74,12 @@ module EventMachine
       # @option options [Integer] :max_header_size (16384) bytes of the opening handshake's request
       # @option options [Integer] :max_headers (100) its header fields
       # @option options [Integer] :max_connections (0) past it clients are answered 503; 0: no limit
+      # @option options [Integer] :max_connections_per_ip (0) of one client's address, or network of
+      #   64 bits of IPv6; past it clients are answered 503; 0: no limit
+      # @option options [Numeric] :handshakes_per_second (0) connections that one address begins,
+      #   after as many at once; past it clients are answered 503 with Retry-After; 0: no limit
+      # @option options [Numeric] :messages_per_second (0) messages that one client sends, after as
+      #   many at once; past it the connection is closed (1008); 0: no limit
       # @option options [Integer] :max_subscriptions (1000) channels that one connection may be
       #   subscribed to ({Subscriptions#subscribe}), and may join; past it, a
       #   {SubscriptionLimitError} is raised

@@ -188,7 +188,8 @@ RSpec.describe EventMachine::WebSocket, ".shutdown and .stats", :extension do
     bad.open(headers: { "Sec-WebSocket-Version" => "99" })
 
     expect(described_class.stats).to include(
-      accepted: 2, turned_away: 0, messages_received: 2, bytes_received: 7, messages_sent: 2,
+      accepted: 2, turned_away: 0, turned_away_by_ip: 0, turned_away_by_rate: 0,
+      messages_received: 2, bytes_received: 7, messages_sent: 2,
       bytes_sent: 7, messages_waiting: 0, bytes_waiting: 0, bytes_outbound: 0,
       handshakes_failed: { version: 1 }, outbound_limits: 0, write_timeouts: 0, ping_timeouts: 0,
       idle_timeouts: 0

@@ -145,6 +145,12 @@ pub enum HandshakeError {
     /// None of the subprotocols that are required is offered.
     #[error("None of the offered subprotocols is supported")]
     NoSubprotocol,
+    /// The client's address has as many connections as it may, so many.
+    #[error("Too many connections from this address (limit {0})")]
+    TooManyConnections(usize),
+    /// The client's address begins connections too fast; it may again after so many seconds.
+    #[error("Too many handshakes from this address, retry after {0} s")]
+    TooFast(u64),
     /// The opening handshake took longer than the limit.
     #[error("Opening handshake timed out")]
     TimedOut,
@@ -185,8 +191,15 @@ impl HandshakeError {
             | Self::ChunkMetadata
             | Self::Expectation
             | Self::GivenUp => "body",
+            Self::TooManyConnections(_) => "connections_per_ip",
+            Self::TooFast(_) => "handshakes_per_second",
             Self::TimedOut => "timed_out",
         }
+    }
+
+    /// True for a client that is turned away whatever it asks for, which is counted elsewhere.
+    pub fn is_by_client_limit(&self) -> bool {
+        matches!(self, Self::TooManyConnections(_) | Self::TooFast(_))
     }
 
     /// The HTTP status of the answer; `None` where there is none: what is no WebSocket request is
@@ -202,7 +215,7 @@ impl HandshakeError {
             Self::BodyTooLong(_) => Some(413),
             Self::Expectation => Some(417),
             Self::Method | Self::TransferCoding => Some(501),
-            Self::GivenUp => Some(503),
+            Self::GivenUp | Self::TooManyConnections(_) | Self::TooFast(_) => Some(503),
             _ => Some(400),
         }
     }
@@ -265,6 +278,9 @@ pub enum ProtocolError {
     /// Others wait for the room that a message takes whose rest does not come.
     #[error("Message given up: its rest does not come, and others wait for its room")]
     GivenUp,
+    /// More messages than the limit on their rate, in messages a second.
+    #[error("Too many messages (limit {0} a second)")]
+    TooManyMessages(String),
     /// This side failed: a defect here, contained to the one connection.
     #[error("Internal error: {0}")]
     Internal(String),
@@ -279,6 +295,7 @@ impl ProtocolError {
             // (RFC 6455 section 7.4.1), and RSV1 is part of a message's type; the frames are sound.
             Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_DATA,
             Self::GivenUp => CloseCode::TRY_AGAIN,
+            Self::TooManyMessages(_) => CloseCode::POLICY,
             Self::Internal(_) => CloseCode::INTERNAL,
             _ => CloseCode::PROTOCOL,
         }

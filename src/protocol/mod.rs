@@ -24,6 +24,7 @@ pub mod proxy;
 mod receive;
 mod send;
 mod sentinel;
+mod token_bucket;
 mod utf8;
 pub mod version;
 
@@ -37,4 +38,5 @@ pub use networks::Networks;
 pub use opcode::Opcode;
 pub use receive::{Budget, Receiver};
 pub use send::{AfterClose, Sender};
+pub use token_bucket::{Rate, TokenBucket};
 pub use utf8::CodeRange;

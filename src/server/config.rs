@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 
 use super::{keepalive::Keepalive, server_names::ServerNames};
-use crate::protocol::{deflate, handshake, version, Limits, Networks};
+use crate::protocol::{deflate, handshake, version, Limits, Networks, Rate};
 
 /// What one connection is told to be, once the application has seen it accepted.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub struct ConnectionOptions {
     pub write_timeout: Option<Duration>,
     /// Pings of our own, in drafts that have them; none by default.
     pub keepalive: Option<Keepalive>,
+    /// Limit on the messages that come, pings and pongs included; none by default.
+    pub message_rate: Option<Rate>,
     /// How long no message may come or go before the connection is closed (1001), or up to an eighth
     /// longer; no limit by default.
     pub idle_timeout: Option<Duration>,
@@ -92,6 +94,7 @@ impl Default for ConnectionOptions {
             outbound_limit: None,
             write_timeout: Some(Duration::from_secs(60)),
             keepalive: None,
+            message_rate: None,
             idle_timeout: None,
         }
     }
@@ -156,6 +159,26 @@ impl Default for ReadSize {
     }
 }
 
+/// Limits on each address; of IPv6, on each network of 64 bits, which is what one client has.
+#[derive(Clone, Debug, Default)]
+pub struct ClientLimits {
+    /// Connections at a time; no limit by default.
+    pub connections: Option<usize>,
+    /// Connections that are begun; no limit by default.
+    pub handshakes: Option<Rate>,
+    /// Addresses whose connections are those of others, who are known only once a request has come.
+    pub trusted_proxies: Option<Arc<Networks>>,
+    /// True if all connections come from proxies, which speak the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+impl ClientLimits {
+    /// True if there is one.
+    pub fn is_limited(&self) -> bool {
+        self.connections.is_some() || self.handshakes.is_some()
+    }
+}
+
 /// What a server is told to be.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -165,6 +188,8 @@ pub struct ServerOptions {
     pub read_size: ReadSize,
     /// How many connections there may be; no limit by default.
     pub max_connections: Option<usize>,
+    /// Limits on each client's address; none by default.
+    pub clients: ClientLimits,
     /// What one too many is sent before it is closed; nothing by default.
     pub rejection: Option<Bytes>,
     /// How many threads serve its sockets; servers with the same number share them. 1 by default.
@@ -179,6 +204,7 @@ impl Default for ServerOptions {
             queue: QueueLimits::default(),
             read_size: ReadSize::default(),
             max_connections: None,
+            clients: ClientLimits::default(),
             rejection: None,
             threads: NonZeroUsize::MIN,
             tcp_nodelay: true,

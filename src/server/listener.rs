@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     sync::Arc,
     task::{ready, Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     buffers::ReadBuffers,
+    clients::{Admission, Clients, Refusal},
     config::{ConnectionOptions, ServerOptions},
     delivery::Delivery,
     driver::{self, Ends},
@@ -39,6 +40,7 @@ use super::{
     runtime as threads,
     stats::{count, Stats, Traffic},
 };
+use crate::protocol::{error::HandshakeError, handshake::unavailable};
 
 /// How long accepting rests where the system has no file descriptor or memory left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -130,7 +132,11 @@ impl Server {
         let accept = Accept {
             socket: Arc::clone(&socket),
             queue: Arc::clone(&queue),
-            registry: Arc::new(Registry::new(ReadBuffers::new(options.read_size), compression)),
+            registry: Arc::new(Registry::new(
+                ReadBuffers::new(options.read_size),
+                compression,
+                Clients::new(options.clients),
+            )),
             runtime: runtime.clone(),
             budget: Arc::new(InboundBudget::new(options.queue)),
             max_connections: options.max_connections,
@@ -320,7 +326,14 @@ impl Accept {
     fn announce(&self, stream: TcpStream, peer: SocketAddr, batch: &mut AcceptBatch<'_>) {
         let Some(permit) = self.registry.permit(self.max_connections) else {
             count(&self.registry.counters.rejected);
-            return self.reject(stream);
+            return self.reject(stream, None);
+        };
+        let admission = match self.admit(peer) {
+            Ok(admission) => admission,
+            Err(error) => {
+                self.registry.counters.turned_away(error.name());
+                return self.reject(stream, Some(&error));
+            }
         };
         count(&self.registry.counters.accepted);
         // Without its address the connection is gone already.
@@ -331,15 +344,27 @@ impl Accept {
             let _ = stream.set_nodelay(self.tcp_nodelay);
         }
         let handle = Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.budget));
+        handle.set_admission(admission);
         let owner = Owner::new(&handle);
         batch.push(owner, Box::new(Incoming::new(stream, handle, permit)));
     }
 
-    /// Rejects one past the limit, if only few are being rejected already.
-    fn reject(&self, stream: TcpStream) {
+    /// Counts a connection among its client's, where that has limits, and is known already.
+    fn admit(&self, peer: SocketAddr) -> Result<Option<Admission>, HandshakeError> {
+        match &self.registry.clients {
+            Some(clients) if clients.is_direct(peer.ip()) => {
+                clients.admit(peer.ip(), Instant::now()).map_err(Refusal::error)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Rejects one past the limit, if only few are being rejected already: of all connections, or
+    /// that of the error.
+    fn reject(&self, stream: TcpStream, error: Option<&HandshakeError>) {
         let Some(Reject { response, permits }) = &self.reject else { return };
         let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
-        let response = response.clone();
+        let response = error.map_or_else(|| response.clone(), |error| unavailable(error).into());
         self.runtime.spawn(async move {
             let _ = timeout(REJECT_TIMEOUT, send_rejection(stream, &response)).await;
             drop(permit);

@@ -16,6 +16,7 @@ mod batch;
 mod buffers;
 pub mod channels;
 mod charge;
+mod clients;
 mod compression_threads;
 mod config;
 mod connection;
@@ -54,7 +55,7 @@ mod wakeup;
 
 pub use batch::Batch;
 pub use charge::Charge;
-pub use config::{ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
+pub use config::{ClientLimits, ConnectionOptions, QueueLimits, ReadSize, ServerOptions};
 pub use delivery::{Delivery, MessageKind, NonWebSocket, Opened, Record, Span};
 pub use event_queue::EventQueue;
 pub use handle::Handle;

@@ -5,14 +5,16 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     hint,
+    net::IpAddr,
     ops::Deref,
     os::fd::RawFd,
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
     buffers::ReadBuffers,
+    clients::{Clients, Refusal},
     compression_threads::CompressionThreads,
     handle::Handle,
     locks::{Guarded, LockRank},
@@ -34,6 +36,8 @@ pub(crate) struct Registry {
     none: Condvar,
     permits: AtomicUsize,
     pub(crate) counters: Counters,
+    /// Where there are limits by client.
+    pub(crate) clients: Option<Arc<Clients>>,
     pub(crate) read_buffers: ReadBuffers,
     /// Those of this server and of others that share its threads.
     pub(crate) compression_threads: CompressionThreads,
@@ -91,6 +95,30 @@ impl Registration {
         &self.permit.0.counters
     }
 
+    /// True if there are limits by client.
+    pub(crate) fn has_client_limits(&self) -> bool {
+        self.permit.0.clients.is_some()
+    }
+
+    /// Lets the connection in as one of this client's, if it has not been counted yet.
+    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> Result<(), Refusal> {
+        let registry = &self.permit.0;
+        let Some(clients) = &registry.clients else { return Ok(()) };
+        if self.handle.0.is_admitted() || clients.is_proxy(client) {
+            return Ok(());
+        }
+        match clients.admit(client, now) {
+            Ok(admission) => {
+                self.handle.0.set_admission(admission);
+                Ok(())
+            }
+            Err(refusal) => {
+                registry.counters.turned_away(refusal.error().name());
+                Err(refusal)
+            }
+        }
+    }
+
     /// Read buffers of its server.
     pub(crate) fn read_buffers(&self) -> &ReadBuffers {
         &self.permit.0.read_buffers
@@ -111,8 +139,12 @@ impl Deref for Registration {
 }
 
 impl Registry {
-    pub(crate) fn new(read_buffers: ReadBuffers, threads: CompressionThreads) -> Self {
-        Self { read_buffers, compression_threads: threads, ..Self::default() }
+    pub(crate) fn new(
+        read_buffers: ReadBuffers,
+        threads: CompressionThreads,
+        clients: Option<Arc<Clients>>,
+    ) -> Self {
+        Self { read_buffers, compression_threads: threads, clients, ..Self::default() }
     }
 
     /// A permit, if there are not `limit` connections already.

@@ -33,6 +33,10 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections that were turned away because there were too many.
     pub rejected: u64,
+    /// Connections that were turned away because their address had too many.
+    pub rejected_by_address: u64,
+    /// Connections that were turned away because their address began too many.
+    pub rejected_by_rate: u64,
     /// Opening handshakes that failed, by [`HandshakeError::name`](crate::error::HandshakeError::name),
     /// `proxy`, `tls`, `tls_timed_out` and `application`, which is who refused.
     pub failed: BTreeMap<&'static str, u64>,
@@ -53,6 +57,8 @@ pub struct Stats {
     pub unanswered: u64,
     /// Connections that were closed because no message came or went.
     pub idle: u64,
+    /// Connections that were closed because too many messages came.
+    pub flooding: u64,
 }
 
 /// What is counted as it happens. What passes on every connection is counted there, and comes in
@@ -61,6 +67,9 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) rejected_by_address: AtomicU64,
+    pub(crate) rejected_by_rate: AtomicU64,
+    pub(crate) flooding: AtomicU64,
     pub(crate) overrun: AtomicU64,
     pub(crate) stalled: AtomicU64,
     pub(crate) unanswered: AtomicU64,
@@ -91,6 +100,14 @@ impl Counters {
         }
     }
 
+    /// A client is turned away, because of the limit that its error is named after.
+    pub(crate) fn turned_away(&self, limit: &'static str) {
+        count(match limit {
+            "connections_per_ip" => &self.rejected_by_address,
+            _ => &self.rejected_by_rate,
+        });
+    }
+
     /// A connection is gone, over which so much was received and sent.
     pub(crate) fn gone(&self, received: Traffic, sent: Traffic) {
         let Some(mut gone) = self.gone.lock() else { return };
@@ -104,6 +121,9 @@ impl Counters {
         Stats {
             accepted: self.accepted.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
+            rejected_by_address: self.rejected_by_address.load(Relaxed),
+            rejected_by_rate: self.rejected_by_rate.load(Relaxed),
+            flooding: self.flooding.load(Relaxed),
             overrun: self.overrun.load(Relaxed),
             stalled: self.stalled.load(Relaxed),
             unanswered: self.unanswered.load(Relaxed),

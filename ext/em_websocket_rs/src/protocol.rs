@@ -5,13 +5,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "it is the protocol's clock")]
 
-use std::{cell::RefCell, time::Instant};
+use std::{
+    cell::{Cell, RefCell},
+    time::Instant,
+};
 
 use em_websocket::{
     error::{ProtocolError, UsageError},
     protocol::{
         close::CloseCode, deflate::Deflater, version, CloseAction, Connection, FrameParts, Limits,
-        Opcode, PeerClose, Receiver,
+        Opcode, PeerClose, Rate, Receiver, TokenBucket,
     },
 };
 use magnus::{
@@ -40,6 +43,10 @@ pub(crate) struct Protocol {
     /// Error that [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
     batch: WriteBatch,
+    /// Limit on the messages that come, and those that may.
+    rate: Cell<Option<(Rate, TokenBucket)>>,
+    /// True once more have come.
+    has_exceeded: Cell<bool>,
 }
 
 impl Protocol {
@@ -56,6 +63,8 @@ impl Protocol {
             connection: RefCell::new(connection),
             error: RefCell::default(),
             batch: WriteBatch::default(),
+            rate: Cell::default(),
+            has_exceeded: Cell::default(),
         })
     }
 
@@ -85,14 +94,23 @@ impl Protocol {
             require_masked: this.strict,
         };
         let events = ruby.ary_new();
+        if this.has_exceeded.get() {
+            return Ok(events);
+        }
+        let allowed = this.allowed();
+        let mut messages = 0;
         let end = frames::receive(&this.receiver, data, limits, |opcode, body, code_range| {
+            messages += 1;
+            if messages > allowed {
+                return Ok(());
+            }
             let string = match opcode {
                 Opcode::Text => raw::text(ruby, body, code_range)?,
                 _ => raw::binary(ruby, body)?,
             };
             events.cat(&[symbols::opcode(ruby, opcode).as_value(), string.as_value()])
         })?;
-        match end {
+        match this.judge(messages, end) {
             None => {}
             Some(End::Close(code, body)) => {
                 let code = ruby.into_value(code.map(|code| code.0));
@@ -107,6 +125,34 @@ impl Protocol {
             }
         }
         Ok(events)
+    }
+
+    /// Limits the messages that come, pings and pongs included, to so many a second.
+    fn limit_rate(&self, per_second: f64) {
+        let rate = Rate::new(per_second);
+        self.rate.set(rate.map(|rate| (rate, TokenBucket::new(rate, Instant::now()))));
+    }
+
+    /// Number of messages that may come now.
+    fn allowed(&self) -> usize {
+        let Some((rate, mut bucket)) = self.rate.get() else { return usize::MAX };
+        let allowed = bucket.available(rate, Instant::now());
+        self.rate.set(Some((rate, bucket)));
+        allowed
+    }
+
+    /// Counts what has come: it has ended with an error where that was too much.
+    fn judge(&self, messages: usize, end: Option<End>) -> Option<End> {
+        let Some((rate, mut bucket)) = self.rate.get() else { return end };
+        let allowed = bucket.available(rate, bucket.filled_at());
+        bucket.spend(messages);
+        self.rate.set(Some((rate, bucket)));
+        if messages <= allowed {
+            return end;
+        }
+        self.has_exceeded.set(true);
+        let limit = rate.per_second().to_string();
+        Some(End::Error(ProtocolError::TooManyMessages(limit)))
     }
 
     /// Begins to gather what is sent, for EventMachine's connection of this number.
@@ -303,6 +349,7 @@ fn to_be_sent(frame: Option<Value>) -> Option<RString> {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Protocol", ruby.class_object())?;
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
+    class.define_method("limit_rate", method!(Protocol::limit_rate, 1))?;
     class.define_method("compress", method!(Protocol::compress, 1))?;
     class.define_method("receive", method!(Protocol::receive, 3))?;
     class.define_method("begin_batch", method!(Protocol::begin_batch, 1))?;

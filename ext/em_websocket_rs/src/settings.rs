@@ -6,9 +6,9 @@ use em_websocket::{
     protocol::{
         handshake::{Rejection, RequestLimits},
         version::{Versions, NUMBERS},
-        Networks,
+        Networks, Rate,
     },
-    server::{ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
+    server::{ClientLimits, ConnectionOptions, Keepalive, QueueLimits, ReadSize, ServerOptions},
 };
 use magnus::{function, prelude::*, typed_data::Obj, Error, RArray, RHash, RModule, Ruby};
 
@@ -82,6 +82,7 @@ fn connection_options(ruby: &Ruby, options: RHash) -> Result<ConnectionOptions, 
         write_timeout: seconds("write_timeout")?.unwrap_or(defaults.write_timeout),
         idle_timeout: seconds("idle_timeout")?.flatten(),
         outbound_limit: count("outbound_limit")?,
+        message_rate: rate(ruby, options, "messages_per_second")?,
         keepalive,
         ..defaults
     })
@@ -105,6 +106,12 @@ fn server_options(ruby: &Ruby, options: RHash) -> Result<ServerOptions, Error> {
         },
         read_size: count("read_size")?.and_then(ReadSize::new).unwrap_or(defaults.read_size),
         max_connections: count("max_connections")?,
+        clients: ClientLimits {
+            connections: count("max_connections_per_ip")?,
+            handshakes: rate(ruby, options, "handshakes_per_second")?,
+            trusted_proxies: networks(ruby, options, "trusted_proxies")?,
+            proxy_protocol: truthy(ruby, options, "proxy_protocol"),
+        },
         rejection,
         threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(defaults.threads),
         tcp_nodelay: flag(ruby, options, "tcp_nodelay", defaults.tcp_nodelay),
@@ -115,6 +122,11 @@ fn server_options(ruby: &Ruby, options: RHash) -> Result<ServerOptions, Error> {
 fn seconds(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Option<Duration>>, Error> {
     let seconds = get::<f64>(ruby, options, key)?.map(duration);
     Ok(seconds.map(|duration| (!duration.is_zero()).then_some(duration)))
+}
+
+/// Number a second.
+fn rate(ruby: &Ruby, options: RHash, key: &str) -> Result<Option<Rate>, Error> {
+    Ok(get::<f64>(ruby, options, key)?.and_then(Rate::new))
 }
 
 /// A number, 1 at least; 0 is as good as not given.

@@ -19,6 +19,8 @@ pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, E
         ("connections", stats.open as u64),
         ("accepted", stats.accepted),
         ("turned_away", stats.rejected),
+        ("turned_away_by_ip", stats.rejected_by_address),
+        ("turned_away_by_rate", stats.rejected_by_rate),
         ("messages_received", stats.received.messages),
         ("bytes_received", stats.received.bytes),
         ("messages_sent", stats.sent.messages),
@@ -30,6 +32,7 @@ pub(crate) fn hash(ruby: &Ruby, stats: Stats, drains: Drains) -> Result<RHash, E
         ("write_timeouts", stats.stalled),
         ("ping_timeouts", stats.unanswered),
         ("idle_timeouts", stats.idle),
+        ("message_rate_limits", stats.flooding),
         ("drains", drains.took.counts.iter().sum()),
     ] {
         hash.aset(ruby.to_symbol(name), number)?;

@@ -25,7 +25,7 @@ use std::{mem, net::IpAddr, sync::Arc};
 
 pub use non_websocket::{FLASH_POLICY, HEALTHCHECK_RESPONSE};
 pub use plain::{HttpRequest, Unfinished, CONTINUE};
-pub use rejection::{BodyLength, Rejection};
+pub use rejection::{unavailable, BodyLength, Rejection};
 pub use request::Request;
 pub use response::Response;
 pub use subprotocol::Subprotocols;

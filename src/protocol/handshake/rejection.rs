@@ -103,7 +103,19 @@ pub enum BodyLength {
 pub(super) fn rejection(error: &HandshakeError, spoken: Versions) -> Option<Vec<u8>> {
     match error.status()? {
         426 => Some(upgrade_required(error, spoken)),
+        503 => Some(unavailable(error)),
         status => Some(close_with(StatusCode::from_u16(status).ok()?).say(error)),
+    }
+}
+
+/// The response to a client that may come again.
+pub fn unavailable(error: &HandshakeError) -> Vec<u8> {
+    let response = close_with(StatusCode::SERVICE_UNAVAILABLE);
+    match error {
+        HandshakeError::TooFast(seconds) => {
+            response.field("Retry-After", seconds.to_string().as_bytes()).say(error)
+        }
+        _ => response.say(error),
     }
 }
 

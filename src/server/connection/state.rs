@@ -5,6 +5,7 @@ use std::{net::IpAddr, os::fd::RawFd};
 use crate::{
     protocol::{CloseAction, Connection},
     server::{
+        clients::Admission,
         config::ConnectionOptions,
         locks::{Guarded, LockRank},
         memberships::Memberships,
@@ -30,10 +31,19 @@ pub(crate) struct State {
 pub(crate) struct ColdState {
     /// What TLS has agreed on.
     pub(crate) tls: Option<Box<TlsSession>>,
-    /// The client's address, where proxies say it, and whether a request's header does.
-    pub(crate) client_ip: Option<Box<(IpAddr, bool)>>,
+    /// What is known of the client, where it is behind a proxy, or counted.
+    pub(crate) client: Option<Box<ClientState>>,
     /// Channels that it is subscribed to.
     pub(crate) channels: Memberships,
+}
+
+/// What is known of a client.
+#[derive(Debug, Default)]
+pub(crate) struct ClientState {
+    /// Its address, where proxies say it, and whether a request's header does.
+    pub(crate) said: Option<(IpAddr, bool)>,
+    /// Its place among its client's connections, where those are limited.
+    pub(crate) admission: Option<Admission>,
 }
 
 impl Guarded for State {
@@ -56,6 +66,11 @@ impl State {
     /// What few connections have, for one that has.
     pub(crate) fn cold_mut(&mut self) -> &mut ColdState {
         self.cold.get_or_insert_default()
+    }
+
+    /// What is known of the client, for one of whom something is.
+    pub(crate) fn client_mut(&mut self) -> &mut ClientState {
+        self.cold_mut().client.get_or_insert_default()
     }
 
     /// What few connections have, where it is there.

@@ -264,9 +264,12 @@ impl Driver {
         let ends = &self.ends;
         let buffers = ends.handle.read_buffers();
         let size = buffers.size.usual();
+        let rate = self.timers.as_mut().and_then(|timers| timers.message_rate.as_mut());
         match &mut self.stage {
-            Stage::Frames(receiver) => poll_frames(stream, receiver, ends, &mut self.reading, cx),
-            Stage::Buffered(held) => Poll::Ready(Ok(resume(held, ends, &mut self.reading))),
+            Stage::Frames(receiver) => {
+                poll_frames(stream, receiver, ends, &mut self.reading, rate, cx)
+            }
+            Stage::Buffered(held) => Poll::Ready(Ok(resume(held, ends, &mut self.reading, rate))),
             Stage::ReadClosed | Stage::PeerClosed | Stage::AwaitingOpen(..) => Poll::Pending,
             Stage::Handshake(_) | Stage::Raw | Stage::Linger(_) => {
                 let mut buffer = buffers.plaintext.get();
@@ -301,6 +304,7 @@ impl Driver {
             Read::Partial(rest) => {
                 self.stage = mem::replace(&mut self.stage, Stage::ReadClosed).buffered(rest);
             }
+            Read::TooMany => self.floods(),
             Read::Handshake(progress) => self.respond(progress),
             Read::End if matches!(self.stage, Stage::Linger(_)) => return Step::Done,
             Read::End => {

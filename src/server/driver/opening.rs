@@ -8,15 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{reading::Rest, Driver, Stage, Step, Transport};
+use super::{reading::Rest, timing::MessageRate, Driver, Stage, Step, Transport};
 use crate::{
     protocol::{
         deflate::{self, Deflater},
         handshake::{self, Accepted, Handshake, HttpRequest, Progress, Rejected},
         version::Profile,
-        Held, Receiver,
+        Held, Rate, Receiver, TokenBucket,
     },
     server::{
+        clients::Refusal,
         config::ConnectionOptions,
         connection::held,
         delivery::{Delivery, NonWebSocket, Opened},
@@ -36,7 +37,7 @@ use crate::{
 const EARLY: usize = 64 * 1024;
 
 /// What to watch once the connection is open.
-pub(super) type KeepaliveOptions = (Option<Keepalive>, Option<Duration>);
+pub(super) type KeepaliveOptions = (Option<Keepalive>, Option<Duration>, Option<Rate>);
 
 /// Handshake of TLS, and what is to become of it.
 pub(super) struct TlsHandshake {
@@ -106,7 +107,7 @@ impl Stage {
             asks_application: options.asks_application,
             plain: (options.reports_plain_http, false),
             peer,
-            watch: (options.keepalive, options.idle_timeout),
+            watch: (options.keepalive, options.idle_timeout, options.message_rate),
         }))
     }
 }
@@ -154,11 +155,10 @@ impl Driver {
 
     /// Does what an opening handshake has come to, if it has.
     pub(super) fn respond(&mut self, progress: Progress) {
-        if let Stage::Handshake(opening) = &self.stage {
-            if let Some(client) = opening.handshake.client() {
-                self.ends.handle.set_client_ip(client, true);
-            }
-        }
+        let progress = match progress {
+            Progress::Incomplete | Progress::Continue => progress,
+            progress => self.know_client(progress),
+        };
         match progress {
             Progress::Incomplete => {}
             Progress::Continue => drop(self.ends.handle.send_raw(handshake::CONTINUE, Flush::Now)),
@@ -170,6 +170,26 @@ impl Driver {
             }
             Progress::FlashPolicy => {
                 self.answer_plain(NonWebSocket::FlashPolicy, handshake::FLASH_POLICY);
+            }
+        }
+    }
+
+    /// Notes who the client is, as proxies say it, and turns it away where it has too much.
+    fn know_client(&mut self, progress: Progress) -> Progress {
+        let Stage::Handshake(opening) = &self.stage else { return progress };
+        let handle = &self.ends.handle;
+        if let Some(client) = opening.handshake.client() {
+            handle.set_client_ip(client, true);
+        }
+        let refused = match handle.has_client_limits().then(|| handle.client_ip()).flatten() {
+            Some(client) => handle.admit(client, Instant::now()).err(),
+            None => None,
+        };
+        match (refused.map(Refusal::error), progress) {
+            (None, progress) | (_, progress @ Progress::Rejected(_)) => progress,
+            (Some(error), _) => {
+                let response = Some(handshake::unavailable(&error));
+                Progress::Rejected(Box::new(Rejected { error, response, request: None }))
             }
         }
     }
@@ -232,7 +252,9 @@ impl Driver {
             Stage::Handshake(opening) => opening.held.bytes(),
             _ => 0,
         };
-        self.ends.handle.counters().failed(rejected.error.name());
+        if !rejected.error.is_by_client_limit() {
+            self.ends.handle.counters().failed(rejected.error.name());
+        }
         self.is_opened();
         self.stage = Stage::ReadClosed;
         self.ends.tell(Delivery::Rejected(rejected), request_len);
@@ -299,7 +321,11 @@ impl Driver {
         }
     }
 
-    fn begin_watch(&mut self, (keepalive, idle_timeout): KeepaliveOptions) {
+    fn begin_watch(&mut self, (keepalive, idle_timeout, rate): KeepaliveOptions) {
+        if let Some(rate) = rate {
+            let bucket = TokenBucket::new(rate, Instant::now());
+            self.timers.get_or_insert_default().message_rate = Some(MessageRate { rate, bucket });
+        }
         let profile = self.ends.handle.profile();
         let keepalive = keepalive.filter(|_| profile.is_some_and(|profile| profile.pingable));
         if keepalive.is_some() || idle_timeout.is_some() {

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{Ends, Stage};
+use super::{timing::MessageRate, Ends, Stage};
 use crate::{
     protocol::{handshake::Progress, Budget, Event, Held, Meter, Payload, Receiver, Sink},
     server::{
@@ -61,6 +61,8 @@ pub(super) enum Read {
     /// Bytes, and the peer's close among them.
     Close,
     Handshake(Progress),
+    /// More messages than the limit on their rate lets come.
+    TooMany,
     End,
 }
 
@@ -102,6 +104,7 @@ pub(super) fn poll_frames(
     receiver: &mut Receiver,
     ends: &Ends,
     reading: &mut Reading,
+    rate: Option<&mut MessageRate>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Read>> {
     let buffers = ends.handle.read_buffers();
@@ -115,7 +118,7 @@ pub(super) fn poll_frames(
         if len == 0 {
             return Poll::Ready(Ok(Read::End));
         }
-        deliver(ends, receiver, reading, Input::InPlace(len), is_short)
+        deliver(ends, receiver, reading, rate, Input::InPlace(len), is_short)
     } else {
         // Not more past what may wait than a usual read.
         let usual = size.usual();
@@ -127,7 +130,8 @@ pub(super) fn poll_frames(
         if ready!(stream.poll_read(cx, buffers, &ends.handle.0, bytes, limit))? == 0 {
             return Poll::Ready(Ok(Read::End));
         }
-        let mut summary = deliver(ends, receiver, reading, Input::ReadBuffer(bytes), is_short);
+        let mut summary =
+            deliver(ends, receiver, reading, rate, Input::ReadBuffer(bytes), is_short);
         if summary.left > 0 {
             let rest = bytes[bytes.len() - summary.left..].to_vec();
             summary.rest = Some(Rest::new(rest, &ends.handle.0));
@@ -136,6 +140,7 @@ pub(super) fn poll_frames(
     };
     reading.is_large = summary.was_large.unwrap_or(reading.is_large) && receiver.counts_frames();
     Poll::Ready(Ok(match summary.rest {
+        _ if summary.has_exceeded => Read::TooMany,
         Some(rest) => Read::Partial(rest),
         None if summary.is_close => Read::Close,
         None => Read::Some,
@@ -205,11 +210,14 @@ pub(super) fn resume(
     (receiver, rest): &mut (Receiver, Rest),
     ends: &Ends,
     reading: &mut Reading,
+    rate: Option<&mut MessageRate>,
 ) -> Read {
     let input = Input::Borrowed(&mut rest.bytes[rest.at..]);
-    let summary = deliver(ends, receiver, reading, input, ends.is_short());
+    let summary = deliver(ends, receiver, reading, rate, input, ends.is_short());
     rest.at = rest.bytes.len() - summary.left;
-    if summary.is_close {
+    if summary.has_exceeded {
+        Read::TooMany
+    } else if summary.is_close {
         Read::Close
     } else {
         Read::Some
@@ -222,6 +230,25 @@ fn deliver(
     ends: &Ends,
     receiver: &mut Receiver,
     reading: &mut Reading,
+    rate: Option<&mut MessageRate>,
+    input: Input<'_>,
+    is_short: bool,
+) -> ReadSummary {
+    let Some(rate) = rate else {
+        return deliver_within(ends, receiver, reading, usize::MAX, input, is_short);
+    };
+    let allowed = rate.available();
+    let summary = deliver_within(ends, receiver, reading, allowed, input, is_short);
+    rate.bucket.spend(summary.messages);
+    summary
+}
+
+/// The same, up to so many messages.
+fn deliver_within(
+    ends: &Ends,
+    receiver: &mut Receiver,
+    reading: &mut Reading,
+    allowed: usize,
     input: Input<'_>,
     is_short: bool,
 ) -> ReadSummary {
@@ -229,13 +256,15 @@ fn deliver(
     let budget = Budget { inflated: if is_short { SMALL_MESSAGE } else { TURN.inflated }, ..TURN };
     let (mut batch, mut summary) = if reading.inflates || input.len() >= LARGE {
         let Some(mut scratch) = ends.events.scratch() else { return ReadSummary::default() };
-        let summary = BatchSink::read(&mut scratch, ends, receiver, reading, input, budget);
+        let summary =
+            BatchSink::read(&mut scratch, (ends, allowed), receiver, reading, input, budget);
         let Some(mut batch) = ends.events.lock() else { return ReadSummary::default() };
         batch.absorb(&mut scratch);
         (batch, summary)
     } else {
         let Some(mut batch) = ends.events.lock() else { return ReadSummary::default() };
-        let summary = BatchSink::read(&mut batch, ends, receiver, reading, input, budget);
+        let summary =
+            BatchSink::read(&mut batch, (ends, allowed), receiver, reading, input, budget);
         (batch, summary)
     };
     // What is counted late may be delivered before it is counted, and nothing that is sent in answer
@@ -260,6 +289,8 @@ pub(super) struct BatchSink<'a> {
     batch: &'a mut Batch,
     ends: &'a Ends,
     reading: &'a mut Reading,
+    /// Number of messages that may come.
+    allowed: usize,
     summary: ReadSummary,
     /// Where bytes that may stay begin and end in memory.
     buffer: Range<usize>,
@@ -281,6 +312,8 @@ pub(super) struct ReadSummary {
     pub(super) is_close: bool,
     /// Whether the last message was a large one.
     was_large: Option<bool>,
+    /// True if there were more messages than may come: those behind it are left out.
+    has_exceeded: bool,
     /// How many bytes are left, and which.
     left: usize,
     rest: Option<Rest>,
@@ -289,7 +322,7 @@ pub(super) struct ReadSummary {
 impl<'a> BatchSink<'a> {
     fn read(
         batch: &'a mut Batch,
-        ends: &'a Ends,
+        (ends, allowed): (&'a Ends, usize),
         receiver: &mut Receiver,
         reading: &'a mut Reading,
         mut input: Input<'_>,
@@ -303,7 +336,7 @@ impl<'a> BatchSink<'a> {
             _ => 0..0,
         };
         let (summary, shared) = (ReadSummary::default(), (0, 0));
-        let mut sink = BatchSink { batch, ends, reading, summary, buffer, shared };
+        let mut sink = BatchSink { batch, ends, reading, allowed, summary, buffer, shared };
         let left = input.give(receiver, budget, &mut sink);
         let BatchSink { batch, mut summary, shared: (reach, shared), .. } = sink;
         summary.left = left;
@@ -326,6 +359,17 @@ impl<'a> BatchSink<'a> {
         self.summary.was_large = Some(payload.len() >= LARGE);
     }
 
+    /// Leaves out what comes behind the last message that may come: true for that.
+    #[cold]
+    fn exceeds(&mut self, event: &Event<'_>) -> bool {
+        match event {
+            Event::Pong(payload) if self.reading.is_own_pong(payload) => return true,
+            Event::Close(_) | Event::Error(_) => {}
+            _ => self.summary.has_exceeded = true,
+        }
+        self.summary.has_exceeded
+    }
+
     /// Where a message stands that may stay where it landed.
     fn start_in_buffer(&self, payload: &Payload<'_>) -> Option<usize> {
         let Payload::Borrowed(bytes) = payload else { return None };
@@ -337,6 +381,9 @@ impl<'a> BatchSink<'a> {
 
 impl Sink for BatchSink<'_> {
     fn event(&mut self, event: Event<'_>) {
+        if self.summary.messages >= self.allowed && self.exceeds(&event) {
+            return;
+        }
         match &event {
             Event::Ping(payload) => {
                 self.summary.pings.push(payload.to_vec());

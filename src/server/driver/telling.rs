@@ -10,6 +10,7 @@ use crate::{
         delivery::Delivery,
         event_sender::EventSender,
         registry::Registration,
+        stats::count,
     },
 };
 
@@ -51,6 +52,15 @@ impl Ends {
 impl Driver {
     pub(super) fn tell_error(&self, error: ProtocolError) {
         self.ends.tell(Delivery::Error(Box::new(error)), size_of::<ProtocolError>());
+    }
+
+    /// More messages have come than may.
+    pub(super) fn floods(&mut self) {
+        let rate = self.timers.as_ref().and_then(|timers| timers.message_rate.as_ref());
+        let Some(limit) = rate.map(|rate| rate.rate.per_second()) else { return };
+        count(&self.ends.handle.counters().flooding);
+        self.tell_error(ProtocolError::TooManyMessages(limit.to_string()));
+        self.stage.stop_reading();
     }
 
     pub(super) fn tell_panic(&mut self, panic: &(dyn std::any::Any + Send)) {

@@ -21,7 +21,7 @@ use crate::{
     protocol::{
         close::CloseCode,
         handshake::{Progress, Rejected},
-        ReadyState,
+        Rate, ReadyState, TokenBucket,
     },
     server::{
         keepalive,
@@ -33,10 +33,26 @@ use crate::{
     },
 };
 
+/// Limit on the messages that come.
+#[derive(Debug)]
+pub(super) struct MessageRate {
+    pub(super) rate: Rate,
+    pub(super) bucket: TokenBucket,
+}
+
+impl MessageRate {
+    /// Number of messages that may come now.
+    pub(super) fn available(&mut self) -> usize {
+        self.bucket.available(self.rate, Instant::now())
+    }
+}
+
 /// What a connection waits for, and the clock that wakes it.
 #[derive(Default)]
 pub(super) struct Timers {
     pub(super) clocks: Clocks,
+    /// What it may still send, where that is limited.
+    pub(super) message_rate: Option<MessageRate>,
     /// Its turn among those whose messages are not complete, where others wait for theirs.
     pub(super) turn: Option<Turn>,
     /// Who compresses, where that was agreed to.
@@ -108,7 +124,7 @@ impl Driver {
         timers.clocks.set_context(context);
         let Some(next) = timers.next() else {
             timers.sleep = None;
-            if timers.compressor.is_none() {
+            if timers.compressor.is_none() && timers.message_rate.is_none() {
                 self.timers = None;
             }
             return Step::Pending;

@@ -15,6 +15,7 @@ use std::{
 };
 
 use super::{
+    clients::Admission,
     config::ConnectionOptions,
     connection::Shared,
     inbound::InboundBudget,
@@ -61,13 +62,29 @@ impl Handle {
     }
 
     fn said_of_client(&self) -> Option<(IpAddr, bool)> {
-        self.0.lock()?.cold()?.client_ip.as_deref().copied()
+        self.0.lock()?.cold()?.client.as_ref()?.said
     }
 
     /// Sets the client's address, as the header of its request says, or the PROXY protocol.
     pub fn set_client_ip(&self, address: IpAddr, is_forwarded: bool) {
         if let Some(mut state) = self.0.lock() {
-            state.cold_mut().client_ip = Some(Box::new((address, is_forwarded)));
+            state.client_mut().said = Some((address, is_forwarded));
+        }
+    }
+
+    /// True if it is counted among its client's connections.
+    pub(crate) fn is_admitted(&self) -> bool {
+        let state = self.0.lock();
+        state.is_some_and(|state| {
+            let client = state.cold().and_then(|cold| cold.client.as_ref());
+            client.is_some_and(|client| client.admission.is_some())
+        })
+    }
+
+    /// Keeps its place among its client's connections, until it is gone.
+    pub(crate) fn set_admission(&self, admission: Option<Admission>) {
+        if let Some(mut state) = self.0.lock().filter(|_| admission.is_some()) {
+            state.client_mut().admission = admission;
         }
     }
 
@@ -235,6 +252,9 @@ impl Handle {
     /// The socket is about to be closed.
     pub(crate) fn gone(&self) {
         if let Some(mut state) = self.0.lock() {
+            if state.cold().is_some_and(|cold| cold.client.is_some()) {
+                state.client_mut().admission = None;
+            }
             *state.outbox.write_half() = WriteHalf::Closed;
         }
     }

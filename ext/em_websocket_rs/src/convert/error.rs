@@ -14,6 +14,7 @@ static PROTOCOL_ERROR: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSPr
 static INVALID_DATA: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "InvalidDataError"));
 static SUBSCRIPTION_LIMIT: Lazy<ExceptionClass> =
     Lazy::new(|ruby| class(ruby, "SubscriptionLimitError"));
+static TOO_MANY: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSMessageRateError"));
 static TOO_BIG: Lazy<ExceptionClass> = Lazy::new(|ruby| class(ruby, "WSMessageTooBigError"));
 
 fn class(ruby: &Ruby, name: &str) -> ExceptionClass {
@@ -33,6 +34,7 @@ pub(crate) fn find_classes(ruby: &Ruby) {
         &INVALID_DATA,
         &SUBSCRIPTION_LIMIT,
         &TOO_BIG,
+        &TOO_MANY,
     ] {
         ruby.get_inner(class);
     }
@@ -67,6 +69,7 @@ pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, 
     let class = match error {
         ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => &INVALID_DATA,
         ProtocolError::FrameTooLong(_) | ProtocolError::MessageTooLong(_) => &TOO_BIG,
+        ProtocolError::TooManyMessages(_) => &TOO_MANY,
         ProtocolError::GivenUp | ProtocolError::Internal(_) => &WEB_SOCKET_ERROR,
         _ => &PROTOCOL_ERROR,
     };
