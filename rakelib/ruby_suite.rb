@@ -7,7 +7,7 @@ require_relative "native/platform"
 class RubySuite
   # What is built with, and what the specs want of Debian's; clients of npm and PyPI are left out,
   # and with them the examples that want those.
-  PACKAGES = %w[ca-certificates gcc g++ libc6-dev libclang-dev libssl-dev make openssl rake procps
+  PACKAGES = %w[ca-certificates gcc g++ libc6-dev libclang-dev libssl-dev make openssl rake procps xz-utils
                 ruby-rspec ruby-websocket].freeze
   PACKAGED = %w[ruby-eventmachine ruby-http-parser.rb ruby-em-websocket].freeze
   SPECS = %w[spec/unit spec/integration spec/packaging/require_spec.rb].freeze
