@@ -285,6 +285,12 @@ module EventMachine
         @handler ? @handler.state : :handshake
       end
 
+      # @return [Integer] a number that no other connection of this process has, before, during and
+      #   after its life; what the lines of {WebSocket.logger} have as `id`
+      def id
+        @signature
+      end
+
       # @return [String, nil] the client's IP address, in `onclose` and later, too; behind one of
       #   the `:trusted_proxies`, once its request has come, as that says, whereas `get_peername` is
       #   the proxy's; nil where it has none, on a Unix-domain socket
@@ -406,6 +412,7 @@ module EventMachine
         @handler&.unbind
       rescue StandardError => e
         Debugger.tell(self, [:error, e])
+        Log.error(self, e)
         trigger_on_error(e) || raise
       end
 

@@ -2,6 +2,7 @@
 
 require_relative "checks"
 require_relative "debugger"
+require_relative "log"
 require_relative "native"
 require_relative "reactor"
 require_relative "transport"
@@ -251,7 +252,8 @@ module EventMachine
 
       # The TCP connection is gone: `onclose` is told.
       def unbind
-        @connection.trigger_on_close(@events ? closed : @protocol.closed)
+        event = @events ? closed : @protocol.closed
+        @connection.trigger_on_close(Log.ended(@connection, event))
       end
 
       private
@@ -315,6 +317,7 @@ module EventMachine
 
       def tell_error(error)
         debug [:error, error]
+        Log.error(@connection, error)
         bytes, progress = @protocol.fail
         put(bytes)
         @connection.trigger_on_error(error)

@@ -120,6 +120,7 @@ module EventMachine
         error
       rescue StandardError => e
         Debugger.tell(@connection, [:error, e])
+        Log.error(@connection, e)
         @response.fail
         @connection.trigger_on_error(e) || of_bytes?(e) || raise(e)
         nil
@@ -158,6 +159,7 @@ module EventMachine
         refusal = @response.refusal
         is_sent = @native.is_a?(SentResponse)
         if refusal
+          Log.refused(@connection, refusal[/ (\d+)/, 1]&.to_i, path: @handshake.path)
           @transport.reject_handshake(@connection, is_sent ? "" : refusal)
         else
           @transport.accept_handshake(@connection, @handshake, is_sent ? nil : @native)

@@ -192,7 +192,15 @@ module EventMachine
       # An accepted connection whose block, or whose `initialize`, has not come to its end has not
       # said who gets in: nobody does.
       def event_callback(signature, opcode, argument)
-        Transport.gone(@conns[signature]) if opcode == ConnectionUnbound
+        if opcode == ConnectionUnbound
+          connection = @conns[signature]
+          Transport.gone(connection)
+          begin
+            return super
+          ensure
+            Transport.left(connection)
+          end
+        end
         is_ours = opcode == ConnectionAccepted && AttachedServer.ours?(@acceptors[signature])
         return super unless is_ours
 

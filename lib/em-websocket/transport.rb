@@ -70,6 +70,7 @@ module EventMachine
         # @param error [StandardError]
         def application_error(connection, error)
           Debugger.tell(connection, [:error, error])
+          Log.error(connection, error)
           close_unasked(connection, 3000, "Application error")
           connection.trigger_on_error(error) || raise(error)
         end
@@ -98,6 +99,13 @@ module EventMachine
         # @param connection [Object] whatever EventMachine has
         def gone(connection)
           machines(connection)&.gone(connection)
+        end
+
+        # The application has been told so.
+        #
+        # @param connection [Object] whatever EventMachine has
+        def left(connection)
+          Log.closed(connection, machines(connection)) if WebSocket.logger
         end
 
         private

@@ -346,6 +346,14 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     end
   end
 
+  program "docs/monitoring.md: Logging" do
+    run do |program, port|
+      reach(port, target: "/chat?token=x").disconnect
+      program.wait_for(%r{INFO -- : opened id=\d+ ip=127\.0\.0\.1 version=13 path=/chat\n})
+      program.wait_for(/INFO -- : closed id=/)
+    end
+  end
+
   program "docs/monitoring.md: A page to look inside" do
     run { |_, port| expect(answer(port, "GET", "/-/?stats")).to start_with('200{"connections":') }
   end

@@ -331,6 +331,16 @@ impl Connection {
         self.handle.client_ip().map(|address| address.to_string())
     }
 
+    /// Messages and bytes that were received, and those that were sent.
+    fn traffic(&self) -> Vec<u64> {
+        self.handle.totals().to_vec()
+    }
+
+    /// Limit that has ended the connection, by its option; nil where none has.
+    fn ended_by(&self) -> Option<&'static str> {
+        self.handle.ended_by()
+    }
+
     fn is_forwarded(&self) -> bool {
         self.handle.is_forwarded()
     }
@@ -397,6 +407,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("high_water=", method!(Connection::set_high_water, 1))?;
     class.define_method("peer", method!(Connection::peer, 0))?;
     class.define_method("client_ip", method!(Connection::client_ip, 0))?;
+    class.define_method("traffic", method!(Connection::traffic, 0))?;
+    class.define_method("ended_by", method!(Connection::ended_by, 0))?;
     class.define_method("forwarded?", method!(Connection::is_forwarded, 0))?;
     class.define_method("client_ip=", method!(Connection::set_client_ip, 1))?;
     class.define_method("local", method!(Connection::local, 0))?;

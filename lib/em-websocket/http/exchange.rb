@@ -47,6 +47,7 @@ module EventMachine
         done = true
       rescue StandardError => e
         Debugger.tell(@connection, [:error, e])
+        Log.error(@connection, e)
         @response.fail
         done = true
         @connection.trigger_on_error(e) || raise(e)

@@ -11,6 +11,7 @@ require_relative "../transport"
 require_relative "attached_subscriber"
 require_relative "cold_state"
 require_relative "forwarded_client"
+require_relative "polled_drain"
 require_relative "polled_timeout"
 
 module EventMachine
@@ -25,6 +26,7 @@ module EventMachine
       class AttachedConnection
         include Base
         include ForwardedClient
+        include PolledDrain
 
         # The default of `:handshake_timeout` for a raw connection, in seconds; on EventMachine's
         # own sockets there is none, as in em-websocket.
@@ -34,10 +36,7 @@ module EventMachine
         # waits.
         EARLY_LIMIT = 64 * 1024
 
-        # The seconds between looks at whether EventMachine, which does not tell, has written
-        # enough.
-        DRAIN_POLL_INTERVAL = 0.05
-        private_constant :HANDSHAKE_TIMEOUT, :EARLY_LIMIT, :DRAIN_POLL_INTERVAL
+        private_constant :HANDSHAKE_TIMEOUT, :EARLY_LIMIT
 
         # @return [Native::Connection, nil] what knows the socket of a raw connection
         attr_reader :native
@@ -252,21 +251,6 @@ module EventMachine
           @batch = nil
         end
 
-        # Looks after what waits, now that something was sent, where the application wants to know.
-        def poll_drain(connection)
-          return unless @cold_state&.ondrain && !@drain_timer
-          return if connection.get_outbound_data_size <= high_water
-
-          @drain_timer = EventMachine::PeriodicTimer.new(DRAIN_POLL_INTERVAL) do
-            gone = connection.error?
-            if gone || connection.get_outbound_data_size <= high_water / 2
-              @drain_timer.cancel
-              @drain_timer = nil
-              tell_drained(connection) unless gone
-            end
-          end
-        end
-
         private
 
         def configured_message(_connection)
@@ -333,6 +317,7 @@ module EventMachine
           handler.allow_batches if Overrides.sends_directly?
           @opening_timer&.cancel
           Transport.set(connection, :@handshake, nil)
+          Log.opened(connection, self, handshake)
           connection.trigger_on_open(handshake)
           # The first frames may have come with the request.
           handler.begin(handshake.rest) unless handshake.rest.empty?
@@ -341,6 +326,7 @@ module EventMachine
         def refused(connection, handshake, error)
           believe(handshake)
           Debugger.tell(connection, [:error, error])
+          Log.error(connection, error)
           connection.trigger_on_error(error)
         ensure
           if handshake.refusal
@@ -357,16 +343,6 @@ module EventMachine
           @native.nil? && Transport.get(connection, :@outbound_limit)&.zero? &&
             @cold_state&.ondrain.nil? && Transport.get(connection, :@signature).is_a?(Integer) &&
             EventMachine.reactor_thread? && Fiber.blocking? && Overrides.sender?(connection)
-        end
-
-        def high_water
-          @cold_state&.high_water || Backpressure::HIGH_WATER
-        end
-
-        def tell_drained(connection)
-          connection.trigger_on_drain
-        rescue StandardError => e
-          Transport.application_error(connection, e)
         end
       end
     end

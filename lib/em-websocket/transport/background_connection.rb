@@ -173,6 +173,7 @@ module EventMachine
         # @param error [WebSocketError]
         def failed(connection, error)
           cancel_decision
+          Log.error(connection, error)
           connection.trigger_on_error(error)
         rescue StandardError => e
           Transport.application_error(connection, e)
@@ -201,6 +202,7 @@ module EventMachine
           no_reason ? connection.unbind : connection.unbind(nil)
         ensure
           Presence.gone(connection, @cold_state&.joins)
+          Log.closed(connection, Transport.of(connection))
         end
 
         # Opens the WebSocket for {HandshakePolicy}, if that can still be.
@@ -211,6 +213,7 @@ module EventMachine
         def accept_handshake(connection, handshake, response, version = handshake.protocol_version)
           handler = Handler.in_background(connection, self, version)
           open_websocket(connection, handler, version, response) do
+            Log.opened(connection, self, handshake) if handshake
             connection.trigger_on_open(handshake)
           rescue StandardError => e
             Transport.application_error(connection, e)
@@ -235,10 +238,11 @@ module EventMachine
           WebSocket::Handshake.answered(server.take_request, response)
         end
 
-        # True if `onopen` has a parameter for the handshake. Many have none, or there is none.
+        # True if `onopen` has a parameter for the handshake, or it is logged. Many have none, or
+        # there is none.
         def shows_handshake?(connection, changed)
           block = Native.variable(connection, :@onopen)
-          changed || (block && !(block.is_a?(Proc) && block.arity.zero?))
+          changed || WebSocket.logger || (block && !(block.is_a?(Proc) && block.arity.zero?))
         end
 
         def configured_message(connection)

@@ -38,6 +38,9 @@ module EventMachine
         # @return [String, nil] the client's address, as trusted proxies say it is
         attr_accessor :client_ip
 
+        # @return [Log::Entry, nil] what is kept for the log
+        attr_accessor :log
+
         # @return [Float, nil] see {SocketMethods#pending_connect_timeout=}
         attr_accessor :pending_connect_timeout
       end

@@ -31,7 +31,7 @@ pub(crate) struct State {
 pub(crate) struct ColdState {
     /// What TLS has agreed on.
     pub(crate) tls: Option<Box<TlsSession>>,
-    /// What is known of the client, where it is behind a proxy, or counted.
+    /// What is known of the client, where it is behind a proxy, or counted, or past a limit.
     pub(crate) client: Option<Box<ClientState>>,
     /// Channels that it is subscribed to.
     pub(crate) channels: Memberships,
@@ -44,6 +44,8 @@ pub(crate) struct ClientState {
     pub(crate) said: Option<(IpAddr, bool)>,
     /// Its place among its client's connections, where those are limited.
     pub(crate) admission: Option<Admission>,
+    /// Limit that has ended it, by its name.
+    pub(crate) ended_by: Option<&'static str>,
 }
 
 impl Guarded for State {

@@ -323,6 +323,7 @@ impl Driver {
         let is_overrun = self.ends.handle.0.driver_lock().outbox.abandon();
         if is_overrun {
             count(&self.ends.handle.counters().overrun);
+            self.ends.handle.set_ended_by("outbound_limit");
         }
         // They end together: nobody else takes what is deferred, and nothing else is compressed.
         if let Some(timers) = &mut self.timers {

@@ -59,6 +59,7 @@ impl Driver {
         let rate = self.timers.as_ref().and_then(|timers| timers.message_rate.as_ref());
         let Some(limit) = rate.map(|rate| rate.rate.per_second()) else { return };
         count(&self.ends.handle.counters().flooding);
+        self.ends.handle.set_ended_by("messages_per_second");
         self.tell_error(ProtocolError::TooManyMessages(limit.to_string()));
         self.stage.stop_reading();
     }

@@ -168,10 +168,12 @@ impl Driver {
             Timer::Ping => self.ping(),
             Timer::Pong => {
                 count(&counters.unanswered);
+                self.ends.handle.set_ended_by("ping_timeout");
                 return Some(Step::Done);
             }
             Timer::Write => {
                 count(&counters.stalled);
+                self.ends.handle.set_ended_by("write_timeout");
                 return Some(Step::Done);
             }
             Timer::End | Timer::Linger | Timer::Inactivity => return Some(Step::Done),
@@ -209,6 +211,7 @@ impl Driver {
     fn close_idle(&mut self) {
         let Some(timers) = &mut self.timers else { return };
         count(&self.ends.handle.counters().idle);
+        self.ends.handle.set_ended_by("idle_timeout");
         let reason = format!("Idle for {:?}", timers.clocks.idle_timeout());
         timers.clocks.stop(Timer::Ping);
         timers.clocks.stop(Timer::Pong);

@@ -168,6 +168,24 @@ impl Handle {
         (self.0.received(), self.0.lock().map(|state| state.outbox.sent()).unwrap_or_default())
     }
 
+    /// Messages and bytes that were received, and those that were sent.
+    pub fn totals(&self) -> [u64; 4] {
+        let (received, sent) = self.traffic();
+        [received.messages, received.bytes, sent.messages, sent.bytes]
+    }
+
+    /// Limit that has ended the connection, by its name; `None` where none has.
+    pub fn ended_by(&self) -> Option<&'static str> {
+        self.0.lock()?.cold()?.client.as_ref()?.ended_by
+    }
+
+    /// Notes the limit that ends the connection.
+    pub(crate) fn set_ended_by(&self, limit: &'static str) {
+        if let Some(mut state) = self.0.lock() {
+            state.client_mut().ended_by = Some(limit);
+        }
+    }
+
     /// Adds what is counted here.
     pub(crate) fn add_to(&self, stats: &mut Stats, shared: &mut HashMap<usize, usize>) {
         stats.received += self.0.received();
