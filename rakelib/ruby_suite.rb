@@ -46,8 +46,8 @@ class RubySuite
     # What is tried is Ruby's side: the optimiser's last tenth would take most of the time.
     { "LC_ALL" => "C.UTF-8", "CI" => "true", "CARGO_PROFILE_RELEASE_LTO" => "off",
       "CARGO_PROFILE_RELEASE_CODEGEN_UNITS" => "16" }.merge(
-      @ruby.eventmachine ? {} : { "RUBYLIB" => "/opt/eventmachine/lib" }
-    )
+        @ruby.eventmachine ? {} : { "RUBYLIB" => "/opt/eventmachine/lib" }
+      )
   end
 
   def install
