@@ -259,6 +259,16 @@ module EventMachine
         Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))
       end
 
+      # The channels that somebody is subscribed to in this process, and how many are, connections
+      # and blocks. May be called from any thread. It looks at all channels.
+      #
+      # @param pattern [String] of their names; `*` stands for any characters
+      # @return [Hash{String => Integer}] numbers of subscribers, by the names
+      # @raise [ArgumentError] if the pattern is no String
+      def num_subscribers(pattern = "*")
+        Native.occupied(ChannelRules.pattern(pattern))
+      end
+
       # Who is in a channel, by the ids of {Subscriptions#join}. May be called from any thread.
       #
       # @param name [String]

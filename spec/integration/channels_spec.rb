@@ -248,6 +248,27 @@ RSpec.describe EventMachine::WebSocket, "channels", :extension do
     end
   end
 
+  it "says how many are subscribed to each channel of a pattern, connections and blocks" do
+    keep
+    start
+    clients(2)
+    one, two = @connections
+    server.call { [one, two].each { |ws| ws.subscribe("#{name}:a") } && two.subscribe("#{name}:b") }
+    id = EM::WebSocket::Channel.new("#{name}:b").subscribe { nil }
+    # Kept, and nobody is there.
+    described_class.publish(name, "x")
+
+    expect(described_class.num_subscribers("#{name}*"))
+      .to eq("#{name}:a" => 2, "#{name}:b" => 2)
+    expect(described_class.num_subscribers).to include("#{name}:a" => 2)
+    server.call { two.unsubscribe }
+    EM::WebSocket::Channel.new("#{name}:b").unsubscribe(id)
+    expect(described_class.num_subscribers("#{name}:*")).to eq("#{name}:a" => 1)
+    [nil, :a, 1].each do |odd|
+      expect { described_class.num_subscribers(odd) }.to raise_error(ArgumentError, /pattern/)
+    end
+  end
+
   it "publishes to nobody where no reactor runs, before one and after" do
     expect(described_class.publish("room", "x")).to eq(0)
     start

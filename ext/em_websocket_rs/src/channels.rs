@@ -123,6 +123,15 @@ fn subscribers(ruby: &Ruby, name: Value) -> Result<usize, Error> {
     raw::with_bytes(name, |name| channels().subscribers(name)).map_err(|error| raised(ruby, error))
 }
 
+/// Numbers of subscribers, by the names of those channels that match a pattern and have some.
+fn occupied(ruby: &Ruby, pattern: RString) -> Result<RHash, Error> {
+    let hash = ruby.hash_new();
+    for (name, subscribers) in raw::with_bytes(pattern, |pattern| channels().occupied(pattern)) {
+        hash.aset(raw::text(ruby, &name, None)?, subscribers)?;
+    }
+    Ok(hash)
+}
+
 /// True if a pattern matches the name of a channel.
 fn matches(pattern: RString, name: RString) -> bool {
     raw::with_bytes(pattern, |pattern| {
@@ -255,6 +264,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("position", method!(Publication::position, 0))?;
     native.define_module_function("publish", function!(publish, 4))?;
     native.define_module_function("subscribers", function!(subscribers, 1))?;
+    native.define_module_function("occupied", function!(occupied, 1))?;
     native.define_module_function("channel_matches?", function!(matches, 2))?;
     native.define_module_function("history", function!(history, 3))?;
     native.define_module_function("keep_history", function!(keep_history, 4))?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    check, round::Delivery, ChannelError, Channels, Mailbox, MailboxKind, Position, Subscribed,
-    Taken,
+    check, matches, round::Delivery, ChannelError, Channels, Mailbox, MailboxKind, Position,
+    Subscribed, Taken,
 };
 use crate::server::{locks::lock, outbound::broadcast::Broadcast};
 
@@ -100,6 +100,17 @@ impl Channels {
     /// True if messages are held back in a mailbox.
     pub fn is_behind(&self, mailbox: &Mailbox) -> bool {
         mailbox.is_behind()
+    }
+
+    /// Channels whose names match a pattern and that have subscribers in this process, and how many
+    /// those are.
+    pub fn occupied(&self, pattern: &[u8]) -> Vec<(Vec<u8>, usize)> {
+        let channels: Vec<_> = {
+            let table = lock(&self.shared.table);
+            table.iter().filter(|it| matches(pattern, it.name())).cloned().collect()
+        };
+        let counted = channels.iter().map(|it| (it.name().to_vec(), lock(&it.log).listeners()));
+        counted.filter(|(_, listeners)| *listeners > 0).collect()
     }
 
     /// Number of subscribers of a channel in this process.
