@@ -26,12 +26,14 @@ App = Struct.new(:id, :key, :secret) do
     OpenSSL.secure_compare(signature.to_s, expected)
   end
 
-  # A channel of this library, and the one in which the application's sockets are present.
+  # A channel of this library.
   def channel(name) = "#{id}/#{name}"
-  def sockets = "#{id}:sockets"
 
   # @return [Hash{String => Integer}] channels that somebody is subscribed to, and how many sockets
-  def occupied = EM::WebSocket.presence(sockets).each_value.flat_map { |info| info[:on] }.tally
+  def occupied
+    numbers = EM::WebSocket.num_subscribers(channel("*"))
+    numbers.transform_keys { |name| name.delete_prefix(channel("")) }
+  end
 
   def users(name) = EM::WebSocket.presence(channel(name))
 
@@ -118,7 +120,6 @@ class Client
     @connection.join(channel, id: user, info: { info: info }, grace: 0) if user
     @connection.subscribe(channel)
     @users[name] = user
-    list
     tell("pusher_internal:subscription_succeeded", JSON.generate(user ? here(name) : {}), name)
   end
 
@@ -152,7 +153,6 @@ class Client
     user = @users.delete(name)
     @connection.unsubscribe(@app.channel(name))
     @connection.leave(@app.channel(name)) if user
-    list
   end
 
   # An event of a client's, to the others.
@@ -176,9 +176,6 @@ class Client
     @events = @second == before ? @events + 1 : 1
     @events > EVENTS_PER_SECOND
   end
-
-  # Where it is, for all who ask the API.
-  def list = @connection.join(@app.sockets, id: @id, info: { on: @users.keys }, grace: 0)
 
   def tell(event, data, channel = nil)
     return unless @connection.state == :connected

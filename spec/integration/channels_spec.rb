@@ -264,8 +264,8 @@ RSpec.describe EventMachine::WebSocket, "channels", :extension do
     server.call { two.unsubscribe }
     EM::WebSocket::Channel.new("#{name}:b").unsubscribe(id)
     expect(described_class.num_subscribers("#{name}:*")).to eq("#{name}:a" => 1)
-    [nil, :a, 1].each do |odd|
-      expect { described_class.num_subscribers(odd) }.to raise_error(ArgumentError, /pattern/)
+    [nil, :a, 1].each do |wrong|
+      expect { described_class.num_subscribers(wrong) }.to raise_error(ArgumentError, /pattern/)
     end
   end
 
