@@ -86,11 +86,14 @@ module EventMachine
           entry = transport.cold_state&.log
           limit = transport.native&.ended_by
           tell(:warn, :limit, connection, limit: limit) if limit
+          # It was opened before there was a logger.
+          entry ||= Entry.new if Transport.get(connection, :@handler)
           # Of a client that was never let in, the refusal tells.
           return tell(:debug, :left, connection) unless entry
 
+          seconds = (now - entry.opened).round(3) if entry.opened
           tell(:info, :closed, connection, version: entry.version, path: entry.path,
-                                           code: entry.code, seconds: (now - entry.opened).round(3),
+                                           code: entry.code, seconds: seconds,
                                            **traffic(transport))
         end
 

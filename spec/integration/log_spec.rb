@@ -103,6 +103,14 @@ RSpec.describe EventMachine::WebSocket, "and its log", :extension do
         expect(error["at"]).to include("log_spec.rb")
       end
 
+      it "has a line for an opening handshake that takes too long" do
+        serve_by(transport, handshake_timeout: 0.1) { |ws| ws.onerror { nil } }
+        dial.read_to_end
+
+        expect(line(:refused)).to match([:warn,
+                                         include("error" => '"Opening handshake timed out"')])
+      end
+
       it "goes on where the logger raises" do
         raising = Object.new
         %i[debug info warn error].each do |level|
@@ -172,6 +180,17 @@ RSpec.describe EventMachine::WebSocket, "and its log", :extension do
     connect
     next_event(:open)
     expect(output.string.lines.size).to eq(1)
+  end
+
+  it "has a line for the end of a connection that was opened before there was a logger" do
+    described_class.logger = nil
+    serve
+    client = connect
+    next_event(:open)
+    described_class.logger = lines
+    client.disconnect
+
+    expect(line(:closed).last.keys).to include("id", "ip", "bytes_in")
   end
 
   it "takes a Logger, nil, and two formats" do

@@ -263,7 +263,9 @@ module EventMachine
 
           cancel_decision
           begin
-            connection.trigger_on_error(HandshakeError.new("Opening handshake timed out"))
+            error = HandshakeError.new("Opening handshake timed out")
+            Log.error(connection, error)
+            connection.trigger_on_error(error)
           ensure
             connection.close_connection
           end
