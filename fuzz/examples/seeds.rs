@@ -27,6 +27,7 @@ fn main() {
         ("frames", frames()),
         ("connection", connections()),
         ("deflate", deflate()),
+        ("proxy", proxy()),
         ("tls_files", tls_files()),
     ] {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -43,6 +44,33 @@ fn main() {
 }
 
 type Seeds = Vec<(String, Vec<u8>)>;
+
+/// Headers of both versions of the PROXY protocol, and a request behind them.
+fn proxy() -> Seeds {
+    let binary = |command: u8, family: u8, rest: &[u8]| {
+        let len = u16::try_from(rest.len()).expect("a short header").to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &len[..], rest].concat()
+    };
+    let rows = [
+        ("text", b"PROXY TCP4 192.0.2.1 203.0.113.9 56324 443\r\n".to_vec()),
+        ("text6", b"PROXY TCP6 2001:db8::1 ::1 56324 443\r\n".to_vec()),
+        ("unknown", b"PROXY UNKNOWN\r\n".to_vec()),
+        ("binary", binary(0x21, 0x11, &[192, 0, 2, 1, 203, 0, 113, 9, 1, 2, 3, 4, 4, 0, 1, 0])),
+        ("binary6", binary(0x21, 0x21, &[1; 36])),
+        ("local", binary(0x20, 0, &[])),
+        ("unix", binary(0x21, 0x31, &[b'/'; 216])),
+    ];
+    let behind = b"GET / HTTP/1.1\r\n";
+    rows.into_iter()
+        .flat_map(|(name, header)| {
+            let all = [&header[..], behind].concat();
+            [
+                (name.to_owned(), [&PLAIN[..], &all].concat()),
+                (format!("{name}_cut"), [&CUT[..], &all].concat()),
+            ]
+        })
+        .collect()
+}
 
 /// Flags, limits, compression, and a request.
 fn handshakes() -> Seeds {

@@ -20,6 +20,7 @@ pub mod connection;
 pub mod deflate;
 pub mod frames;
 pub mod handshake;
+pub mod proxy;
 #[cfg(feature = "tls")]
 pub mod tls_files;
 
