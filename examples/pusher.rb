@@ -62,8 +62,10 @@ module Names
   module_function
 
   def object(text, code)
-    JSON.parse(text).tap { |value| raise Refused.new(code, "No object") unless value.is_a?(Hash) }
-  rescue JSON::ParserError
+    value = JSON.parse(text)
+    JSON.generate(value) # raises where it has half of a surrogate pair
+    value.is_a?(Hash) ? value : raise(Refused.new(code, "No object"))
+  rescue JSON::JSONError
     raise Refused.new(code, "No JSON")
   end
 
@@ -76,7 +78,6 @@ end
 # One client: what it says, and what it is told.
 class Client
   EVENTS_PER_SECOND = 10
-  MOST_CHANNELS = 500
 
   attr_reader :id
 
@@ -126,7 +127,7 @@ class Client
   # Who the client is there, as the application's server says; nil where nobody is asked.
   def authorize(name, data)
     raise Refused.new(4009, "Invalid channel name") unless Names.channel?(name)
-    raise Refused.new(4009, "Too many channels") unless @users.size < MOST_CHANNELS
+    raise Refused.new(4009, "Too many channels") unless @users.size < 500
     return unless Names.private?(name)
 
     key, signature = data["auth"].to_s.split(":", 2)
@@ -187,7 +188,6 @@ end
 # What applications ask for by HTTP, each request signed.
 class Api
   MOST_CHANNELS = 100
-  MOST_BATCH = 10
   CLOCK = 600 # seconds that the application's clock may be away
 
   # @param connections [Hash{String => EM::WebSocket::Connection}] by the ids of their clients
@@ -245,7 +245,7 @@ class Api
 
   # Either all of them are published or, where one is none, nothing.
   def trigger(app, batch)
-    known = batch.is_a?(Array) && batch.size.between?(1, MOST_BATCH) && batch.all?(Hash)
+    known = batch.is_a?(Array) && batch.size.between?(1, 10) && batch.all?(Hash)
     refuse_false(400, "batch" => known)
     batch.each { |event| check(event) }.each do |event|
       told = { event: event["name"], data: event["data"] }

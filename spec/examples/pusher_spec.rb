@@ -200,7 +200,8 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
       .to eq("users" => [{ "id" => "ada" }])
   end
 
-  ["no JSON", "[]", "3", '"x"', "null", "[" * 200].each do |nonsense|
+  ["no JSON", "[]", "3", '"x"', "null", "[" * 200,
+   '{"event":"\\udc00"}'].each do |nonsense|
     it "says that #{nonsense[0, 10]} is nothing, and goes on" do
       client, = join
       client.text(nonsense)
@@ -248,6 +249,7 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
 
     {
       "no JSON" => [400, "x"], "no object" => [400, "[]"],
+      "what is not UTF-8" => [400, '{"name":"\\udc00","channel":"a","data":""}'],
       "no name" => [400, event.merge(name: nil)],
       "a long name" => [400, event.merge(name: "x" * 201)],
       "no channel" => [400, event.except(:channel)],
