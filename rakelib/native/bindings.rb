@@ -11,7 +11,8 @@ class RubyBindings
 
   # What the build script of rb-sys tells Cargo that is true of every such Ruby, and not of the one
   # installation that it looked at.
-  TOLD = /\Acargo:(?<key>(?:version|defines|cargo)_\w+|version|major|minor|teeny|patchlevel|engine)=(?<value>.*)/
+  KEY = /(?:version|defines|cargo)_\w+|version|major|minor|teeny|patchlevel|engine/
+  TOLD = /\Acargo:(?<key>#{KEY})=(?<value>.*)/
 
   # @param root [String] the working tree
   # @param library [NativeLibrary]
