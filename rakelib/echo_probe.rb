@@ -9,7 +9,7 @@ module EchoProbe
   # The frame that comes back.
   ECHO = "\x81\x05hello".b.freeze
 
-  # What is first required is what counts: Debian's em-websocket is on the load path as well.
+  # Program: what is first required counts, for Debian's em-websocket is on the load path as well.
   PROGRAM = <<~RUBY
     ARGV.each { |name, *| gem(*name.split(",")) }
     require "em-websocket"
@@ -37,7 +37,7 @@ module EchoProbe
     end
   end
 
-  # What a server on this port answers to a text message; nil where there is no port. A masking key
+  # Answer of a server on this port to a text message; nil where there is no port. A masking key
   # of zeros leaves the payload as it is.
   def self.exchange(port)
     return unless port

@@ -83,7 +83,7 @@ class Layers
     @exports = @code.to_h { |file, code| [file, exports(file, code)] }
   end
 
-  # What is wrong with the files, a line each.
+  # Complaints about the files, a line each.
   # @return [Array<String>]
   def complaints
     strangers = @code.keys.reject { |file| place(file) }.map { |file| "#{file}.rs is in no layer" }

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "comments"
 require_relative "layers"
 
 # Length of a file of Rust.
@@ -15,8 +16,8 @@ def cargo_has?(command)
 end
 
 desc "Every linter"
-task lint: %w[lint:fmt lint:rubocop lint:layers lint:length lint:core lint:clippy lint:fuzz
-              lint:crates lint:yard lint:rbs lint:workflows]
+task lint: %w[lint:fmt lint:rubocop lint:layers lint:comments lint:length lint:core lint:clippy
+              lint:fuzz lint:crates lint:yard lint:rbs lint:workflows]
 
 namespace :lint do
   desc "Rust is formatted as cargo fmt would"
@@ -30,6 +31,12 @@ namespace :lint do
   task :layers do
     complaints = Layers.new.complaints
     abort "layers: #{complaints.join("\n        ")}" if complaints.any?
+  end
+
+  desc "Comments of what is defined begin with a noun, and not with a clause"
+  task :comments do
+    complaints = Comments.new.complaints
+    abort "comments: #{complaints.join("\n          ")}" if complaints.any?
   end
 
   desc "No file of Rust is longer than #{MAX_LINES} lines (of functions, clippy sees to that)"

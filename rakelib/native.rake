@@ -7,7 +7,7 @@ require_relative "native/library"
 require_relative "native/package"
 require_relative "native/smoke"
 
-# What is fetched and built on the way to native gems; hundreds of megabytes.
+# Directory of what is fetched and built on the way to native gems; hundreds of megabytes.
 NATIVE_DIRECTORY = ENV.fetch("NATIVE_DIRECTORY", "tmp/native")
 
 # The gem and its bill of materials, in pkg/.

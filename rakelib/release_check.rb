@@ -8,7 +8,7 @@ require "rubygems/package"
 require_relative "native/package"
 require_relative "native/smoke"
 
-# What must be true of a working tree, and of the native gems beside it, before its version is
+# Conditions on a working tree, and on the native gems beside it, before its version is
 # published. Each question answers with complaints, and none is where all is well.
 class ReleaseCheck
   QUESTIONS = %i[versions changelog clean_tree source_gem gem_of_the_old_name native_gems].freeze
@@ -20,7 +20,7 @@ class ReleaseCheck
     "README.md" => /em-websocket-rs-([\d.]+\w*)\.gem/
   }.freeze
   HEADING = /^## \[(.+?)\](?: - (\S+))?$/
-  # What the source gem cannot do without, and what must be in no gem.
+  # Files that the source gem cannot do without, and those that must be in no gem.
   NEEDED = %w[LICENSE README.md CHANGELOG.md Cargo.toml Cargo.lock src/lib.rs lib/em-websocket.rb
               lib/em-websocket-rs.rb sig/em-websocket.rbs ext/once/configure
               ext/em_websocket_rs/extconf.rb ext/em_websocket_rs/cargo.rb
@@ -42,7 +42,7 @@ class ReleaseCheck
 
   def version = read("lib/em-websocket/version.rb")[/VERSION = "(.+)"/, 1]
 
-  # Whatever names the version names the same one.
+  # Complaints where two files name different versions.
   def versions
     NAMED.filter_map do |path, pattern|
       named = read(path)[pattern, 1]

@@ -5,7 +5,7 @@ require_relative "native/platform"
 
 # The specs on one of Debian's versions of Ruby, in a chroot of the suite that has it.
 class RubySuite
-  # What is built with, and what the specs want of Debian's; clients of npm and PyPI are left out,
+  # Packages to build with, and those that the specs want; clients of npm and PyPI are left out,
   # and with them the examples that want those.
   PACKAGES = %w[ca-certificates gcc g++ libc6-dev libclang-dev libssl-dev make openssl rake procps
                 ruby-rspec ruby-websocket xz-utils].freeze

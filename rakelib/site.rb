@@ -21,10 +21,10 @@ class Site
   FIRST = %w[README documentation upgrading options connections authentication tls subclassing
              deployment monitoring security reliability tuning compat architecture].freeze
 
-  # What a link may go to.
+  # Targets of links.
   ANCHOR = /\b(?:id|name)=["']([^"']+)["']/
 
-  # What goes somewhere.
+  # Links that go somewhere.
   LINK = /<(?:a|img|link|script|iframe)\b[^>]*?\b(?:href|src)=["']([^"']+)["']/
   private_constant :ANCHOR, :LINK
 

@@ -2,7 +2,7 @@
 
 require "tmpdir"
 
-# What the models spend their time in. The rest they share with `cargo test`.
+# Crates that the models spend their time in. The rest they share with `cargo test`.
 OPTIMISED = { "em-websocket" => 1, "generator" => 3, "loom" => 3 }.flat_map do |package, level|
   ["--config", "profile.dev.package.#{package}.opt-level=#{level}"]
 end

@@ -24,13 +24,13 @@ use em_websocket::server::{
 };
 use support::{Kind, RFC_6455};
 
-/// How many messages are in flight.
+/// Number of messages that are in flight.
 const DEPTH: usize = 16;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Whether this thread is a client's, whose allocations do not count.
+    /// True if this thread is a client's, whose allocations do not count.
     static IS_CLIENT: Cell<bool> = const { Cell::new(false) };
 }
 

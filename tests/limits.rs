@@ -34,7 +34,7 @@ fn header(draft: Draft, kind: Kind, last: bool, len: u64) -> Vec<u8> {
     bytes
 }
 
-/// What a frame of so many payload bytes counts as.
+/// Size that a frame of so many payload bytes counts as.
 fn counted(draft: Draft, payload: usize) -> usize {
     match draft.counts {
         Counts::Buffer => payload + 2,
@@ -254,7 +254,7 @@ fn masking_is_insisted_upon_where_the_draft_leaves_it_open() {
     }
 }
 
-/// How much memory a message under way has, and how much more may be read into it.
+/// Memory that a message under way has, and the bytes that may be read into it.
 fn room(receiver: &mut Receiver) -> (usize, usize) {
     let (buffer, room) = receiver.buffer().expect("a large payload is under way");
     (buffer.capacity(), room)

@@ -1,4 +1,4 @@
-//! What a subscription to a channel costs: memory, which is counted for the whole process, so this
+//! Cost of a subscription to a channel: memory, which is counted for the whole process, so this
 //! is one test in a process of its own; and time, where it is built with optimisation.
 
 #![allow(clippy::disallowed_methods, reason = "tests have clocks")]

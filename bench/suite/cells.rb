@@ -14,7 +14,7 @@ module Bench
     end
   end
 
-  # What every cell is, by name.
+  # Cells, by name.
   CELLS = {} # rubocop:disable Style/MutableConstant -- filled below
 
   class << self

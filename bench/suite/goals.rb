@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Bench
-  # What is asked of this project's own servers, as ratios within one run.
+  # Goals of this project's own servers, as ratios within one run.
   module Goals
     # At most so many times the limit, and at least so many times cheaper than em-websocket.
     Goal = Struct.new(:times_raw, :times_cheaper)

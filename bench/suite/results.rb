@@ -100,7 +100,7 @@ module Bench
       Figure.of(values) unless values.empty?
     end
 
-    # How many times as much as `base`, round by round.
+    # Ratio to `base`, round by round.
     #
     # @return [Figure, nil]
     def ratio(column, peer, base)

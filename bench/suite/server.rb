@@ -5,7 +5,7 @@ require "timeout"
 module Bench
   # A server's process: it is gone when the block is left, and with this process at the latest.
   class Server
-    # What went wrong with it.
+    # Failure of a server.
     class Failed < StandardError; end
 
     STARTS_WITHIN = 20

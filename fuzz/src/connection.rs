@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What has happened, as far as it decides what may come.
+/// Model of what has happened, as far as it decides what may come.
 struct Model {
     state: ReadyState,
     opened: bool,
@@ -52,7 +52,7 @@ struct Model {
     peer_closed: bool,
     /// When our close has been unanswered too long.
     deadline: Option<Instant>,
-    /// What `onclose` will be told, where it is not an abnormal end.
+    /// Close that `onclose` will be told of, where it is not an abnormal end.
     info: Option<CloseInfo>,
     /// True once a close has begun that the application has not asked for.
     unasked: bool,
@@ -224,7 +224,7 @@ impl Talk {
         }
     }
 
-    /// Whether there is anybody to send to.
+    /// True if there is anybody to send to.
     fn may_send(&self) -> bool {
         matches!(self.model.state, ReadyState::Connected | ReadyState::Closing)
             && !self.model.peer_closed
@@ -252,7 +252,7 @@ impl Talk {
         }
     }
 
-    /// What the peer makes of a frame. Where clients mask, an empty mask is put on.
+    /// Events that the peer makes of a frame. Where clients mask, an empty mask is put on.
     fn heard_by_peer(&mut self, frame: &[u8]) -> Vec<Seen> {
         let mask: &[u8] = if self.draft.masking == Masking::Leading { &[0; 4] } else { &[] };
         let mut seen = Vec::new();
@@ -443,7 +443,7 @@ impl Talk {
         assert!(self.receiver.unfinished() <= message + 125);
     }
 
-    /// What must hold at any time.
+    /// Checks of all that must hold at any time.
     fn check(&self) {
         self.check_held();
         assert_eq!(self.connection.ready_state(), self.model.state);
@@ -454,7 +454,7 @@ impl Talk {
     }
 }
 
-/// What a peer may send, and what this side does.
+/// Codes that a peer may send, and acts of this side.
 const CODES: [Option<u16>; 12] = [
     None,
     Some(1000),

@@ -8,7 +8,7 @@ use crate::{input::Input, support::machine::Seen};
 #[derive(Clone, Debug)]
 pub(crate) struct Cuts(Vec<usize>);
 
-/// How a piece reaches the receiver.
+/// Way in which a piece reaches the receiver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     /// From a buffer of the caller's, always.
@@ -20,7 +20,7 @@ pub(crate) enum Way {
 /// Byte by byte takes long.
 const SINGLE_BYTES_UP_TO: usize = 2_000;
 
-/// What is behind so many pieces comes in one.
+/// Number of pieces behind which the rest comes in one.
 const MOST_PIECES: usize = 2_000;
 
 impl Cuts {
@@ -72,7 +72,7 @@ impl Cuts {
     }
 }
 
-/// What a receiver makes of the bytes.
+/// Events that a receiver makes of the bytes.
 pub(crate) fn heard(receiver: Receiver, bytes: &[u8], cuts: &Cuts, way: Way) -> Vec<Seen> {
     let mut seen = Vec::new();
     hear(receiver, &mut bytes.to_vec(), cuts, way, &mut |event| seen.push(Seen::from(event)));

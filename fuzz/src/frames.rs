@@ -111,7 +111,7 @@ fn check(profile: &Profile, limits: Limits, seen: &[Seen], received: usize) {
     assert!(total <= received, "more than there was");
 }
 
-/// What a receiver may take: a message, and a frame between its fragments, each twice more while
+/// Memory that a receiver may take: a message, a frame between its fragments, each twice more while
 /// its buffer grows; and what it sets aside on the word of a header.
 fn memory(profile: &Profile, limits: Limits, received: usize) -> usize {
     let most = match profile.framing {

@@ -62,9 +62,9 @@ impl Options {
         Handshake::new(self.secure, self.limits).strict(self.strict).compression(self.compression)
     }
 
-    /// What a handshake may take for a request of so many bytes: the header as it came (twice while
-    /// its buffer grows, and once in the request), where its fields stand, and texts that show a
-    /// byte as four; and the first frames.
+    /// Memory of a handshake for a request of so many bytes, at most: the header as it came (twice
+    /// while its buffer grows, and once in the request), where its fields stand, and texts that show
+    /// a byte as four; and the first frames.
     fn memory(&self, len: usize) -> usize {
         let header = len.min(self.limits.header_bytes);
         let fields = self.limits.headers.min(header);
@@ -72,7 +72,7 @@ impl Options {
     }
 }
 
-/// What came of a handshake, as far as it must not depend on the cuts.
+/// Outcome of a handshake, as far as it must not depend on the cuts.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Incomplete,
@@ -82,7 +82,7 @@ enum Outcome {
     Rejected { error: HandshakeError, response: Option<Vec<u8>>, headers: Option<Headers> },
 }
 
-/// What a request says, each part as it is asked for.
+/// Parts of a request, each as it is asked for.
 type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 
 #[derive(Debug, PartialEq)]
@@ -152,7 +152,7 @@ fn headers(request: &Request) -> Headers {
     request.headers().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
-/// What a request tells the application can be relied on.
+/// Check that what a request tells the application can be relied on.
 fn check_request(request: &Request, options: &Options) {
     assert_eq!(request.secure(), options.secure);
     let path = request.path();
@@ -240,7 +240,7 @@ impl Answer {
         assert_eq!(fields.len(), 2 + own + optional, "{fields:?}");
     }
 
-    /// Whether the client has offered this subprotocol.
+    /// True if the client has offered this subprotocol.
     fn offers(&self, selected: &str) -> bool {
         let fields = self.headers.iter();
         let lists = fields.filter(|(name, _)| name.eq_ignore_ascii_case(b"sec-websocket-protocol"));
@@ -273,7 +273,7 @@ fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
     Some(value)
 }
 
-/// What a client sent may be in any encoding: each byte is a character here.
+/// Text of what a client sent, which may be in any encoding: each byte is a character here.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }

@@ -1,4 +1,4 @@
-//! What the fuzz targets try, and what must hold: a module for each target, and under them how an
+//! Fuzz targets, and what must hold: a module for each target, and under them how an
 //! input is read, how bytes are cut, and what memory is counted.
 //!
 //! An input is read from its front, and what is not there reads as zero. So every input means

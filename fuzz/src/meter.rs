@@ -1,4 +1,4 @@
-//! How much memory something takes.
+//! Meter of the memory that something takes.
 
 use crate::MEMORY;
 

@@ -195,7 +195,7 @@ module EventMachine
       end
     end
 
-    # What publishes, whatever the application has made of {WebSocket.publish}.
+    # Publishing, whatever the application has made of {WebSocket.publish}.
     #
     # @api private
     module Publishing
@@ -259,7 +259,7 @@ module EventMachine
         Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))
       end
 
-      # The channels that somebody is subscribed to in this process, and how many are, connections
+      # Channels that somebody is subscribed to in this process, and how many are, connections
       # and blocks. May be called from any thread. It looks at all channels.
       #
       # @param pattern [String] of their names; `*` stands for any characters
@@ -269,7 +269,7 @@ module EventMachine
         Native.occupied(ChannelRules.pattern(pattern))
       end
 
-      # Who is in a channel, by the ids of {Subscriptions#join}. May be called from any thread.
+      # Members of a channel, by the ids of {Subscriptions#join}. May be called from any thread.
       #
       # @param name [String]
       # @yieldparam members [Hash{Object => Hash}] the infos, by the ids; on the reactor's thread,

@@ -66,7 +66,7 @@ module EventMachine
       # The numbers by name, as they stand together in the text.
       FAMILIES = NUMBERS.group_by { |_, (name, type, help)| [name, type, help] }.freeze
 
-      # What {BackgroundServer#histograms} has.
+      # Histograms, as of {BackgroundServer#histograms}.
       HISTOGRAMS = [
         ["drain_duration_seconds",
          "Time of one delivery of events, the application's blocks included."],

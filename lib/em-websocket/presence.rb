@@ -9,7 +9,7 @@ require_relative "transport"
 
 module EventMachine
   module WebSocket
-    # Who is in which channel, by ids that the application gives its connections. An id is there
+    # Members of channels, by ids that the application gives its connections. An id is there
     # while a connection of it is, and for a time of grace after the last one is gone.
     #
     # The events of all channels have one order: they are put into a queue under the lock, and told
@@ -174,7 +174,7 @@ module EventMachine
           [members[member.id] = member, true]
         end
 
-        # Whether somebody else is there by this id.
+        # True if somebody else is there by this id.
         def remains?(member, connection)
           member.connections.delete(connection)
           member.connections.any?

@@ -12,7 +12,7 @@ class NativeAgain
   # Its message says what differs.
   class Difference < StandardError; end
 
-  # What is made while building, and must be made anew.
+  # Files that are made while building, and must be made anew.
   MADE = %w[lib target zig-cache].freeze
 
   # @param root [String] the working tree

@@ -9,7 +9,7 @@ require_relative "library"
 class RubyBindings
   DIRECTORY = "ext/em_websocket_rs/bindings"
 
-  # What the build script of rb-sys tells Cargo that is true of every such Ruby, and not of the one
+  # Lines of the build script of rb-sys that are true of every such Ruby, and not of the one
   # installation that it looked at.
   KEY = /(?:version|defines|cargo)_\w+|version|major|minor|teeny|patchlevel|engine/
   TOLD = /\Acargo:(?<key>#{KEY})=(?<value>.*)/

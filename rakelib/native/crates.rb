@@ -13,7 +13,7 @@ class Crates
 
   LICENSE_FILES = /\A(?:LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)/i
 
-  # What is linked in and is no crate of Cargo.lock.
+  # Parts that are linked in and are no crates of Cargo.lock.
   TOOLCHAIN = {
     "Rust's standard library" => "MIT OR Apache-2.0",
     "LLVM's libunwind and compiler-rt" => "Apache-2.0 WITH LLVM-exception"

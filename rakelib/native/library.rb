@@ -22,7 +22,7 @@ class NativeLibrary
     File.join(target, @platform.rust, "release/libem_websocket_rs.so")
   end
 
-  # What the build script of rb-sys tells Cargo, and the bindings that it generates.
+  # Output of rb-sys' build script for Cargo, and the bindings that it generates.
   #
   # @return [Array<String>]
   def bindings
@@ -59,7 +59,7 @@ class NativeLibrary
      [@root, "/em-websocket-rs"]].map { |from, to| "--remap-path-prefix=#{from}=#{to}" }.reverse
   end
 
-  # What rb-sys would ask the Ruby of this machine, of the one that it is for.
+  # Answers to what rb-sys would ask the Ruby of this machine, of the one that it is for.
   def rbconfig
     major, minor = @ruby.version.split(".")
     api = "#{@ruby}.0"

@@ -87,7 +87,7 @@ class NativeGem < ReproducibleGem
     end
   end
 
-  # What the extension is built from.
+  # Sources that the extension is built from.
   SOURCE = %r{\A(?:Cargo\.|src/|ext/)}
   private_constant :SOURCE
 

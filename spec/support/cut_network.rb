@@ -2,7 +2,7 @@
 
 require "socket"
 
-# What stands between a client and a server: it passes bytes on until it is cut, which loses what is
+# Network between a client and a server: it passes bytes on until it is cut, which loses what is
 # on the way. Later connections pass.
 class CutNetwork
   def self.open(server_port)

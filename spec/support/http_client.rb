@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What examples say to plain HTTP: `ask("GET", "/x")`, `send_http(bytes)`. A response is the bytes
+# Plain HTTP, for examples: `ask("GET", "/x")`, `send_http(bytes)`. A response is the bytes
 # up to the connection's end, cut into its parts.
 module HttpClient
   Response = Struct.new(:status, :fields, :body, keyword_init: true) do

@@ -16,7 +16,7 @@ module Torture
       @process.hear
     end
 
-    # How many messages it has sent and had answered, and how long it has waited.
+    # Number of messages that it has sent and had answered, and how long it has waited.
     def finish
       @process.ask("stop").tap { @process.finish }
     end

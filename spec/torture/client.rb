@@ -152,7 +152,7 @@ module Torture
       @inbox.shift
     end
 
-    # Whether the server ends the connection within so long, which is read until then.
+    # True if the server ends the connection within so long, which is read until then.
     def ends?(patience = PATIENCE)
       Client.pump([self], patience) { ended? }
     end
@@ -196,7 +196,7 @@ module Torture
       @in = @in.byteslice(start..) if start.positive?
     end
 
-    # How long a frame's header is, and its payload; nil where not all of the header has come.
+    # Lengths of a frame's header and of its payload; nil where not all of the header has come.
     def header_at(start)
       left = @in.bytesize - start
       return if left < 2

@@ -3,7 +3,7 @@
 require "rexml/document"
 
 module Torture
-  # What valgrind's memcheck has found. Ruby looks for objects in memory that nobody has written to,
+  # Findings of valgrind's memcheck. Ruby looks for objects in memory that nobody has written to,
   # and says so in the thousands; an error is ours where it happened in our library, or in what it
   # has called in the C library.
   class MemcheckReport
@@ -45,7 +45,7 @@ module Torture
         end
       end
 
-      # Whether the first who is not the C library is us.
+      # True if the first who is not the C library is us.
       def ours? = frames.map(&:first).find { |object| !object.match?(LIBC) }.to_s.match?(OURS)
       def tls? = frames.any? { |_, function| function.match?(TLS) }
       def to_s = "#{kind} #{frames.first(12).map(&:last).join(" < ")}"

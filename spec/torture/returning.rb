@@ -3,7 +3,7 @@
 require "json"
 
 module Torture
-  # What the server of `recovery` publishes, to one channel after the other: message n of a channel
+  # Messages that the server of `recovery` publishes, to one channel after the other: n of a channel
   # says n, and so stands at the offset n.
   class News
     CHANNELS = 10
@@ -18,7 +18,7 @@ module Torture
       EM::WebSocket.channels { history "news:*", size: LONGEST, ttl: 300 }
     end
 
-    # What was missed comes first, then this, then what follows.
+    # Greeting behind what was missed, and before what follows.
     def self.welcome(ws, query)
       recovered = nil
       position = ws.subscribe("news:#{query["channel"]}", since: query["since"]) do |whether|
@@ -154,7 +154,7 @@ module Torture
       end
     end
 
-    # How many messages it has received.
+    # Number of messages that it has received.
     attr_reader :received
 
     def initialize(fleet, channel)
@@ -179,7 +179,7 @@ module Torture
       @socket.send_data(Client.request("/?channel=#{@channel}#{since}"))
     end
 
-    # What it has of a message is lost with the connection.
+    # Drops the connection, and what it has of a message.
     def drop
       @socket.drop
       @place = at * Fleet::FRAME

@@ -24,7 +24,7 @@ module Torture
       @jobs ||= @quick ? QUICK_JOBS : 1
     end
 
-    # Whether every promise is kept.
+    # True if every promise is kept.
     def run
       since = now
       supervisor = Supervisor.new(quick: @quick, seconds: @seconds, jobs: @jobs)

@@ -3,7 +3,7 @@
 require "socket"
 
 module Torture
-  # What the server of `subscribers` publishes: numbered, and with the time at which it was.
+  # Messages that the server of `subscribers` publishes: numbered, with the time of each.
   class Ticker
     CHANNEL = "ticker"
     SIZE = 4096

@@ -58,7 +58,7 @@ module Torture
       reader&.close
     end
 
-    # What the fault says, and what kept it from coming to its end, if anything did. (The pipe does
+    # Output of the fault, and what kept it from coming to its end, if anything did. (The pipe does
     # not end while a server of the fault's has it, too.)
     def watch(pid, reader, limit)
       deadline = now + limit

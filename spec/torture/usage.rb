@@ -3,7 +3,7 @@
 require "etc"
 
 module Torture
-  # What a process takes, as the kernel counts it.
+  # Usage of a process, as the kernel counts it.
   class Usage
     TICKS = Etc.sysconf(Etc::SC_CLK_TCK).to_f
 

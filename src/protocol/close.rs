@@ -3,14 +3,14 @@
 pub use super::close_code::CloseCode;
 use super::error::ProtocolError;
 
-/// What ended a connection, as `onclose` tells it.
+/// Close of a connection, as `onclose` tells it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CloseInfo {
     /// 1005 where the close frame had none, 1006 where there was no close frame.
     pub code: CloseCode,
     /// The peer's reason; `None` where there was no closing handshake.
     pub reason: Option<String>,
-    /// Whether the closing handshake was completed.
+    /// True if the closing handshake was completed.
     pub was_clean: bool,
 }
 

@@ -30,7 +30,7 @@ impl CloseCode {
     /// 3000: an exception in the application's own callback (em-websocket's "Application error").
     pub const APPLICATION: Self = Self(3000);
 
-    /// Whether a peer may send this code (RFC 6455 section 7.4, and the IANA registry of 1012-1014).
+    /// True if a peer may send this code (RFC 6455 section 7.4, and IANA's registry of 1012-1014).
     pub fn may_be_received(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }

@@ -90,12 +90,12 @@ impl Connection {
         self.state
     }
 
-    /// What the version does, once it is known.
+    /// Profile of the version, once it is known.
     pub fn profile(&self) -> Option<&'static Profile> {
         self.sender.as_ref().map(Sender::profile)
     }
 
-    /// How long our close may stay without answer.
+    /// Time for which our close may stay without answer.
     pub fn close_timeout(&self) -> Duration {
         match self.close_timeout {
             u64::MAX => Duration::MAX,

@@ -157,7 +157,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// What the error is called where it is counted.
+    /// Name of the error where it is counted.
     pub fn name(&self) -> &'static str {
         match self {
             Self::NotGet => "not_get",
@@ -221,7 +221,7 @@ impl HandshakeError {
     }
 }
 
-/// How a client broke its draft's rules after the opening handshake.
+/// Breach of its draft's rules by a client, after the opening handshake.
 ///
 /// The [`close_code`](ProtocolError::close_code) is what the connection is failed with (RFC 6455
 /// section 7.1.7).
@@ -302,7 +302,7 @@ impl ProtocolError {
     }
 }
 
-/// What a caller may not do.
+/// Mistake of a caller.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UsageError {
     /// `send` before `onopen`.
@@ -332,10 +332,10 @@ pub enum UsageError {
     /// A control frame over 125 bytes (RFC 6455 section 5.5).
     #[error("Control frames must not be longer than 125 bytes, but this one is {0}")]
     ControlTooLong(usize),
-    /// What is no header field of HTTP, or none that may be set; its name.
+    /// Name of what is no header field of HTTP, or none that may be set.
     #[error("{0:?} cannot be added as an HTTP header field")]
     HeaderField(String),
-    /// What is no status of an HTTP answer that refuses.
+    /// Number that is no status of an HTTP answer that refuses.
     #[error("{0} is no HTTP status to refuse with (200 to 599)")]
     Status(u16),
     /// A close code that applications may not use.

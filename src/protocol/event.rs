@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::ProtocolError;
 
-/// What came from the peer after the opening handshake.
+/// Event that came from the peer after the opening handshake.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A text message, complete; its code range is known where the profile has it checked.
@@ -65,7 +65,7 @@ impl<'a> PeerClose<'a> {
         Self { code, reason: reason.unwrap_or_default(), body }
     }
 
-    /// What `onclose` tells of it once the closing handshake is complete.
+    /// Close that `onclose` tells of once the closing handshake is complete.
     pub fn to_info(self) -> CloseInfo {
         CloseInfo {
             code: self.code.unwrap_or(CloseCode::NO_STATUS),

@@ -13,11 +13,11 @@ pub(crate) const MAX_HEADER: usize = 14;
 /// The first reserved bit: this begins a compressed message (RFC 7692 section 6).
 const RSV1: u8 = 0x40;
 
-/// What headers are judged by, beside their draft.
+/// Rules for headers, beside their draft.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) require_masked: bool,
-    /// Whether messages may be compressed.
+    /// True if messages may be compressed.
     pub(crate) compression: bool,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Rules {
 pub(crate) struct Header {
     pub(crate) opcode: Opcode,
     pub(crate) is_final: bool,
-    /// Whether it begins a compressed message.
+    /// True if it begins a compressed message.
     pub(crate) compressed: bool,
     pub(crate) mask: Option<Mask>,
     /// Bytes of the header itself, keys included.
@@ -34,7 +34,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Whether the frame is a message by itself, not a fragment of one.
+    /// True if the frame is a message by itself, not a fragment of one.
     pub(crate) fn is_unfragmented(&self) -> bool {
         self.is_final && self.opcode != Opcode::Continuation
     }
@@ -183,7 +183,7 @@ fn parse_length(
     Ok(Some((payload_len, len)))
 }
 
-/// What stands before and behind a payload on its way out.
+/// Bytes before and behind a payload on its way out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct FrameParts {
     head: [u8; 10],

@@ -1,13 +1,13 @@
 //! Limits on the frames and messages of a peer.
 
-/// What a peer may not exceed.
+/// Limits on a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// The longest frame, in bytes, as the draft counts it ([`SizeLimit`](super::version::SizeLimit)); 10 MiB by default.
     pub frame: usize,
     /// The longest message, all fragments together, in bytes; 64 MiB by default.
     pub message: usize,
-    /// Whether unmasked frames are refused where the draft masks (RFC 6455 section 5.1); off by
+    /// True if unmasked frames are refused where the draft masks (RFC 6455 section 5.1); off by
     /// default.
     pub require_masked: bool,
 }

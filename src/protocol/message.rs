@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::ProtocolError;
 
-/// How much is set aside on the word of a header alone; past it, the buffer grows with the bytes
+/// Bytes that are set aside on the word of a header alone; past it, the buffer grows with the bytes
 /// that really come.
 const MAX_PREALLOCATION: usize = 64 * 1024;
 
@@ -25,13 +25,13 @@ const MUCH: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) opcode: Opcode,
-    /// Whether its payload is compressed; `bytes` are not.
+    /// True if its payload is compressed; `bytes` are not.
     pub(crate) compressed: bool,
     pub(crate) bytes: Vec<u8>,
     /// Set where the text is checked.
     utf8: Option<Utf8Stream>,
     is_ascii: bool,
-    /// How much of `bytes` has been validated.
+    /// Number of `bytes` that have been validated.
     validated: usize,
     /// The memory of it all.
     held: Held,

@@ -1,8 +1,8 @@
-//! What a frame is for (RFC 6455 section 5.2, and the numbering of the drafts before 07).
+//! Opcodes (RFC 6455 section 5.2, and the numbering of the drafts before 07).
 
 use super::version::Opcodes;
 
-/// What a frame is for.
+/// Opcode of a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Opcode {
     /// More of the message whose first fragment came before.
@@ -20,7 +20,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// Whether this is a control frame (RFC 6455 section 5.5).
+    /// True if this is a control frame (RFC 6455 section 5.5).
     pub fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }

@@ -7,13 +7,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// client's certificate in it, which nobody reads here, 2 to 3 KiB.
 pub const MAX_HEADER: usize = 4 * 1024;
 
-/// What every header of version 1 begins with.
+/// Beginning of every header of version 1.
 const TEXT: &[u8] = b"PROXY ";
 
 /// The longest one (section 2.1), with its CRLF.
 const MAX_TEXT: usize = 107;
 
-/// What every header of version 2 begins with.
+/// Beginning of every header of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// From the signature to the length.
@@ -33,7 +33,7 @@ pub enum ProxyError {
     TooLong,
 }
 
-/// What a header says.
+/// Source that a header names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
     /// The client's address.

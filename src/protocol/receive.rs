@@ -76,7 +76,7 @@ impl Receiver {
         self
     }
 
-    /// What the peer may not exceed, from the next frame on.
+    /// Sets the limits on the peer, from the next frame on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -96,7 +96,7 @@ impl Receiver {
         }
     }
 
-    /// Whether the peer has closed or broken a rule: nothing is read any more.
+    /// True if the peer has closed or broken a rule: nothing is read any more.
     pub fn is_done(&self) -> bool {
         matches!(self.reading, Reading::Done)
     }

@@ -22,7 +22,7 @@ pub struct Sender {
     close_sent: bool,
 }
 
-/// What a close leaves to do.
+/// Action that a close leaves to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AfterClose {
     /// A close frame went out: the peer's is awaited.
@@ -37,12 +37,12 @@ impl Sender {
         Self { profile, close_sent: false }
     }
 
-    /// What the version does.
+    /// Profile of the version.
     pub fn profile(&self) -> &'static Profile {
         self.profile
     }
 
-    /// Whether our close frame has been sent.
+    /// True if our close frame has been sent.
     pub fn is_closing(&self) -> bool {
         self.close_sent
     }

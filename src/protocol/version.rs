@@ -3,43 +3,43 @@
 //! No other file compares version numbers. Each [`Profile`] is written as the one before it,
 //! "except ...".
 
-/// What one version of the protocol does.
+/// Profile of one version of the protocol.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Profile {
     /// The number: 75, 76, 3, 5, 6, 7, 8 or 13.
     pub version: u16,
-    /// How the opening handshake is answered.
+    /// Answer to the opening handshake.
     pub opening: Opening,
-    /// How a frame is delimited.
+    /// Delimiting of a frame.
     pub framing: Framing,
-    /// What the top bit of a frame says.
+    /// Meaning of a frame's top bit.
     pub top_bit: TopBit,
     /// Which number means which opcode.
     pub opcodes: Opcodes,
     /// Where a client's masking key stands.
     pub masking: Masking,
-    /// What `max_frame_size` is compared with.
+    /// Size that `max_frame_size` is compared with.
     pub size_limit: SizeLimit,
-    /// Whether RFC 6455 section 5.2, 5.4 and 5.5 are insisted upon: order of fragments, reserved
+    /// True if RFC 6455 section 5.2, 5.4 and 5.5 are insisted upon: order of fragments, reserved
     /// bits, short and whole control frames, minimal meaning of lengths.
     pub strict_frames: bool,
-    /// What our own close sends.
+    /// Bytes that our own close sends.
     pub close: Close,
-    /// What answers the peer's close.
+    /// Answer to the peer's close.
     pub close_reply: CloseReply,
     /// True where text is checked to be UTF-8: in every version, and not in [`frames`].
     pub checks_text: bool,
-    /// Whether there are ping and pong frames.
+    /// True if there are ping and pong frames.
     pub pingable: bool,
-    /// Whether there are binary frames.
+    /// True if there are binary frames.
     pub binary: bool,
-    /// Whether close frames carry a code.
+    /// True if close frames carry a code.
     pub close_codes: bool,
-    /// Whether extensions are negotiated, and the first reserved bit may mean compression.
+    /// True if extensions are negotiated, and the first reserved bit may mean compression.
     pub extensions: bool,
 }
 
-/// How the opening handshake is answered.
+/// Answer to the opening handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Opening {
     /// Draft 75: origin and location come back.
@@ -50,7 +50,7 @@ pub enum Opening {
     Accept,
 }
 
-/// How a frame is delimited.
+/// Delimiting of a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framing {
     /// 00 ... FF.
@@ -59,7 +59,7 @@ pub enum Framing {
     Length,
 }
 
-/// What the top bit of a frame says.
+/// Meaning of a frame's top bit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TopBit {
     /// Set: more fragments follow (draft 03).
@@ -88,7 +88,7 @@ pub enum Masking {
     Flagged,
 }
 
-/// What `max_frame_size` is compared with.
+/// Size that `max_frame_size` is compared with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SizeLimit {
     /// The bytes that wait for the end of their frame.
@@ -99,7 +99,7 @@ pub enum SizeLimit {
     Frame,
 }
 
-/// What our own close sends.
+/// Bytes that our own close sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Close {
     /// Nothing: the TCP connection ends (drafts 75 and 76).
@@ -112,7 +112,7 @@ pub enum Close {
     Code,
 }
 
-/// What answers the peer's close.
+/// Answer to the peer's close.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CloseReply {
     /// FF 00, then the TCP connection ends (drafts 75 and 76).
@@ -203,7 +203,7 @@ impl Versions {
     }
 }
 
-/// What frames look like by themselves, to a caller who judges for himself what a text says and
+/// Frames by themselves, for a caller who judges for himself what a text says and
 /// which code a close frame bears: as em-websocket's framing modules 03, 04, 05 and 07. (Draft 04 is
 /// framed there, although the version is not spoken.)
 pub fn frames(draft: i64) -> Option<&'static Profile> {

@@ -30,7 +30,7 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Where large messages stand, in the order of their records.
     pieces: VecDeque<Bytes>,
-    /// How many pieces have been read and let go.
+    /// Number of pieces that have been read and let go.
     gone: u32,
     /// Charges for the records: each up to the record of this number.
     charges: VecDeque<(usize, Charge)>,
@@ -150,12 +150,12 @@ impl Batch {
         self.since = Some(now);
     }
 
-    /// How many records are left.
+    /// Number of records that are left.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether no record is left.
+    /// True if no record is left.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

@@ -15,7 +15,7 @@ use super::config::ReadSize;
 /// connection holds memory while it waits.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBuffers {
-    /// How many bytes one read takes.
+    /// Number of bytes that one read takes.
     pub(crate) size: ReadSize,
     pub(crate) plaintext: Pool<ReadBuffer>,
     pub(crate) ciphertext: Pool<Vec<u8>>,

@@ -36,7 +36,7 @@ struct Table {
     clients: HashMap<ClientKey, Client>,
     /// Those of them that have no connection.
     gone: usize,
-    /// How many of those there are when they are next looked through.
+    /// Number of those at which they are next looked through.
     next_sweep: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a server and its connections are told to be.
+//! Options of a server and its connections.
 
 use std::{num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use super::{keepalive::Keepalive, server_names::ServerNames};
 use crate::protocol::{deflate, handshake, version, Limits, Networks, Rate};
 
-/// What one connection is told to be, once the application has seen it accepted.
+/// Options of one connection, once the application has seen it accepted.
 #[derive(Clone, Debug)]
 pub struct ConnectionOptions {
     /// Encrypts the connection.
@@ -16,14 +16,14 @@ pub struct ConnectionOptions {
     /// Configurations instead of `tls`, for clients that ask for a name which has its own; none by
     /// default.
     pub tls_hosts: Option<Arc<ServerNames>>,
-    /// Whether answers name `wss://`: with TLS, or behind a proxy that does TLS.
+    /// True if answers name `wss://`: with TLS, or behind a proxy that does TLS.
     pub secure: bool,
-    /// Whether bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
+    /// True if bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
     /// without any protocol.
     pub raw: bool,
     /// Which subprotocols are spoken; by default the client's first is taken.
     pub subprotocols: handshake::Subprotocols,
-    /// Whether the application is asked before an opening handshake is accepted
+    /// True if the application is asked before an opening handshake is accepted
     /// ([`Opened::response`](super::Opened::response)); off by default.
     pub asks_application: bool,
     /// Agrees to permessage-deflate where the client offers it; off by default.
@@ -39,34 +39,34 @@ pub struct ConnectionOptions {
     pub http_body: Option<usize>,
     /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
     pub versions: Option<version::Versions>,
-    /// Whether the application is told when TLS is established, and nothing is read until it has
+    /// True if the application is told when TLS is established, and nothing is read until it has
     /// agreed ([`Delivery::TlsEstablished`](super::Delivery::TlsEstablished)); off by default.
     pub awaits_tls_verify: bool,
-    /// What the peer may not exceed.
+    /// Limits on the peer.
     pub limits: Limits,
-    /// What an opening handshake may not exceed.
+    /// Limits on an opening handshake.
     pub handshake: handshake::RequestLimits,
     /// Addresses of proxies whose connections begin with a header of the PROXY protocol; connections
     /// from elsewhere, and without one, are closed. By default there is none.
     pub proxies: Option<Arc<Networks>>,
     /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed; none by default.
     pub trusted_proxies: Option<Arc<Networks>>,
-    /// How long the opening handshakes (TLS and WebSocket) may take together; 30 s by default.
+    /// Time that the opening handshakes (TLS and WebSocket) may take together; 30 s by default.
     pub handshake_timeout: Duration,
-    /// How long our close may stay without answer; 60 s by default.
+    /// Time for which our close may stay without answer; 60 s by default.
     pub close_timeout: Duration,
     /// The most bytes that may wait to be written; past it the connection is aborted. No limit by
     /// default.
     pub outbound_limit: Option<usize>,
-    /// How long a peer may take nothing of what waits for it, before the connection is aborted; 60 s
-    /// by default.
+    /// Time for which a peer may take nothing of what waits for it, before the connection is aborted;
+    /// 60 s by default.
     pub write_timeout: Option<Duration>,
     /// Pings of our own, in drafts that have them; none by default.
     pub keepalive: Option<Keepalive>,
     /// Limit on the messages that come, pings and pongs included; none by default.
     pub message_rate: Option<Rate>,
-    /// How long no message may come or go before the connection is closed (1001), or up to an eighth
-    /// longer; no limit by default.
+    /// Time for which no message may come or go before the connection is closed (1001), or up to an
+    /// eighth longer; no limit by default.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -119,7 +119,7 @@ impl Default for QueueLimits {
     }
 }
 
-/// How many bytes one read takes at most; 64 KiB by default.
+/// Number of bytes that one read takes at most; 64 KiB by default.
 ///
 /// Where messages are large, a read takes up to 8 times as many, but not more than
 /// [`RANGE`](Self::RANGE) allows.
@@ -179,22 +179,23 @@ impl ClientLimits {
     }
 }
 
-/// What a server is told to be.
+/// Options of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// How much may wait for the queue's owner.
+    /// Limits on what waits for the queue's owner.
     pub queue: QueueLimits,
-    /// How many bytes one read takes at most.
+    /// Number of bytes that one read takes at most.
     pub read_size: ReadSize,
-    /// How many connections there may be; no limit by default.
+    /// Number of connections that there may be; no limit by default.
     pub max_connections: Option<usize>,
     /// Limits on each client's address; none by default.
     pub clients: ClientLimits,
-    /// What one too many is sent before it is closed; nothing by default.
+    /// Response to one too many, before it is closed; none by default.
     pub rejection: Option<Bytes>,
-    /// How many threads serve its sockets; servers with the same number share them. 1 by default.
+    /// Number of threads that serve its sockets; servers with the same number share them. By default
+    /// 1.
     pub threads: NonZeroUsize,
-    /// Whether small writes leave at once, without Nagle's algorithm; true by default.
+    /// True if small writes leave at once, without Nagle's algorithm; true by default.
     pub tcp_nodelay: bool,
 }
 

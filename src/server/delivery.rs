@@ -19,11 +19,11 @@ pub struct Record {
     /// Which connection, by the number it was [started](super::Server::start) with; of no meaning for
     /// [`Delivery::Accepted`].
     pub connection: u64,
-    /// What happened.
+    /// Event that happened.
     pub delivery: Delivery,
 }
 
-/// What happened.
+/// Event that happened.
 #[derive(Debug)]
 pub enum Delivery {
     /// A connection was accepted and waits for [`Server::start`](super::Server::start).
@@ -48,7 +48,8 @@ pub enum Delivery {
     Close(Option<CloseCode>, Span),
     /// The peer broke a rule; [`Owner::fail`] ends the connection.
     Error(Box<ProtocolError>),
-    /// What waits to be written is down to half of [`Handle::set_high_water`](super::Handle::set_high_water).
+    /// Bytes that wait to be written are down to half of
+    /// [`Handle::set_high_water`](super::Handle::set_high_water).
     Drained,
     /// Bytes of a raw connection.
     Bytes(Span),
@@ -60,11 +61,11 @@ pub enum Delivery {
 /// An opening handshake that was accepted.
 #[derive(Debug)]
 pub struct Opened {
-    /// What the client asked for.
+    /// Request of the client.
     pub request: Request,
     /// The client's address, behind proxies as they say it is.
     pub remote_ip: IpAddr,
-    /// What its version does.
+    /// Profile of its version.
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.
     pub subprotocol: Option<Box<[u8]>>,
@@ -84,7 +85,7 @@ pub enum NonWebSocket {
     FlashPolicy,
 }
 
-/// What a message is.
+/// Kind of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MessageKind {
     /// UTF-8 where the draft checks it.
@@ -108,17 +109,17 @@ pub struct Span {
 }
 
 impl Span {
-    /// What the bytes are made of, where they are text that was checked.
+    /// Code range of the bytes, where they are text that was checked.
     pub fn code_range(self) -> Option<CodeRange> {
         self.code_range
     }
 
-    /// How many bytes.
+    /// Number of bytes.
     pub fn len(self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(self) -> bool {
         self.len == 0
     }

@@ -62,7 +62,7 @@ impl EventQueue {
         &self.pending_flushes
     }
 
-    /// Whether nothing waits.
+    /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.batch.lock().is_none_or(|batch| batch.is_empty())
     }

@@ -139,7 +139,7 @@ impl InboundBudget {
         (self.messages.load(Relaxed), bytes)
     }
 
-    /// How many bytes more may wait.
+    /// Number of bytes more that may wait.
     pub(crate) fn remaining(&self) -> usize {
         self.most_waiting().saturating_sub(self.waiting.load(SeqCst))
     }

@@ -11,7 +11,7 @@ use std::{
 pub struct Keepalive {
     /// From one ping to the next.
     pub interval: Duration,
-    /// How long a peer may then stay silent.
+    /// Time for which a peer may then stay silent.
     pub timeout: Duration,
 }
 

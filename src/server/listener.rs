@@ -42,10 +42,10 @@ use super::{
 };
 use crate::protocol::{error::HandshakeError, handshake::unavailable};
 
-/// How long accepting rests where the system has no file descriptor or memory left.
+/// Time for which accepting rests where the system has no file descriptor or memory left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// How long a stop waits for drivers. They are told to abort, so it is a matter of microseconds;
+/// Time for which a stop waits for drivers. They are told to abort, so it takes microseconds;
 /// the limit only keeps a defect from hanging the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -184,7 +184,7 @@ impl Server {
         self.local
     }
 
-    /// What the server has seen and done so far.
+    /// Counts of what the server has seen and done so far.
     pub fn stats(&self) -> Stats {
         let mut stats = self.registry.stats();
         let (messages, bytes) = self.budget.usage();
@@ -192,7 +192,7 @@ impl Server {
         stats
     }
 
-    /// Whether connections are accepted.
+    /// True if connections are accepted.
     pub fn is_listening(&self) -> bool {
         self.listening.lock().is_some_and(|listening| listening.is_some())
     }
@@ -286,7 +286,7 @@ async fn send_rejection(mut stream: TcpStream, response: &[u8]) -> io::Result<()
     Ok(())
 }
 
-/// What the accepting task needs.
+/// State of the accepting task.
 #[derive(Debug)]
 struct Accept {
     socket: Arc<ProcessMutex<Listener>>,
@@ -410,10 +410,10 @@ impl Drop for AcceptBatch<'_> {
     }
 }
 
-/// Whether an accepted socket has the options of the one that listens: it is a copy of it.
+/// True if an accepted socket has the options of the one that listens: it is a copy of it.
 const INHERITS_NODELAY: bool = cfg!(all(target_os = "linux", not(feature = "portable")));
 
-/// Whether accepting failed for one client only (accept(2): it is gone before it was accepted).
+/// True if accepting failed for one client only (accept(2): it is gone before it was accepted).
 fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),

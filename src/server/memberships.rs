@@ -123,7 +123,7 @@ impl Memberships {
     }
 }
 
-/// What a channel is found by.
+/// Address that a channel is found by.
 pub(crate) fn address(channel: &Arc<dyn Membered>) -> *const () {
     Arc::as_ptr(channel).cast()
 }

@@ -155,7 +155,7 @@ impl Registry {
         limit.is_none_or(|limit| before < limit).then_some(permit)
     }
 
-    /// What has been seen and done so far.
+    /// Counts of what has been seen and done so far.
     pub(crate) fn stats(&self) -> Stats {
         let live = self.live.lock();
         let mut stats = self.counters.stats();

@@ -87,7 +87,7 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
-    /// Whether what it has taken is not all written.
+    /// True if what it has taken is not all written.
     pub(crate) fn has_records(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -111,7 +111,7 @@ impl Writer {
         }
     }
 
-    /// How many bytes the socket has taken that were not counted when they were encrypted.
+    /// Number of bytes that the socket has taken that were not counted when they were encrypted.
     pub(crate) fn taken(&self) -> u64 {
         match self {
             Self::Plain(_) => 0,

@@ -1,4 +1,4 @@
-//! What a server has seen and done, in numbers.
+//! Counters of what a server has seen and done.
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -24,7 +24,7 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What a server has seen and done so far: [`Server::stats`](super::Server::stats).
+/// Counts of what a server has seen and done so far: [`Server::stats`](super::Server::stats).
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     /// Connections that are there now, in whatever state.
@@ -40,9 +40,9 @@ pub struct Stats {
     /// Opening handshakes that failed, by [`HandshakeError::name`](crate::error::HandshakeError::name),
     /// `proxy`, `tls`, `tls_timed_out` and `application`, which is who refused.
     pub failed: BTreeMap<&'static str, u64>,
-    /// What was received.
+    /// Traffic that was received.
     pub received: Traffic,
-    /// What was sent, or left to be sent.
+    /// Traffic that was sent, or left to be sent.
     pub sent: Traffic,
     /// Messages that were received and have not been delivered yet: the memory that they pause,
     /// those that are not complete included.
@@ -61,7 +61,7 @@ pub struct Stats {
     pub flooding: u64,
 }
 
-/// What is counted as it happens. What passes on every connection is counted there, and comes in
+/// Counters of what happens. What passes on every connection is counted there, and comes in
 /// here when it is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

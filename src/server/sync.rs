@@ -1,6 +1,6 @@
-//! What threads meet at: std's locks and atomics, the eventfd, the halves of a tokio socket. In the
-//! models (`models/`, `driver/models/`) they are loom's, and what loom can look into, so that the
-//! code around them is tried in every order that threads can bring it into.
+//! Primitives that threads share: std's locks and atomics, the eventfd, the halves of a tokio socket.
+//! In the models (`models/`, `driver/models/`) they are loom's, and what loom can look into, so that
+//! the code around them is tried in every order that threads can bring it into.
 
 #[cfg(all(test, feature = "loom"))]
 pub(crate) use super::models::{

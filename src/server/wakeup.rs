@@ -117,7 +117,7 @@ mod tests {
 
     use mio::{unix::SourceFd, Events, Interest, Poll, Token};
 
-    /// Whether a descriptor is readable, now.
+    /// True if a descriptor is readable, now.
     fn is_readable(fd: i32) -> bool {
         let (mut poll, mut events) = (Poll::new().expect("epoll"), Events::with_capacity(1));
         let mut source = SourceFd(&fd);

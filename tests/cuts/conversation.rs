@@ -1,11 +1,11 @@
-//! What clients say: whole, or damaged on the way.
+//! Conversations of clients: whole, or damaged on the way.
 
 use em_websocket::protocol::Limits;
 use proptest::{prelude::*, sample::Index};
 
 use crate::support::{close_body, machine::Seen, Draft, Kind, DRAFTS};
 
-/// What a client says.
+/// Part of what a client says.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// A message in as many fragments, with control frames between them.

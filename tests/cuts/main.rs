@@ -15,7 +15,7 @@ use em_websocket::{
 use proptest::prelude::*;
 use support::{close_body, machine::Seen, Kind, DRAFTS};
 
-/// How a piece of the network's reaches the receiver.
+/// Way in which a piece of the network's reaches the receiver.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// From a buffer of the caller's, always.
@@ -24,7 +24,7 @@ enum Way {
     Direct,
 }
 
-/// What a receiver makes of the bytes, cut into pieces of these lengths, over and over.
+/// Events that a receiver makes of the bytes, cut into pieces of these lengths, over and over.
 fn events(talk: &Conversation, bytes: &[u8], cuts: &[usize], way: Way) -> Vec<Seen> {
     let mut receiver = Receiver::new(talk.draft.profile(), talk.limits);
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! Whatever is said, in whatever fragments, and however the network cuts it, is heard.
+//! Conversations, in any fragments, and however the network cuts them: all is heard.
 
 use em_websocket::protocol::{
     deflate::{negotiate, Config, Deflater, Params},

@@ -72,14 +72,14 @@ fn text(payload: &[u8]) -> Vec<u8> {
     compressed(Kind::Text, true, payload)
 }
 
-/// What a receiver makes of the bytes, in one piece.
+/// Events that a receiver makes of the bytes, in one piece.
 fn hear(receiver: &mut Receiver, bytes: &[u8]) -> Vec<Seen> {
     let mut seen = Vec::new();
     receiver.receive(&mut bytes.to_vec(), &mut |event: Event<'_>| seen.push(Seen::from(event)));
     seen
 }
 
-/// What a receiver makes of the bytes, in pieces of these lengths over and over, read as the server
+/// Events of a receiver of the bytes, in pieces of these lengths over and over, read as the server
 /// reads: into the payload's own buffer where there is one.
 fn hear_cut(receiver: &mut Receiver, mut bytes: &[u8], cuts: &[usize]) -> Vec<Seen> {
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! What is answered to which offer (RFC 7692 sections 5 and 7), and where in the answer.
+//! Answers to offers (RFC 7692 sections 5 and 7), and their places in the answer.
 
 use em_websocket::protocol::{
     deflate::{negotiate, Config, Params},
@@ -141,7 +141,7 @@ fn several_offers() {
     }
 }
 
-/// What is configured shows in the answer, as far as an offer lets it.
+/// Configurations that show in the answer, as far as an offer lets them.
 #[test]
 fn the_configuration() {
     let narrow = |window_bits| Config { window_bits, ..Config::default() };

@@ -15,11 +15,11 @@ use em_websocket::{
 /// A close frame with this body comes while the connection is open.
 struct PeerCloses {
     body: Vec<u8>,
-    /// What is read out of it.
+    /// Code that is read out of it.
     code: Option<u16>,
     reason: &'static str,
     reply: Vec<u8>,
-    /// What `onclose` is told.
+    /// Code and reason that `onclose` is told.
     told: (u16, &'static str),
 }
 
@@ -156,7 +156,7 @@ fn nothing_is_heard_behind_the_peers_close() {
     }
 }
 
-/// What the peer may acknowledge with, and what `onclose` is told of it where codes exist.
+/// Bodies that the peer may acknowledge with, and what `onclose` is told where codes exist.
 fn acknowledgements() -> [(Vec<u8>, (u16, &'static str)); 4] {
     [
         (close_body(4001, "bye"), (4001, "bye")),
@@ -232,7 +232,7 @@ fn a_second_close_adds_nothing() {
     }
 }
 
-/// What the peer has said already cannot be waited for.
+/// A close that the peer has sent already cannot be waited for.
 #[test]
 fn a_close_behind_the_peers_waits_for_nothing() {
     for draft in Draft::with_opcodes() {

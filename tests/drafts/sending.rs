@@ -73,7 +73,7 @@ fn behind_our_close_only_control_frames_may_be_sent() {
     }
 }
 
-/// What is sent now would never be read, and it is no mistake of the application's.
+/// Messages that are sent now would never be read, which is no mistake of the application's.
 #[test]
 fn behind_the_peers_close_sends_go_nowhere() {
     for draft in DRAFTS {

@@ -1,4 +1,4 @@
-//! What comes of a handshake does not depend on how its bytes are cut.
+//! Cuts of a handshake's bytes, of which its outcome does not depend.
 
 use em_websocket::error::HandshakeError;
 use em_websocket::protocol::handshake::{Handshake, Progress, RequestLimits};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::requests::{get, request, upgrade, KEY, KEY_1, KEY_2, KEY_3};
 
-/// What came of a handshake, as far as it must not depend on the cuts.
+/// Outcome of a handshake, as far as it must not depend on the cuts.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Incomplete,

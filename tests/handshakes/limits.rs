@@ -1,4 +1,4 @@
-//! What is no HTTP, or too much of it.
+//! Requests that are no HTTP, or too much of it.
 
 use em_websocket::error::HandshakeError;
 use em_websocket::protocol::handshake::{Handshake, Progress, RequestLimits};

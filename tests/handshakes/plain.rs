@@ -1,4 +1,4 @@
-//! What is answered without a WebSocket, and what comes after an end.
+//! Requests that are answered without a WebSocket, and bytes after an end.
 
 use em_websocket::protocol::handshake::Progress;
 

@@ -1,4 +1,4 @@
-//! What is refused, with which text and which answer.
+//! Refusals, with the text and the answer of each.
 
 use em_websocket::error::HandshakeError;
 use em_websocket::protocol::handshake::Progress;

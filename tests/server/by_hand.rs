@@ -24,15 +24,15 @@ pub(crate) struct ByHand {
     batch: Batch,
     connections: Vec<Owner>,
     opened: usize,
-    /// Whether the application is done with its opening, as soon as it is told.
+    /// True if the application is done with its opening, as soon as it is told.
     pub(crate) opens: bool,
     /// Connections of whose opening the application is still being told.
     pub(crate) openings: Vec<Opening>,
-    /// Whether what is taken is told to be delivered.
+    /// True if what is taken is told to be delivered.
     pub(crate) delivers: bool,
     /// Charges for what is taken and not told to be delivered.
     kept: Vec<Charge>,
-    /// What was taken, and from which connection.
+    /// Messages that were taken, each with its connection.
     pub(crate) messages: VecDeque<(u32, Vec<u8>)>,
 }
 
@@ -87,7 +87,7 @@ impl ByHand {
         self.kept.clear();
     }
 
-    /// How many bytes were taken and not looked at.
+    /// Number of bytes that were taken and not looked at.
     pub(crate) fn waiting(&self) -> usize {
         self.messages.iter().map(|(_, message)| message.len()).sum()
     }

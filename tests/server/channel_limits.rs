@@ -1,4 +1,4 @@
-//! What all channels may take together, and what becomes of channels that nobody touches any more.
+//! Limits of all channels together, and the end of channels that nobody touches any more.
 
 use std::{
     sync::Arc,

@@ -55,7 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What is expected: a log without an end of each channel, and who is in it.
+/// Expectation: a log without an end of each channel, and who is in it.
 #[derive(Default)]
 struct Model {
     logs: [Vec<(String, bool)>; NAMES.len()],
@@ -69,7 +69,7 @@ fn takes(who: usize, is_binary: bool) -> bool {
 }
 
 impl Model {
-    /// Whether it is recovered, where there was no subscription.
+    /// True if it is recovered, where there was no subscription.
     fn subscribe(&mut self, who: usize, channel: usize, since: Option<usize>) -> Option<bool> {
         self.members[channel][who] = true;
         let log = &self.logs[channel];

@@ -1,4 +1,4 @@
-//! Who decides an opening handshake that the application is asked about.
+//! Decisions on an opening handshake that the application is asked about.
 
 use std::{
     io::Write,

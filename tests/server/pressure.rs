@@ -1,4 +1,4 @@
-//! Who sends faster than others take: both ways it is the sender that waits, and nobody else.
+//! Senders faster than others take: both ways it is the sender that waits, and nobody else.
 
 use std::{
     io::{ErrorKind, Write},

@@ -1,4 +1,4 @@
-//! How much one read takes.
+//! Size of one read.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,4 @@
-//! What is sent, from whichever thread: whole frames, in order, at once or corked.
+//! Sending, from any thread: whole frames, in order, at once or corked.
 
 use std::{
     io::ErrorKind,

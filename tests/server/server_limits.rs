@@ -1,4 +1,4 @@
-//! What a server bounds for all of its connections together, and what it counts.
+//! Bounds of a server for all of its connections together, and its counters.
 
 use std::time::{Duration, Instant};
 

@@ -77,7 +77,7 @@ pub(crate) fn client_config(versions: &[&'static SupportedProtocolVersion]) -> A
     Arc::new(config)
 }
 
-/// What a client trusts the server by.
+/// Certificates by which a client trusts the server.
 pub(crate) fn roots() -> RootCertStore {
     identity().roots.clone()
 }

@@ -56,12 +56,12 @@ pub(crate) struct Machine {
     pub(crate) receiver: Receiver,
     /// The clock; it stands still.
     pub(crate) now: Instant,
-    /// What became of the TCP connection.
+    /// Action that is left for the TCP connection.
     pub(crate) progress: CloseAction,
     out: Vec<u8>,
 }
 
-/// How long every machine waits for an answer to its close.
+/// Time for which every machine waits for an answer to its close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Machine {
@@ -124,18 +124,18 @@ impl Machine {
         self.progress = self.connection.fail(error, &mut self.out);
     }
 
-    /// What the client has been sent since the last time.
+    /// Frames that the client has been sent since the last time.
     pub(crate) fn said(&mut self) -> Vec<(Kind, Vec<u8>)> {
         self.draft.decode_all(&std::mem::take(&mut self.out))
     }
 }
 
-/// What `onclose` is told where there was a closing handshake.
+/// Close that `onclose` is told of where there was a closing handshake.
 pub(crate) fn clean(code: u16, reason: &str) -> CloseInfo {
     CloseInfo { code: CloseCode(code), reason: Some(reason.to_owned()), was_clean: true }
 }
 
-/// What `onclose` is told where there was none.
+/// Close that `onclose` is told of where there was none.
 pub(crate) fn abrupt() -> CloseInfo {
     CloseInfo { code: CloseCode(1006), reason: None, was_clean: false }
 }

@@ -1,4 +1,4 @@
-//! What a client of each draft says and hears, written without a look at the library's own encoder.
+//! Clients of each draft, written without a look at the library's own encoder.
 //!
 //! Every test body that runs "for every draft" reads its row of [`DRAFTS`]; a new draft is a new row.
 
@@ -12,7 +12,7 @@ use em_websocket::protocol::version::{profile, Profile};
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
-    /// What a client asks for.
+    /// Version that a client asks for.
     pub(crate) version: i64,
     /// 00 ... FF, instead of opcode and length.
     pub(crate) sentinel: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Draft {
     more: bool,
     opcodes: [u8; 6],
     pub(crate) masking: Masking,
-    /// Whether the rules of RFC 6455 sections 5.2, 5.4, 5.5 and 7.4 are insisted upon.
+    /// True if the rules of RFC 6455 sections 5.2, 5.4, 5.5 and 7.4 are insisted upon.
     pub(crate) strict: bool,
     pub(crate) counts: Counts,
     pub(crate) close: Close,
@@ -36,7 +36,7 @@ pub(crate) enum Masking {
     Flagged,
 }
 
-/// What `max_frame_size` is compared with.
+/// Size that `max_frame_size` is compared with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Counts {
     Buffer,
@@ -44,7 +44,7 @@ pub(crate) enum Counts {
     Frame,
 }
 
-/// What the server's own close sends.
+/// Bytes that the server's own close sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Close {
     Nothing,
@@ -53,7 +53,7 @@ pub(crate) enum Close {
     Code,
 }
 
-/// What the server answers to the client's close.
+/// Answer of the server to the client's close.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reply {
     Terminate,
@@ -61,7 +61,7 @@ pub(crate) enum Reply {
     Code,
 }
 
-/// What a frame is for; in the order of [`Draft::opcodes`].
+/// Kind of a frame; in the order of [`Draft::opcodes`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Continuation,
@@ -128,7 +128,7 @@ pub(crate) const DRAFTS: [Draft; 10] = [
 
 pub(crate) const RFC_6455: Draft = Draft { version: 13, ..D07 };
 
-/// How a frame says its length.
+/// Form of a frame's length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Length {
     /// In as few bytes as the payload allows.
@@ -156,7 +156,7 @@ pub(crate) struct Frame<'a> {
 pub(crate) const KEY: [u8; 4] = [0xa1, 0x02, 0xf3, 0x04];
 
 impl Draft {
-    /// What the library says it does.
+    /// Profile that the library has of it.
     pub(crate) fn profile(&self) -> &'static Profile {
         profile(self.version).expect("a draft that is spoken")
     }
@@ -297,7 +297,7 @@ impl Draft {
         frames
     }
 
-    /// What the server's close sends, for this code and reason.
+    /// Frames that the server's close sends, for this code and reason.
     pub(crate) fn close_frames(&self, code: Option<u16>, reason: &str) -> Vec<(Kind, Vec<u8>)> {
         let body = match (self.close, code) {
             (Close::Nothing, _) => return Vec::new(),

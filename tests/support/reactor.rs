@@ -49,7 +49,7 @@ pub(crate) enum Seen {
     Closed(CloseInfo),
 }
 
-/// What a test wants otherwise than usual.
+/// Settings that a test wants otherwise than usual.
 pub(crate) struct Setup {
     pub(crate) host: &'static str,
     pub(crate) options: ConnectionOptions,
@@ -174,7 +174,7 @@ impl Reactor {
         lock(&self.shared.gate)
     }
 
-    /// What happened next, on any connection.
+    /// Event that happened next, on any connection.
     #[track_caller]
     pub(crate) fn next(&self) -> (u32, Seen) {
         self.seen.recv_timeout(PATIENCE).expect("something happens")

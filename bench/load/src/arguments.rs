@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::Failure;
 
-/// What to do, to whom, for how long.
+/// Load, server and duration of a run.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     /// Which load.

@@ -14,7 +14,7 @@ pub(crate) struct Lane {
     allowed: u64,
     /// Bytes that came back.
     received: u64,
-    /// Whether the poll watches for room to write.
+    /// True if the poll watches for room to write.
     pub(crate) watched: bool,
 }
 
@@ -33,12 +33,12 @@ impl Lane {
         self.allowed = self.sent.div_ceil(cycle.sent_len()) * cycle.sent_len();
     }
 
-    /// How many messages were sent.
+    /// Number of messages that were sent.
     pub(crate) fn messages_sent(&self, cycle: &Cycle) -> u64 {
         self.sent / cycle.sent_len()
     }
 
-    /// How many messages have come back.
+    /// Number of messages that have come back.
     pub(crate) fn messages_received(&self, cycle: &Cycle) -> u64 {
         self.received / cycle.returned_len()
     }

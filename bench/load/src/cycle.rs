@@ -1,6 +1,6 @@
 //! Prebuilt messages: masked frames to send, again and again, and what must come back for them.
 
-/// What a frame is (RFC 6455 section 5.2), with FIN.
+/// First byte of a frame (RFC 6455 section 5.2), with FIN.
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
@@ -58,12 +58,12 @@ impl Cycle {
         self.incoming.frame as u64
     }
 
-    /// What to send behind `sent` bytes, up to `until` bytes: as much as stands in one piece.
+    /// Bytes to send behind `sent` bytes, up to `until` bytes: as much as stands in one piece.
     pub(crate) fn to_send(&self, sent: u64, until: u64) -> &[u8] {
         self.outgoing.piece(sent, until - sent)
     }
 
-    /// Whether `bytes` is what must come behind `received` bytes.
+    /// True if `bytes` is what must come behind `received` bytes.
     pub(crate) fn is_next(&self, mut received: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let expected = self.incoming.piece(received, bytes.len() as u64);

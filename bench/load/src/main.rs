@@ -20,7 +20,7 @@ use std::{error::Error, process::ExitCode};
 use arguments::Arguments;
 use report::Report;
 
-/// What ends a run; its text is all there is to know.
+/// Error that ends a run; its text is all there is to know.
 pub(crate) type Failure = Box<dyn Error>;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! What a run prints: one JSON object on one line.
+//! Report that a run prints: one JSON object on one line.
 
 use std::fmt;
 

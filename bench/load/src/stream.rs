@@ -32,7 +32,7 @@ struct Tls {
     pending: Vec<u8>,
 }
 
-/// How TLS is spoken, if at all.
+/// Configuration of TLS, if it is spoken.
 #[derive(Clone)]
 pub(crate) struct Dialect(Option<Arc<ClientConfig>>);
 
@@ -59,7 +59,7 @@ impl Dialect {
     }
 }
 
-/// What came of a readiness.
+/// Outcome of a readiness.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Received {
     /// Perhaps nothing.

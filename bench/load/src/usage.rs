@@ -1,4 +1,4 @@
-//! What a process has used, read from `/proc`.
+//! Usage of a process, read from `/proc`.
 
 use std::{collections::BTreeMap, fs};
 

@@ -1,4 +1,4 @@
-//! What the servers in Rust have in common: `PROGRAM MODE [CERTIFICATE KEY]`, and the port on the
+//! Parts that the servers in Rust share: `PROGRAM MODE [CERTIFICATE KEY]`, and the port on the
 //! first line of what they print.
 
 use std::{
@@ -11,10 +11,10 @@ use rustls::{
     ServerConfig,
 };
 
-/// What ends a server.
+/// Error that ends a server.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a server does with a message.
+/// Treatment of a message by a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
     /// It goes back.

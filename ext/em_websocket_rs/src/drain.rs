@@ -225,7 +225,7 @@ fn answer_non_websocket(
     result.or_else(|error| rescue(ruby, server, object, error))
 }
 
-/// What knows the socket: the transport itself, unless the bytes pass through Ruby.
+/// Object that knows the socket: the transport itself, unless the bytes pass through Ruby.
 fn native(transport: Value) -> Result<Obj<Connection>, Error> {
     Obj::try_convert(transport).or_else(|_| transport.funcall(*NATIVE, ()))
 }

@@ -103,7 +103,7 @@ fn string(ruby: &Ruby, message: Option<Arc<Broadcast>>) -> Result<Option<RString
     message.map(|message| crate::channels::message(ruby, &message)).transpose()
 }
 
-/// Whether anything waits in any mailbox.
+/// True if anything waits in any mailbox.
 fn has_mail() -> bool {
     channels().has_mail()
 }

@@ -14,7 +14,7 @@ module EventMachine
       # Nothing that a page of another site may show, or a cache keep.
       HEADERS = { "Cache-Control" => "no-store", "X-Content-Type-Options" => "nosniff" }.freeze
 
-      # What the page may load: nothing but itself.
+      # Content security policy of the page: it may load nothing but itself.
       POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; " \
                "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; " \
                "frame-ancestors 'none'"

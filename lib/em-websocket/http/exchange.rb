@@ -77,7 +77,7 @@ module EventMachine
         answer_as(entry.is_a?(String) ? entry : entry.call(@request))
       end
 
-      # What a callable of `:http` has returned.
+      # Answers with what a callable of `:http` has returned.
       def answer_as(result)
         case result
         when nil then not_found

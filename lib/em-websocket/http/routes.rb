@@ -17,8 +17,8 @@ module EventMachine
       # The pages of this library's.
       BUILT_INS = %i[health metrics stats live].freeze
 
-      # Who may see each, unless it is said: `:anyone`, or the addresses of these networks. The page
-      # to look inside is for whoever sits at the machine.
+      # Clients that may see each, unless it is said: `:anyone`, or these networks' addresses. The
+      # page to look inside is for whoever sits at the machine.
       NETWORKS = { live: %w[127.0.0.0/8 ::1].map { |network| IPAddr.new(network) }.freeze }.freeze
       private_constant :NETWORKS
 

@@ -12,7 +12,7 @@ module EventMachine
       ADVICE = "give an Array of some such as \"10.0.0.0/8\" or \"::1\""
       private_constant :ADVICE
 
-      # What true stands for, where it may be given.
+      # Networks that true stands for, where it may be given.
       EVERYWHERE = %w[0.0.0.0/0 ::/0].freeze
       private_constant :EVERYWHERE
 

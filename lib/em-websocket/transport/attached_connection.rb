@@ -182,7 +182,7 @@ module EventMachine
           @subscriber&.mailbox
         end
 
-        # What was published before is sent before something else is.
+        # Sends what was published before, as something else is about to be sent.
         def send_published
           @subscriber&.send_published
         end

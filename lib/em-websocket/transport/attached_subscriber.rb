@@ -98,7 +98,7 @@ module EventMachine
 
         private
 
-        # Whether the client does not read: EventMachine writes at the end of its turn, so a little
+        # True if the client does not read: EventMachine writes at the end of its turn, so a little
         # waits for everybody.
         def slow?
           return false unless open?(Transport.get(@connection, :@handler))

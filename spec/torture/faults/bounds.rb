@@ -3,7 +3,7 @@
 module Torture
   # Clients that come to the end of a time, or of a number.
   class Bounds < Fault
-    # How late the end of a time may be seen on a busy machine.
+    # Lateness with which the end of a time may be seen on a busy machine.
     LATE = 3.0
     PIECE = ("x" * 131_072).freeze
 
@@ -19,7 +19,7 @@ module Torture
       end
     end
 
-    # What one who does not read gets, as long as it is not gone.
+    # Sends to one who does not read, as long as it is not gone.
     def more(ws)
       return unless ws.state == :connected
 

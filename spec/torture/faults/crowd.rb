@@ -46,7 +46,7 @@ module Torture
       clients.each(&:close)
     end
 
-    # How many answer a ping.
+    # Number of those that answer a ping.
     def answered(clients)
       clients.each { |client| client.put(Client::PING, "") && client.flush }
       Client.pump(clients) { clients.all? { |client| client.inbox.any? } }

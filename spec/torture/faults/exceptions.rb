@@ -10,7 +10,7 @@ module Torture
     KINDS = %i[request open message binary ping pong close error].freeze
     LOAD = 4
 
-    # What makes a callback raise, at a client's.
+    # Messages at which a callback raises.
     PROVOKE = {
       message: ->(client) { client.text("raise") },
       error: ->(client) { client.text("raise") },
@@ -46,7 +46,7 @@ module Torture
       promise "#{who}: out of order", ledgers.sum(&:disorder), equals: 0
     end
 
-    # What leaves the callbacks comes here.
+    # Counts what leaves the callbacks.
     def count_leaving(seen) = EM.error_handler { |error| note(seen, error) }
 
     def note(seen, error)

@@ -36,7 +36,7 @@ module Torture
       end
     end
 
-    # What the server held more when the sleep was nearly over.
+    # Memory that the server held more when the sleep was nearly over.
     def send_all(client, count, sleeps, server)
       wakes = now + (sleeps * 0.9)
       held = nil

@@ -112,7 +112,7 @@ module Torture
 
     def echoes(port) = Client.open(port).then { |client| talk([client]).tap { client.close } }
 
-    # How many have a message echoed.
+    # Number of those that have a message echoed.
     def talk(clients)
       clients.each { |client| client.text("hello") }
       Client.pump(clients, 20) { clients.all? { |client| client.inbox.any? } }
@@ -125,7 +125,7 @@ module Torture
     end
   end
 
-  # What has but one reactor, from elsewhere.
+  # Use from elsewhere of what has but one reactor.
   class Ractors < Fault
     fault "ractor", "the library used from a Ractor that is not the main one"
 

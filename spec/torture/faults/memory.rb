@@ -59,7 +59,7 @@ module Torture
   class Sanitized < Fault
     fault "asan", "the core's tests under AddressSanitizer", quick: false, limit: 1800
 
-    # What is never freed is memcheck's to count: the tests leak a text or two of their own.
+    # Options: what is never freed is memcheck's to count, for the tests leak a text or two.
     ENVIRONMENT = {
       "RUSTFLAGS" => "-Zsanitizer=address", "ASAN_OPTIONS" => "detect_leaks=0",
       "CARGO_TARGET_DIR" => "tmp/asan"

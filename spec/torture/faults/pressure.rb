@@ -21,7 +21,7 @@ module Torture
     LIMIT = 256 * 1024
     TOTAL = 4 * 1024 * 1024
     MESSAGE = 2048
-    # What each may have read more by the time that it is too much, with room to spare.
+    # Bytes that each may have read more by the time that it is too much, with room to spare.
     READ = 128 * 1024
 
     def run

@@ -6,7 +6,7 @@ module Torture
   # Opening handshakes that do not come to an end.
   class Slow < Fault
     COUNT = 100
-    # How late a timeout may be seen on a busy machine.
+    # Lateness with which a timeout may be seen on a busy machine.
     LATE = 3.0
 
     private
@@ -83,7 +83,7 @@ module Torture
 
     private
 
-    # What a client says first.
+    # First bytes of a client.
     def client_hello
       ours, theirs = UNIXSocket.pair
       OpenSSL::SSL::SSLSocket.new(ours).connect_nonblock(exception: false)

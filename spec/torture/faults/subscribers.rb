@@ -10,7 +10,7 @@ module Torture
           limit: 300
 
     CHURNING = 20
-    # How much later than without them, beside a tenth: a busy machine's own.
+    # Delay beyond that without them, beside a tenth: a busy machine's own.
     SLACK = 100
 
     def run

@@ -7,7 +7,7 @@ module Torture
 
     private
 
-    # What is told of the connections that have been open.
+    # Counts of what is told of the connections that have been open.
     def serve_counting(options = {})
       seen = { open: 0, codes: Hash.new(0) }
       serve(options, answers: { seen: -> { seen } }) do |ws|

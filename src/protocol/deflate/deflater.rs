@@ -22,7 +22,7 @@ pub struct Deflater {
     context: Option<Deflate>,
 }
 
-/// How a [`Deflater`] compresses.
+/// Settings of a [`Deflater`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key {
     level: u8,
@@ -75,7 +75,7 @@ impl Deflater {
         false
     }
 
-    /// How it compresses: what two deflaters of one shape make of one message without a context is
+    /// Its settings: what two deflaters of one shape make of one message without a context is
     /// the same.
     pub fn key(&self) -> Key {
         Key {
@@ -96,7 +96,7 @@ impl Deflater {
         Self { context: None, ..*self }
     }
 
-    /// Whether memory is held for what comes next.
+    /// True if memory is held for what comes next.
     pub fn has_context(&self) -> bool {
         self.context.is_some()
     }
@@ -130,7 +130,7 @@ impl Deflater {
         }
     }
 
-    /// Whether the payload could be compressed; then it stands at the end of `out`.
+    /// True if the payload could be compressed; then it stands at the end of `out`.
     fn deflate(&mut self, mut payload: &[u8], out: &mut Vec<u8>) -> bool {
         let context = self.context.get_or_insert_with(|| {
             Deflate::new_with_config(DeflateConfig {

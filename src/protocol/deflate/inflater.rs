@@ -15,11 +15,11 @@ pub(crate) struct Inflater {
     takes_over: bool,
     /// Made at the first compressed message; at each, where it is not taken over.
     context: Option<Inflate>,
-    /// Whether the context stands before a block of which nothing has come.
+    /// True if the context stands before a block of which nothing has come.
     is_between_blocks: bool,
 }
 
-/// What one step took of its input, and what it made.
+/// Bytes that one step took of its input, and made.
 struct Step {
     taken: usize,
     made: usize,

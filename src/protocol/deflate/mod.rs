@@ -21,29 +21,29 @@ pub use deflater::{Deflater, Key};
 pub(crate) use inflater::Inflater;
 pub use negotiate::negotiate;
 
-/// What ends a compressed message, and stays away from the wire (RFC 7692 section 7.2.1).
+/// Tail of a compressed message, which stays away from the wire (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// The largest window, and the one of a side that agreed to nothing else (RFC 7692 section 7.1.2).
 const MAX_WINDOW_BITS: u8 = 15;
 
-/// What this side is ready to do. Numbers out of their range count as its nearest end.
+/// Compression that this side is ready for. Numbers out of their range count as its nearest end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Config {
-    /// How hard to compress, 0 to 9; 3 by default. Level 6, zlib's own default, saves one part in
+    /// Compression level, 0 to 9; 3 by default. Level 6, zlib's own default, saves one part in
     /// fifty more, and takes twice the time.
     pub level: u8,
     /// Messages of fewer bytes are sent as they are; 860 by default. A message below that fits a
     /// packet anyway, and each byte that compression takes off it costs twice the time.
     pub threshold: usize,
-    /// Whether a message may refer to those before it, both ways; on by default. It makes small
+    /// True if a message may refer to those before it, both ways; on by default. It makes small
     /// messages much smaller (a quarter of their size instead of a half, for 500 bytes of JSON), and
     /// keeps the contexts in memory.
     pub context_takeover: bool,
     /// The largest window, as a power of two, both ways: 8 to 15; 15 by default. A client is told of
     /// it where it has offered the parameter.
     pub window_bits: u8,
-    /// How much memory a compressor may take for its work, 1 to 9; 8 by default.
+    /// Memory level of a compressor, 1 to 9; 8 by default.
     pub memory_level: u8,
 }
 
@@ -65,7 +65,7 @@ impl Config {
     }
 }
 
-/// What both sides do, once the opening handshake is answered: the parameters of the answer. Shown,
+/// Parameters that both sides have agreed on, once the opening handshake is answered. Shown,
 /// it is the value of `Sec-WebSocket-Extensions`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Params {

@@ -1,4 +1,4 @@
-//! What a client offers in `Sec-WebSocket-Extensions`, and what it is answered.
+//! Negotiation: a client's offers in `Sec-WebSocket-Extensions`, and the answer.
 
 use std::borrow::Cow;
 

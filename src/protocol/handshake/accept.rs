@@ -63,7 +63,7 @@ fn strict_key(request: &Request) -> Result<&[u8], HandshakeError> {
     }
 }
 
-/// Whether `key` is the base64 of 16 bytes.
+/// True if `key` is the base64 of 16 bytes.
 fn is_nonce(key: &[u8]) -> bool {
     BASE64.decode(key).is_ok_and(|nonce| nonce.len() == 16)
 }

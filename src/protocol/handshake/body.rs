@@ -87,7 +87,7 @@ impl BodyReader {
         }
     }
 
-    /// What has come.
+    /// Body that has come.
     pub(super) fn into_body(self) -> Vec<u8> {
         self.body
     }
@@ -231,7 +231,7 @@ fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// What is left of `bytes` as a chunked body of at most 10 bytes, however they are cut.
+    /// Content of `bytes` as a chunked body of at most 10 bytes, however they are cut.
     fn decode(bytes: &[u8]) -> Result<Option<Vec<u8>>, HandshakeError> {
         let outcomes = [1, 2, 3, bytes.len()].map(|cut| {
             let mut chunked = Chunked::default();

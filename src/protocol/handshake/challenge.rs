@@ -11,7 +11,7 @@ use super::subprotocol::Subprotocols;
 use crate::error::HandshakeError;
 use crate::protocol::version::Opening;
 
-/// How many bytes follow the header: the third key.
+/// Number of bytes that follow the header: the third key.
 pub(super) const THIRD_KEY: usize = 8;
 
 /// Answers; `third_key` is everything that came behind the header.
@@ -38,7 +38,7 @@ pub(super) fn respond(
     Ok(Response::new(head, Opening::Challenge, subprotocol, None, &digest))
 }
 
-/// What a key contributes to the digest: the number in it, divided by its spaces.
+/// Part of the digest that a key contributes: the number in it, divided by its spaces.
 fn key(request: &Request, name: &str) -> Result<[u8; 4], HandshakeError> {
     let values: Vec<_> = request.header_all(name).collect();
     match values[..] {

@@ -10,7 +10,7 @@ use super::request::Request;
 use crate::error::HandshakeError;
 use crate::protocol::networks::Networks;
 
-/// What trusted proxies say of a client.
+/// Client, as trusted proxies say it is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Client {
     /// `None` where they do not say, or hide it.
@@ -19,7 +19,7 @@ pub(super) struct Client {
     pub(super) secure: Option<bool>,
 }
 
-/// What is said of the client of a request that has come from `peer`: nothing, if that is not trusted.
+/// Client of a request that has come from `peer`: nothing is said, if that is not trusted.
 ///
 /// # Errors
 /// [`HandshakeError::Forwarded`] if `Forwarded` cannot be read, or names another client than
@@ -92,7 +92,7 @@ fn by_forwarded(request: &Request, trusted: &Networks) -> Result<Option<Client>,
     Ok(client)
 }
 
-/// What one proxy says of whom it was connected from.
+/// Element in which one proxy says whom it was connected from.
 #[derive(Debug, Default)]
 struct Element {
     node: Option<Vec<u8>>,

@@ -37,7 +37,7 @@ use crate::protocol::version::{profile, Opening, Profile, Versions};
 use plain::PlainRequest;
 use scan::{Found, Scan};
 
-/// What a request's header may take.
+/// Limits on a request's header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RequestLimits {
     /// Bytes, from the first one received to the blank line.
@@ -89,7 +89,7 @@ enum Phase {
     Over,
 }
 
-/// What the bytes so far amount to. All but `Incomplete` and `Continue` are final.
+/// Progress that the bytes so far amount to. All but `Incomplete` and `Continue` are final.
 #[derive(Debug)]
 pub enum Progress {
     /// More bytes are needed.
@@ -115,11 +115,11 @@ pub struct Accepted {
     pub request: Request,
     /// The draft to go on with.
     pub profile: &'static Profile,
-    /// What to send.
+    /// Response to send.
     pub response: Response,
-    /// How messages may be compressed, where that was offered and wanted.
+    /// Parameters of compression, where that was offered and wanted.
     pub deflate: Option<deflate::Params>,
-    /// What the client sent behind its handshake: its first frames.
+    /// Bytes that the client sent behind its handshake: its first frames.
     pub rest: Vec<u8>,
 }
 
@@ -128,7 +128,7 @@ pub struct Accepted {
 pub struct Rejected {
     /// Why.
     pub error: HandshakeError,
-    /// What to send. Garbage and plain HTTP requests get no answer, as in em-websocket.
+    /// Response to send. Garbage and plain HTTP requests get no answer, as in em-websocket.
     pub response: Option<Vec<u8>>,
     /// The request, if it could be read.
     pub request: Option<Request>,
@@ -441,7 +441,7 @@ fn check_upgrade(request: &Request) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Whether this is more than a plain HTTP request.
+/// True if this is more than a plain HTTP request.
 fn asks_for_upgrade(request: &Request) -> bool {
     request.header_all("upgrade").any(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What is answered without a WebSocket: the health check, and Flash's policy file request.
+//! Requests that are answered without a WebSocket: the health check, and Flash's policy file.
 //!
 //! Both answers are em-websocket's, byte for byte; the connection ends after either.
 
@@ -12,7 +12,7 @@ pub const HEALTHCHECK_RESPONSE: &[u8] =
 pub const FLASH_POLICY: &[u8] = b"<?xml version=\"1.0\"?><cross-domain-policy>\
     <allow-access-from domain=\"*\" to-ports=\"*\"/></cross-domain-policy>";
 
-/// Whether this is a load balancer that asks for [`HEALTHCHECK_RESPONSE`]; a WebSocket request for
+/// True if this is a load balancer that asks for [`HEALTHCHECK_RESPONSE`]; a WebSocket request for
 /// such a path is one too, as in em-websocket.
 pub(super) fn is_healthcheck(request: &Request) -> bool {
     request.is_get() && request.target().starts_with("/healthcheck")
@@ -21,7 +21,7 @@ pub(super) fn is_healthcheck(request: &Request) -> bool {
 /// The start of Flash's request; spaces and `/>` follow.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request";
 
-/// Whether `byte` may come next, `so_far` being what came before it.
+/// True if `byte` may come next, `so_far` being what came before it.
 pub(super) fn continues_policy_request(so_far: &[u8], byte: u8) -> bool {
     match POLICY_REQUEST.get(so_far.len()) {
         Some(expected) => byte == *expected,
@@ -34,7 +34,7 @@ pub(super) fn continues_policy_request(so_far: &[u8], byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Whether every byte of `bytes` may follow those before it.
+    /// True if every byte of `bytes` may follow those before it.
     fn is_policy_request(bytes: &[u8]) -> bool {
         (0..bytes.len()).all(|at| continues_policy_request(&bytes[..at], bytes[at]))
     }

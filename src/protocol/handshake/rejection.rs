@@ -47,7 +47,7 @@ impl Rejection {
         Ok(())
     }
 
-    /// What to send before the connection is closed.
+    /// Response to send before the connection is closed.
     pub fn to_bytes(&self, body: &[u8]) -> Vec<u8> {
         let mut response = self.head(BodyLength::Bytes(body.len()));
         if self.may_have_body() {

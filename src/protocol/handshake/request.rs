@@ -49,7 +49,7 @@ impl Request {
         self.str(self.path)
     }
 
-    /// What follows the `?` in the target, as sent; empty where there is none.
+    /// Query behind the `?` in the target, as sent; empty where there is none.
     pub fn query_string(&self) -> &str {
         self.str(self.query)
     }
@@ -95,7 +95,7 @@ impl Request {
         self.version().ok()
     }
 
-    /// Whether the connection is a `wss://` one.
+    /// True if the connection is a `wss://` one.
     pub fn secure(&self) -> bool {
         self.secure
     }
@@ -161,7 +161,7 @@ impl Request {
         }
     }
 
-    /// Whether a line is ended by LF alone.
+    /// True if a line is ended by LF alone.
     pub(super) fn has_bare_line_feed(&self) -> bool {
         let mut feeds = memchr::memchr_iter(b'\n', &self.header);
         feeds.any(|at| at == 0 || self.header[at - 1] != b'\r')
@@ -176,7 +176,7 @@ impl Request {
         self.header("sec-websocket-protocol").is_some()
     }
 
-    /// Whether the list of this name has this token, whatever its case.
+    /// True if the list of this name has this token, whatever its case.
     pub(super) fn lists(&self, name: &str, token: &str) -> bool {
         self.tokens(name).any(|listed| listed.eq_ignore_ascii_case(token.as_bytes()))
     }
@@ -286,8 +286,8 @@ fn is_named(spelled: &[u8], name: &str) -> bool {
     spelled.eq_ignore_ascii_case(name.as_bytes())
 }
 
-/// How many bytes of a header that is not HTTP can still be read: the longest beginning that is not
-/// refused. Only an error's text needs it, so it may take a few parses more.
+/// Number of bytes that can still be read of a header that is not HTTP: its longest beginning that
+/// is not refused. Only an error's text needs it, so it may take a few parses more.
 fn readable(header: &[u8], fields: usize) -> usize {
     let is_refused = |length: usize| {
         let mut fields = vec![httparse::EMPTY_HEADER; fields];

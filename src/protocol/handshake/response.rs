@@ -12,7 +12,7 @@ pub struct Response {
     /// Which field names the subprotocol; drafts that have none are silent.
     field: Option<&'static str>,
     subprotocol: Option<Box<[u8]>>,
-    /// What else there is to say.
+    /// Further header fields.
     fields: Vec<u8>,
     body: Vec<u8>,
 }
@@ -72,7 +72,7 @@ impl Response {
         Ok(())
     }
 
-    /// What to send.
+    /// Response to send.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Room for all of it, so that nothing has to be moved.
         let selected = self.subprotocol.as_ref().map_or(0, |name| FIELD_ROOM + name.len());
@@ -98,7 +98,7 @@ const OURS: [&str; 6] = [
     "websocket-location",
 ];
 
-/// What a field needs beside its value, at most, here.
+/// Room that a field needs beside its value, at most, here.
 const FIELD_ROOM: usize = "Sec-WebSocket-Protocol: \r\n".len();
 
 #[cfg(test)]

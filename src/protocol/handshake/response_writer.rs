@@ -33,7 +33,7 @@ impl ResponseWriter {
         self
     }
 
-    /// What is written so far.
+    /// Bytes that are written so far.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }

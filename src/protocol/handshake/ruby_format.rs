@@ -1,4 +1,4 @@
-//! How em-websocket's error texts show what a client sent, and how it reads a number: as Ruby does.
+//! Ruby's format of what a client sent, as em-websocket's error texts show it, and of numbers.
 
 /// A header's value as Ruby's `inspect` shows it: a String, or an Array where the header came more
 /// than once.

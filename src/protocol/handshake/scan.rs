@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use super::non_websocket;
 
-/// How far the header has been read.
+/// Progress of a header's reading.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     part: Part,
@@ -34,7 +34,7 @@ enum Part {
     Fields,
 }
 
-/// What the bytes so far are.
+/// Kind of the bytes so far.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Found {
     /// The beginning of a request.
@@ -45,7 +45,7 @@ pub(super) enum Found {
         start: usize,
         /// Behind the blank line.
         end: usize,
-        /// How many lines of fields there are.
+        /// Number of lines of fields.
         fields: usize,
     },
     /// A whole request for Flash's policy file.
@@ -89,7 +89,7 @@ impl Scan {
         self.advance_fields(bytes, max_fields)
     }
 
-    /// Whether a whole method was there: a client that sends one speaks HTTP, and gets an answer.
+    /// True if a whole method was there: a client that sends one speaks HTTP, and gets an answer.
     pub(super) fn is_http(&self) -> bool {
         matches!(self.part, Part::Target | Part::Version | Part::Fields)
     }

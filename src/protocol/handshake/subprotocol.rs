@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::request::Request;
 use crate::error::HandshakeError;
 
-/// What this side speaks.
+/// Subprotocols that this side speaks.
 #[derive(Clone, Debug, Default)]
 pub struct Subprotocols {
     /// Names, the preferred one first; `None`: whatever the client prefers.
     pub supported: Option<Arc<[Box<str>]>>,
-    /// Whether a client without any of them is refused. By default it goes on without a
+    /// True if a client without any of them is refused. By default it goes on without a
     /// subprotocol.
     pub required: bool,
 }

@@ -64,7 +64,7 @@ fn is_authority(authority: &str) -> bool {
     !authority.is_empty() && !authority.contains('@') && has_only(authority, "[]")
 }
 
-/// Whether `part` holds nothing but `pchar` (RFC 3986 section 3.3) and the bytes of `more`.
+/// True if `part` holds nothing but `pchar` (RFC 3986 section 3.3) and the bytes of `more`.
 fn has_only(part: &str, more: &str) -> bool {
     let mut bytes = part.bytes();
     while let Some(byte) = bytes.next() {

@@ -33,7 +33,7 @@ pub(super) struct Channel {
     subscribers: Mutex<Subscribers>,
 }
 
-/// What became of a subscription.
+/// Outcome of a subscription.
 pub(super) enum Subscription {
     Done(Subscribed),
     /// The connection is gone, or is being ended.

@@ -1,9 +1,9 @@
-//! What channels have seen and done, in numbers.
+//! Counters of what channels have seen and done.
 
 use super::round::Delivery;
 use crate::server::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What the channels have seen and done so far.
+/// Counts of what the channels have seen and done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ChannelStats {
     /// Channels that are there now.
@@ -20,7 +20,7 @@ pub struct ChannelStats {
     pub bytes: usize,
 }
 
-/// What is counted as it happens.
+/// Counters of what happens.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     subscriptions: AtomicU64,

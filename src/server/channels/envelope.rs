@@ -1,4 +1,4 @@
-//! What stands around the messages of a channel, so that clients know the position of each.
+//! Envelope around the messages of a channel, so that clients know the position of each.
 
 use std::{fmt::Write, sync::Arc};
 

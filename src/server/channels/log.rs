@@ -309,7 +309,7 @@ impl Log {
         }
     }
 
-    /// What can be let go of first: channels that rest, and then messages, by their age.
+    /// Age by which something is let go of first: channels that rest, and then messages.
     pub(super) fn age(&self) -> Option<(bool, Instant)> {
         match self.entries.front() {
             Some(oldest) => (self.start() < self.delivered).then_some((true, oldest.at)),

@@ -24,7 +24,7 @@ pub struct Mailbox {
     mail: ProcessMutex<Mail>,
 }
 
-/// Who it is that takes the messages.
+/// Kind of who takes the messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum MailboxKind {
     /// The application itself: it is given messages without their envelope.
@@ -36,7 +36,7 @@ pub enum MailboxKind {
     },
 }
 
-/// What is taken out of a mailbox.
+/// Mail that is taken out of a mailbox.
 #[derive(Clone, Debug)]
 pub enum Taken {
     /// A message.

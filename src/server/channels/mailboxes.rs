@@ -1,4 +1,4 @@
-//! What channels do with mailboxes.
+//! Mailboxes of channels.
 
 use std::sync::Arc;
 

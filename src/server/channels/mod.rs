@@ -67,7 +67,7 @@ pub const LONGEST_NAME: usize = 255;
 /// Default of how many channels one connection may be subscribed to.
 pub const SUBSCRIPTIONS: usize = 1_000;
 
-/// What a caller may not ask of channels.
+/// Mistake of a caller of channels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ChannelError {
     /// A name without a byte.
@@ -96,7 +96,7 @@ pub enum ChannelError {
     TooManyOfAll(usize),
 }
 
-/// What a subscription has begun with.
+/// Beginning of a subscription.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Subscribed {
     /// True if there was none of that connection before.
@@ -110,7 +110,7 @@ pub struct Subscribed {
     pub is_unflushed: bool,
 }
 
-/// What has become of a message.
+/// Outcome of a message that was published.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Publication {
     /// Number of subscribers that it goes to.
@@ -140,7 +140,7 @@ pub struct Channels {
     shared: Arc<Shared>,
 }
 
-/// What the channels have in common.
+/// State that the channels share.
 #[derive(Debug, Default)]
 struct Shared {
     table: Mutex<Table>,
@@ -316,7 +316,7 @@ impl Channels {
         })
     }
 
-    /// What has been seen and done so far.
+    /// Counts of what has been seen and done so far.
     pub fn stats(&self) -> ChannelStats {
         ChannelStats {
             channels: lock(&self.shared.table).len(),
@@ -326,7 +326,7 @@ impl Channels {
     }
 }
 
-/// Whether that is a name.
+/// True if that is a name.
 fn check(name: &[u8]) -> Result<(), ChannelError> {
     match name.len() {
         0 => Err(ChannelError::EmptyName),

@@ -40,7 +40,7 @@ struct Bundle {
 /// So many of them are kept: almost everybody is to have the same messages.
 const BUNDLES: usize = 8;
 
-/// What became of messages for one subscriber.
+/// Outcome of messages for one subscriber.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Delivery {
     /// Number of messages that were sent.

@@ -155,7 +155,7 @@ pub(super) fn finish(channel: &Arc<Channel>) {
     run_here(std::slice::from_ref(channel));
 }
 
-/// What goes to several channels is gathered, for a connection may be in more than one of them.
+/// Flush of what goes to several channels: gathered, for a connection may be in more than one.
 fn flush(channels: &[Arc<Channel>]) -> Flush {
     if channels.len() > 1 {
         Flush::Later

@@ -7,15 +7,15 @@ use super::envelope::Envelope;
 /// Messages that a channel keeps for those who come back.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct History {
-    /// How many at most.
+    /// Number of messages, at most.
     pub size: usize,
-    /// How long each.
+    /// Time for which each is kept.
     pub ttl: Duration,
-    /// What is sent with each.
+    /// Envelope that is sent with each.
     pub envelope: Option<Envelope>,
 }
 
-/// What becomes of messages for a subscriber that does not take what was sent before.
+/// Treatment of messages for a subscriber that does not take what was sent before.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Slow {
     /// They wait like all that is sent; past the connection's outbound limit it is aborted.
@@ -23,7 +23,7 @@ pub enum Slow {
     Close,
     /// So many wait, in the channel and not in the connection; then the oldest is dropped.
     Drop {
-        /// How many, 1 at least.
+        /// Number of them, 1 at least.
         keep: usize,
     },
 }
@@ -38,12 +38,12 @@ impl Slow {
     }
 }
 
-/// What holds for one channel.
+/// Settings of one channel.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Settings {
-    /// What is kept for those who come back.
+    /// History that is kept for those who come back.
     pub history: Option<History>,
-    /// What becomes of messages that a subscriber does not take.
+    /// Treatment of messages that a subscriber does not take.
     pub slow: Slow,
 }
 
@@ -90,7 +90,7 @@ impl Rules {
         put(&mut self.slow, pattern, slow);
     }
 
-    /// What holds for a channel of this name.
+    /// Settings of a channel of this name.
     pub(super) fn of(&self, name: &[u8]) -> Settings {
         Settings {
             history: first(&self.history, name),

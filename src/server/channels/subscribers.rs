@@ -47,12 +47,12 @@ impl Subscribers {
         (self.slots.len() - 1) as u32
     }
 
-    /// Who is in a place.
+    /// Subscriber in a place.
     pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Subscriber> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
-    /// Who is in a place, if it is this connection.
+    /// Subscriber in a place, if it is this connection.
     pub(super) fn of(&mut self, slot: u32, connection: *const ()) -> Option<&mut Subscriber> {
         self.get_mut(slot as usize).filter(|it| it.handle.address() == connection)
     }

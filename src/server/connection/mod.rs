@@ -39,7 +39,7 @@ use crate::protocol::{Held, Limits, Meter};
 #[repr(C)]
 pub(crate) struct Shared {
     waiting_messages: AtomicU32,
-    /// Whether anything in the state wants the driver, which does not lock it otherwise.
+    /// True if anything in the state wants the driver, which does not lock it otherwise.
     pub(crate) driver_notified: AtomicBool,
     /// True if the peer must mask its frames. Of the limits on it, this one has room here; it is
     /// looked at under the state's lock, so no model tries it.
@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     /// Wakes the driver.
     waker: AtomicWaker,
     waiting_bytes: AtomicUsize,
-    /// What was received; the driver alone counts it.
+    /// Traffic that was received; the driver alone counts it.
     received_bytes: AtomicU64,
     received_messages: AtomicU64,
     pub(crate) budget: Arc<InboundBudget>,
@@ -151,7 +151,7 @@ impl Shared {
         }
     }
 
-    /// How many bytes more may wait for the application.
+    /// Number of bytes more that may wait for the application.
     pub(crate) fn room(&self) -> usize {
         let own = self.budget.limits.bytes.saturating_sub(self.waiting_bytes.load(SeqCst));
         own.min(self.budget.remaining())
@@ -181,7 +181,7 @@ impl Shared {
         self.received_bytes.store(received.bytes, Relaxed);
     }
 
-    /// What has been received.
+    /// Traffic that has been received.
     pub(crate) fn received(&self) -> Traffic {
         Traffic {
             messages: self.received_messages.load(Relaxed),
@@ -194,7 +194,7 @@ impl Shared {
         self.waiting_messages.load(SeqCst) > 0
     }
 
-    /// What waits for the application.
+    /// Traffic that waits for the application.
     #[cfg(all(test, feature = "loom"))]
     pub(crate) fn waiting(&self) -> Traffic {
         Traffic {
@@ -226,7 +226,7 @@ impl Deref for Locked<'_> {
 }
 
 impl Locked<'_> {
-    /// What the peer may not exceed.
+    /// Limits on the peer.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             frame: self.frame_limit,

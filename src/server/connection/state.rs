@@ -29,15 +29,15 @@ pub(crate) struct State {
 /// Cold state, allocated on first use: few connections have any.
 #[derive(Debug, Default)]
 pub(crate) struct ColdState {
-    /// What TLS has agreed on.
+    /// Parameters that TLS has agreed on.
     pub(crate) tls: Option<Box<TlsSession>>,
-    /// What is known of the client, where it is behind a proxy, or counted, or past a limit.
+    /// State of the client, where it is behind a proxy, or counted, or past a limit.
     pub(crate) client: Option<Box<ClientState>>,
     /// Channels that it is subscribed to.
     pub(crate) channels: Memberships,
 }
 
-/// What is known of a client.
+/// State of a client.
 #[derive(Debug, Default)]
 pub(crate) struct ClientState {
     /// Its address, where proxies say it, and whether a request's header does.
@@ -65,17 +65,17 @@ impl State {
         }
     }
 
-    /// What few connections have, for one that has.
+    /// Cold state, made where there is none.
     pub(crate) fn cold_mut(&mut self) -> &mut ColdState {
         self.cold.get_or_insert_default()
     }
 
-    /// What is known of the client, for one of whom something is.
+    /// State of the client, made where there is none.
     pub(crate) fn client_mut(&mut self) -> &mut ClientState {
         self.cold_mut().client.get_or_insert_default()
     }
 
-    /// What few connections have, where it is there.
+    /// Cold state, where it is there.
     pub(crate) fn cold(&self) -> Option<&ColdState> {
         self.cold.as_deref()
     }

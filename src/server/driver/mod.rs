@@ -103,7 +103,7 @@ struct Driver {
     /// [`Delivery::Drained`](super::Delivery::Drained) is to be told, once the state is let go: the
     /// queue is not locked under it ([`locks`](super::locks)).
     has_drained: bool,
-    /// How often something was read.
+    /// Number of times that something was read.
     reads: u32,
     /// In milliseconds.
     write_timeout: Option<NonZeroU32>,
@@ -146,7 +146,7 @@ impl Stage {
     }
 }
 
-/// How a part of a poll went.
+/// Outcome of a part of a poll.
 enum Step {
     /// Goes on.
     Continue,

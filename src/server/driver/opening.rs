@@ -36,7 +36,7 @@ use crate::{
 /// Number of bytes that are read ahead while the application puts off its answer.
 const EARLY: usize = 64 * 1024;
 
-/// What to watch once the connection is open.
+/// Timeouts and limits of a connection that is open.
 pub(super) type KeepaliveOptions = (Option<Keepalive>, Option<Duration>, Option<Rate>);
 
 /// Handshake of TLS, and what is to become of it.
@@ -51,9 +51,9 @@ pub(super) struct OpeningHandshake {
     pub(super) handshake: Handshake,
     /// The memory that it takes.
     pub(super) held: Held,
-    /// What may be agreed to.
+    /// Compression that may be agreed to.
     pub(super) compression: Option<deflate::Config>,
-    /// Whether the application answers it.
+    /// True if the application answers it.
     pub(super) asks_application: bool,
     /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),

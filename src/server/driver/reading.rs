@@ -53,7 +53,7 @@ impl Reading {
     }
 }
 
-/// What one read brought.
+/// Outcome of one read.
 pub(super) enum Read {
     Some,
     /// Frames, and more of them than are looked at at once.
@@ -66,13 +66,13 @@ pub(super) enum Read {
     End,
 }
 
-/// What a receiver is given.
+/// Input of a receiver.
 pub(super) enum Input<'a> {
     /// Bytes that are the caller's.
     Borrowed(&'a mut [u8]),
     /// Bytes where they landed: messages may stay there.
     ReadBuffer(&'a mut BytesMut),
-    /// How many bytes the receiver has got already, in a buffer of its own.
+    /// Number of bytes that the receiver has got already, in a buffer of its own.
     InPlace(usize),
 }
 
@@ -85,7 +85,7 @@ impl Input<'_> {
         }
     }
 
-    /// How many bytes are left.
+    /// Number of bytes that are left.
     fn give(&mut self, receiver: &mut Receiver, budget: Budget, sink: &mut impl Sink) -> usize {
         match self {
             Self::Borrowed(bytes) => receiver.receive_within(bytes, budget, sink),
@@ -284,7 +284,7 @@ fn deliver_within(
     summary
 }
 
-/// What one read completes.
+/// Sink of the events that one read completes.
 pub(super) struct BatchSink<'a> {
     batch: &'a mut Batch,
     ends: &'a Ends,
@@ -298,7 +298,7 @@ pub(super) struct BatchSink<'a> {
     shared: (usize, usize),
 }
 
-/// What there is to know of it.
+/// Summary of one read.
 #[derive(Default)]
 pub(super) struct ReadSummary {
     /// Bytes that its records take in the queue beside themselves.
@@ -308,13 +308,13 @@ pub(super) struct ReadSummary {
     pings: Vec<Vec<u8>>,
     /// The text and binary messages among them, and their bytes.
     received: Traffic,
-    /// Whether the peer's close was there.
+    /// True if the peer's close was there.
     pub(super) is_close: bool,
-    /// Whether the last message was a large one.
+    /// True if the last message was a large one.
     was_large: Option<bool>,
     /// True if there were more messages than may come: those behind it are left out.
     has_exceeded: bool,
-    /// How many bytes are left, and which.
+    /// Number of bytes that are left, and which.
     left: usize,
     rest: Option<Rest>,
 }

@@ -47,15 +47,15 @@ impl MessageRate {
     }
 }
 
-/// What a connection waits for, and the clock that wakes it.
+/// Timers of a connection, and the clock that wakes it.
 #[derive(Default)]
 pub(super) struct Timers {
     pub(super) clocks: Clocks,
-    /// What it may still send, where that is limited.
+    /// Messages that it may still send, where that is limited.
     pub(super) message_rate: Option<MessageRate>,
     /// Its turn among those whose messages are not complete, where others wait for theirs.
     pub(super) turn: Option<Turn>,
-    /// Who compresses, where that was agreed to.
+    /// Compressor, where that was agreed to.
     pub(super) compressor: Option<Box<Compressor>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }

@@ -103,12 +103,12 @@ impl Handle {
         self.0.lock().map_or(ReadyState::Closed, |state| state.protocol.ready_state())
     }
 
-    /// What the client's version does, once the connection has been open.
+    /// Profile of the client's version, once the connection has been open.
     pub fn profile(&self) -> Option<&'static Profile> {
         self.0.lock()?.protocol.profile()
     }
 
-    /// What the peer may not exceed.
+    /// Limits on the peer.
     pub fn limits(&self) -> Limits {
         self.0.lock().map(|state| state.limits()).unwrap_or_default()
     }
@@ -121,7 +121,7 @@ impl Handle {
         }
     }
 
-    /// How long nothing may be read nor written before the connection is aborted.
+    /// Time for which nothing may be read nor written before the connection is aborted.
     pub fn inactivity_timeout(&self) -> Option<Duration> {
         self.0.lock()?.outbox.inactivity()
     }
@@ -133,12 +133,12 @@ impl Handle {
         }
     }
 
-    /// What TLS has agreed on; `None` without TLS, and before it has.
+    /// Parameters that TLS has agreed on; `None` without TLS, and before it has.
     pub fn tls_session(&self) -> Option<TlsSession> {
         self.0.lock()?.cold()?.tls.as_deref().cloned()
     }
 
-    /// How long our close may stay without answer.
+    /// Time for which our close may stay without answer.
     pub fn close_timeout(&self) -> Duration {
         self.0.lock().map_or(Duration::ZERO, |state| state.protocol.close_timeout())
     }
@@ -163,7 +163,7 @@ impl Handle {
         }
     }
 
-    /// What was received over the connection, and what was sent.
+    /// Traffic that was received over the connection, and that was sent.
     pub(crate) fn traffic(&self) -> (Traffic, Traffic) {
         (self.0.received(), self.0.lock().map(|state| state.outbox.sent()).unwrap_or_default())
     }
@@ -262,7 +262,7 @@ impl Handle {
         }
     }
 
-    /// Whether the connection is the parent's, and this process a fork's child.
+    /// True if the connection is the parent's, and this process a fork's child.
     pub(crate) fn is_inherited(&self) -> bool {
         self.0.is_inherited()
     }

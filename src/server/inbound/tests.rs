@@ -1,4 +1,4 @@
-//! Whatever clients do: what is held is bounded, and whoever goes on with his messages gets them
+//! Simulation of clients: what is held is bounded, and whoever goes on with his messages gets them
 //! through. They are simulated, and drive the code that runs.
 
 use std::{

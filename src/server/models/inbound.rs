@@ -19,7 +19,7 @@ fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
     array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&budget)))
 }
 
-/// Whether it is not read.
+/// True if it is not read.
 fn rests(handle: &Handle) -> bool {
     handle.0.pauses.load(SeqCst) & (pause::INBOUND_FULL | pause::BUDGET_FULL) != 0
 }

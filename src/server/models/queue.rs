@@ -32,7 +32,7 @@ fn produce_quietly(queue: &EventQueue, producer: u64, count: u8) {
     }
 }
 
-/// What the queue's owner has seen: of each producer all records so far, in order.
+/// Records that the queue's owner has seen: of each producer all so far, in order.
 #[derive(Default)]
 struct Seen {
     next: [u8; 2],

@@ -38,7 +38,7 @@ pub(crate) fn pair(room: usize) -> ((OwnedReadHalf, OwnedWriteHalf), Peer) {
     (halves, Peer { inbound, outbound })
 }
 
-/// What comes from the peer.
+/// Bytes that come from the peer.
 #[derive(Debug, Default)]
 struct Inbound {
     received: Mutex<Received>,
@@ -85,7 +85,7 @@ impl Drop for OwnedReadHalf {
     }
 }
 
-/// What goes to the peer.
+/// Bytes that go to the peer.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     state: Mutex<Sent>,
@@ -208,7 +208,7 @@ impl Peer {
         bytes
     }
 
-    /// Whether this end is the only one that is left.
+    /// True if this end is the only one that is left.
     pub(crate) fn is_alone(&self) -> bool {
         self.inbound.is_closed.load(Relaxed) && lock(&self.outbound.state).is_shut
     }

@@ -107,7 +107,7 @@ impl Condvar {
     }
 }
 
-/// What atomic-waker promises: of a registration and a wake that meet, the wake sees the
+/// Model of what atomic-waker promises: of a registration and a wake that meet, the wake sees the
 /// registration, or the registered task sees what was done before the wake. (loom's own of this
 /// name prints at every call.)
 #[derive(Debug, Default)]
@@ -186,7 +186,7 @@ impl Wakeup {
         self.readable.wait_while(lock(&self.count), |count| count.now == 0);
     }
 
-    /// How often it has been set.
+    /// Number of times that it has been set.
     pub(crate) fn sets(&self) -> u64 {
         lock(&self.count).ever
     }

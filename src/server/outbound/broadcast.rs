@@ -26,7 +26,7 @@ pub(crate) const SHARED: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Compressed {
     pub(crate) frame: Bytes,
-    /// Whether it is compressed indeed, so that the peer's window has it.
+    /// True if it is compressed indeed, so that the peer's window has it.
     pub(crate) uses_window: bool,
 }
 
@@ -49,7 +49,7 @@ type CompressedFrames = Vec<(u16, Key, Coming)>;
 /// A frame that is made already, or is being made.
 type Coming = watch::Receiver<Option<Compressed>>;
 
-/// Who makes a frame.
+/// Maker of a frame.
 enum Maker {
     /// The one that asks: nobody makes it yet. The others are told through this.
     Asking(watch::Sender<Option<Compressed>>),

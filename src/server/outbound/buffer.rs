@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 /// Memory that a piece takes that stands by itself, beside its bytes.
 pub(crate) const ITEM_OVERHEAD: usize = 64;
 
-/// How many pieces one write takes at most.
+/// Number of pieces that one write takes at most.
 const MAX_SLICES: usize = 32;
 
 /// Number of bytes that are written before others have their turn: a peer may take them as fast as
@@ -89,17 +89,17 @@ pub struct OutboundBuffer {
 /// Buffered bytes of one connection.
 #[derive(Debug)]
 struct Buffers {
-    /// Who has made it.
+    /// Thread that has made it.
     thread: ThreadId,
     len: usize,
-    /// How much of the tail is written, while no piece stands before it.
+    /// Bytes of the tail that are written, while no piece stands before it.
     written: usize,
     tail: Vec<u8>,
     pieces: VecDeque<Bytes>,
 }
 
 impl OutboundBuffer {
-    /// How many bytes wait.
+    /// Number of bytes that wait.
     pub fn len(&self) -> usize {
         self.waiting.as_ref().map_or(0, |waiting| waiting.len)
     }
@@ -116,7 +116,7 @@ impl OutboundBuffer {
         self.waiting.iter().flat_map(|waiting| &waiting.pieces)
     }
 
-    /// Whether nothing waits.
+    /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -217,12 +217,12 @@ impl Buffers {
         Self { thread, len: 0, written: 0, tail: Vec::new(), pieces: VecDeque::new() }
     }
 
-    /// What there is memory for.
+    /// Bytes that there is memory for.
     fn room(&self) -> usize {
         size_of::<Self>() + self.tail.capacity() + self.pieces.capacity() * size_of::<Bytes>()
     }
 
-    /// What is to be written next, in so many slices.
+    /// Slices that are to be written next, and their number.
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut count = 0;
         for piece in self.pieces.iter().take(MAX_SLICES - 1) {
@@ -253,7 +253,7 @@ impl Buffers {
         }
     }
 
-    /// What waits may wait for long: a tail that was used before must not be much too large for it.
+    /// Gives up room: bytes may wait for long, in a tail that must not be much too large for them.
     fn give_up_room(&mut self) {
         if self.tail.capacity() > MUCH && self.tail.capacity() / 2 > self.tail.len() {
             self.tail.shrink_to_fit();

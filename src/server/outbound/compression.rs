@@ -27,7 +27,7 @@ use crate::{
 /// models, where it is the turns that matter, a message each.
 const MAX_BYTES_PER_TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
 
-/// What has been sent on a connection that compresses, and is no frame yet. CompressionThreads is the
+/// Messages of a connection that compresses, which are no frames yet. CompressionThreads is the
 /// driver's: it takes long, and here nobody holds the connection's lock, or Ruby's.
 ///
 /// It is made with the [`Compressor`] that belongs to it ([`Compressor::new`]), which alone takes
@@ -38,7 +38,7 @@ pub(crate) struct CompressionQueue {
     len: usize,
     /// The driver compresses what came before: nothing may overtake it.
     in_progress: bool,
-    /// How many bytes that is.
+    /// Number of its bytes.
     working: usize,
     /// Messages of fewer bytes are not compressed.
     threshold: usize,
@@ -69,17 +69,17 @@ impl Item {
 }
 
 impl CompressionQueue {
-    /// Whether a message has to take the way through here.
+    /// True if a message has to take the way through here.
     pub(crate) fn accepts(&self, len: usize) -> bool {
         len >= self.threshold || self.is_waiting()
     }
 
-    /// Whether something is on its way through here.
+    /// True if something is on its way through here.
     pub(crate) fn is_waiting(&self) -> bool {
         self.in_progress || !self.items.is_empty()
     }
 
-    /// How many bytes wait, those included that are being compressed.
+    /// Number of bytes that wait, those included that are being compressed.
     pub(crate) fn len(&self) -> usize {
         self.len + self.working
     }
@@ -134,10 +134,10 @@ impl CompressionQueue {
     }
 }
 
-/// How long a context is kept that is not used: it takes some 300 KiB.
+/// Time for which a context is kept that is not used: it takes some 300 KiB.
 const CONTEXT: Duration = Duration::from_secs(10);
 
-/// What compresses a connection's messages: its driver's.
+/// Compressor of a connection's messages: its driver's.
 pub(crate) struct Compressor {
     /// While something is in work, without the context: that is there.
     deflater: Deflater,
@@ -153,7 +153,7 @@ pub(crate) struct Compressor {
 type Work = Pin<Box<dyn Future<Output = Making> + Send>>;
 
 impl Compressor {
-    /// Who compresses, and what waits for that: messages of `threshold` bytes and more.
+    /// Compressor, and the queue of what waits for it: messages of `threshold` bytes and more.
     pub(crate) fn new(
         deflater: Deflater,
         profile: &'static Profile,

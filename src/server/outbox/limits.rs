@@ -87,14 +87,14 @@ impl Outbox {
         self.is_high |= high_water > 0 && self.waiting_len() > high_water;
     }
 
-    /// Whether what was too much is down to half; it is said once.
+    /// True if what was too much is down to half; it is said once.
     pub(crate) fn has_drained(&mut self) -> bool {
         let has_drained = self.is_high && self.waiting_len() <= self.high_water() / 2;
         self.is_high &= !has_drained;
         has_drained
     }
 
-    /// What the application has sent.
+    /// Traffic that the application has sent.
     pub(crate) fn sent(&self) -> Traffic {
         self.sent
     }

@@ -1,4 +1,4 @@
-//! What is on its way out of one connection: its limit, the order of what is sent, what waits, and
+//! Outbox of one connection: its limit, the order of what is sent, what waits, and
 //! the write half of the socket.
 //!
 //! It stands in the connection's state, and its methods are called under that lock. What they leave
@@ -88,7 +88,7 @@ pub(crate) struct Outbox {
     /// Messages that wait before `buffer`, on a connection that compresses.
     compression: Option<Box<CompressionQueue>>,
     cold: Option<Box<ColdOutbox>>,
-    /// What the application has sent.
+    /// Traffic that the application has sent.
     sent: Traffic,
     /// Bytes that wait to be written. Whoever leaves some here, or in `compression`, sees to it that
     /// they are: by [`flush`](Self::flush), which leaves to the driver what the socket does not take,
@@ -249,7 +249,7 @@ impl Outbox {
         }
     }
 
-    /// Whether a pong waits until everything is written: while the peer does not read, it is the
+    /// True if a pong waits until everything is written: while the peer does not read, it is the
     /// last one only.
     pub(crate) fn delays_pong(&self) -> bool {
         self.blocked && (self.buffer.len() >= PONGS_MERGE || self.has_pending_pong())
@@ -318,17 +318,17 @@ impl Outbox {
         self.buffer.extend_parts(parts, 0);
     }
 
-    /// Whether a message of this length is left to the driver, to compress it or to keep its place.
+    /// True if a message of this length is left to the driver, to compress it or to keep its place.
     fn compresses(&self, len: usize) -> bool {
         self.compression.as_ref().is_some_and(|queue| queue.accepts(len))
     }
 
-    /// Whether what is sent now has to wait for what is being compressed.
+    /// True if what is sent now has to wait for what is being compressed.
     pub(crate) fn is_deferring(&self) -> bool {
         self.compression.as_ref().is_some_and(|queue| queue.is_waiting())
     }
 
-    /// Whether TLS has taken what the socket has not.
+    /// True if TLS has taken what the socket has not.
     fn has_records(&self) -> bool {
         matches!(&self.write_half, WriteHalf::Open(writer) if writer.has_records())
     }
@@ -370,7 +370,7 @@ impl Outbox {
         self.needs_driver = true;
     }
 
-    /// Whether what is sent can reach nobody any more.
+    /// True if what is sent can reach nobody any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.write_half.has_failed() || self.closing >= Closing::Detached
     }

@@ -27,7 +27,7 @@ pub(super) fn chain(source: &Source) -> Result<Vec<CertificateDer<'static>>, Tls
     Ok(chain)
 }
 
-/// Whether the key is that of the first certificate.
+/// True if the key is that of the first certificate.
 ///
 /// rustls' own check refuses certificates of X.509 version 1, which `openssl x509 -req` makes
 /// unless it is told otherwise, and which OpenSSL's clients accept.

@@ -8,11 +8,11 @@ use rustls::{version, SupportedCipherSuite};
 
 use super::error::TlsError;
 
-/// What a list comes to.
+/// Selection that a list comes to.
 pub(super) struct Selection {
     /// In the order of the list. The client's order decides all the same, as with EventMachine.
     pub(super) suites: Vec<SupportedCipherSuite>,
-    /// What the list asks for and there is nothing of.
+    /// Names in the list that there is nothing of.
     pub(super) left_out: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ impl Suite {
         !self.name.contains("AES128") && !self.name.contains("AES_128")
     }
 
-    /// Whether a cipher string of openssl-ciphers(1), or the suite's own name by OpenSSL or IANA,
+    /// True if a cipher string of openssl-ciphers(1), or the suite's own name by OpenSSL or IANA,
     /// means this suite. Its strings that are missing here mean none of these suites.
     fn answers_to(&self, word: &str) -> bool {
         if word == self.name || Some(word) == self.suite.suite().as_str() {
@@ -160,7 +160,7 @@ mod tests {
     const CHACHA: &str = "ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-RSA-CHACHA20-POLY1305";
     const A128: &str = "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256";
 
-    /// What `openssl ciphers -s -tls1_2` of OpenSSL 3.0 makes of the list, less what is not here.
+    /// Selection that `openssl ciphers -s -tls1_2` of OpenSSL 3.0 makes, less what is not here.
     #[test]
     fn lists_mean_what_they_mean_to_openssl() {
         let rsa128 = "ECDHE-RSA-AES128-GCM-SHA256";

@@ -21,7 +21,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What is wrong with the TLS options, or with what they name.
+/// Error in the TLS options, or in what they name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TlsError {
     /// The file does not exist.

@@ -65,7 +65,7 @@ fn signing_key(
 
 const RSA: &str = "RSA of another size or public exponent";
 
-/// What a key that was refused is, in words.
+/// Kind of a key that was refused, in words.
 fn kind_of(algorithm: &AlgorithmIdentifierRef<'_>) -> String {
     match algorithm.oids() {
         Ok((oid, parameter)) => match (oid.to_string().as_str(), parameter) {

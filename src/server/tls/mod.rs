@@ -40,7 +40,7 @@ pub(crate) use self::secured::{Ahead, Secured};
 pub use self::session::TlsSession;
 use super::server_names::{NameError, ServerNames};
 
-/// What `start_tls` may be given for a server. An empty string or path counts as not given.
+/// Options of `start_tls` for a server. An empty string or path counts as not given.
 ///
 /// EventMachine's `:sni_hostname` has no counterpart: it is for clients, and ignored by servers.
 #[derive(Clone, Default, Eq, Hash, PartialEq)]
@@ -120,7 +120,7 @@ pub struct TlsServer {
     pub config: Arc<ServerConfig>,
     /// Likewise, those of the names that have their own.
     pub hosts: Option<Arc<ServerNames>>,
-    /// What could not be honoured but does no harm, one sentence each.
+    /// Warnings of what could not be honoured but does no harm, one sentence each.
     pub warnings: Vec<String>,
 }
 

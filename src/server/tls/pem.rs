@@ -24,7 +24,7 @@ pub(super) struct Source {
     text: String,
 }
 
-/// What stands between one `BEGIN` and its `END`.
+/// Block between one `BEGIN` and its `END`.
 pub(super) struct Block<'a> {
     pub(super) label: &'a str,
     headers: Vec<(&'a str, &'a str)>,
@@ -92,7 +92,7 @@ impl Source {
         }
     }
 
-    /// What a block holds, and nothing else.
+    /// Bytes that a block holds, and nothing else.
     pub(super) fn decode(&self, block: &Block<'_>) -> Result<Vec<u8>, TlsError> {
         BASE64_STANDARD
             .decode(&block.body)

@@ -24,7 +24,7 @@ const AHEAD: usize = 80 * 1024;
 const RECORD_LEN: usize = 16 * 1024;
 const RECORD: usize = 32;
 
-/// What there is for a reader who does not ask the socket.
+/// Source for a reader who does not ask the socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ahead {
     Nothing,
@@ -42,11 +42,11 @@ pub(crate) struct Secured {
     socket: Option<OwnedWriteHalf>,
     /// The socket's number.
     fd: RawFd,
-    /// How many bytes the socket has taken, with what TLS adds to them.
+    /// Number of bytes that the socket has taken, with what TLS adds to them.
     taken: u64,
     /// Number of bytes that are encrypted and not written, by what records add to them at most.
     ahead: usize,
-    /// Whether the end of our direction has been said.
+    /// True if the end of our direction has been said.
     is_closed: bool,
     /// True while Nagle's algorithm is kept from the answer to the opening handshake, which would
     /// wait for the acknowledgment of TLS 1.3's ticket.
@@ -71,7 +71,7 @@ impl Secured {
         self.fd
     }
 
-    /// How many bytes the socket has taken.
+    /// Number of bytes that the socket has taken.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
@@ -81,7 +81,7 @@ impl Secured {
         self.ahead
     }
 
-    /// Whether records wait that the socket has not taken yet.
+    /// True if records wait that the socket has not taken yet.
     pub(crate) fn has_records(&self) -> bool {
         self.socket.is_some() && self.session.wants_write()
     }

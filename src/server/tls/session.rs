@@ -1,11 +1,11 @@
-//! What one connection has agreed on.
+//! TLS parameters that one connection has agreed on.
 
 use base64::{engine::general_purpose::STANDARD, Engine as _};
 use rustls::{ProtocolVersion, ServerConnection};
 
 use super::cipher;
 
-/// What one connection has agreed on.
+/// TLS parameters that one connection has agreed on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TlsSession {
     /// The cipher suite, by OpenSSL's name.
@@ -22,7 +22,7 @@ pub struct TlsSession {
 }
 
 impl TlsSession {
-    /// What a connection whose handshake is done has agreed on.
+    /// Parameters of a connection whose handshake is done.
     pub fn of(connection: &ServerConnection) -> Self {
         let suite = connection.negotiated_cipher_suite().and_then(cipher::named);
         Self {

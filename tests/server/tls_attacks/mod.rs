@@ -61,7 +61,7 @@ impl Target {
         client::connect(self.reactor.addr())
     }
 
-    /// What happened on a connection, which has ended. The bystander has not noticed.
+    /// Story of a connection, which has ended. The bystander has not noticed.
     #[track_caller]
     fn story(&mut self, connection: u32) -> Vec<Seen> {
         let story = self.reactor.story(connection);
@@ -89,7 +89,7 @@ impl Target {
     }
 }
 
-/// What a client does when it has sent everything.
+/// Act of a client that has sent everything.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Then {
     /// It sends no more.
@@ -108,7 +108,7 @@ pub(crate) fn session(version: &'static SupportedProtocolVersion) -> ClientConne
     ClientConnection::new(client_config(&[version]), server_name()).unwrap()
 }
 
-/// What the client would send now.
+/// Bytes that the client would send now.
 pub(crate) fn flight(session: &mut ClientConnection) -> Vec<u8> {
     let mut bytes = Vec::new();
     while session.wants_write() {

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Report, Failure> {
     window.close(deliveries)
 }
 
-/// How long it takes until the last one has a message that one connection sends to all; one after
+/// Time that it takes until the last one has a message that one connection sends to all; one after
 /// the other.
 pub(crate) fn last_receiver(arguments: &Arguments) -> Result<Report, Failure> {
     let everybody = arguments.connections as u64;

@@ -63,7 +63,7 @@ fn arrive(
 }
 
 impl Visit {
-    /// Whether it is over.
+    /// True if it is over.
     fn proceed(&mut self, scratch: &mut [u8], goodbye: &[u8]) -> Result<bool, Failure> {
         let (answer, closing) = (&mut self.answer, &mut self.closing);
         let mut leave = false;

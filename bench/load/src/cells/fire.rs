@@ -21,7 +21,7 @@ use crate::{
 /// In one write, where the socket takes it.
 const PIECE: usize = 64 * 1024;
 
-/// What the system may hold of a connection's messages, so that no server has minutes of work
+/// Bytes of a connection's messages that the system may hold, so that no server has minutes of work
 /// before it when the firing ends.
 const HELD: usize = 128 * 1024;
 

@@ -7,7 +7,7 @@ use crate::{
     arguments::Arguments, cycle::Cycle, fleet::Fleet, report::Report, usage::memory, Failure,
 };
 
-/// What the server allocates once, it has allocated by then.
+/// Number of connections after which the server has allocated what it allocates once.
 const FIRST: usize = 100;
 
 /// Until a server has come to rest.

@@ -1,4 +1,4 @@
-//! How long an echo takes: of one message after the other, and of messages that are due at fixed
+//! Latency of an echo: of one message after the other, and of messages that are due at fixed
 //! moments, whether or not the ones before have come back (so that a server that stops for a
 //! moment pays for all that were due meanwhile).
 

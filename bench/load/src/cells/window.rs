@@ -60,7 +60,7 @@ impl Window {
         Ok(())
     }
 
-    /// What was used for the units since it opened.
+    /// Report of what was used for the units since it opened.
     pub(crate) fn close(self, units: u64) -> Result<Report, Failure> {
         let usage = Usage::of(self.pid)?;
         let opened = self.opened.ok_or("the server was too slow to be measured")?;

@@ -93,7 +93,7 @@ mod receive {
         read(bencher, &frame(first, len), len);
     }
 
-    /// What is measured includes the copy that a read from a socket makes.
+    /// Receiving, with the copy that a read from a socket makes.
     fn read(bencher: Bencher<'_, '_>, bytes: &[u8], payload: usize) {
         let mut receiver = receiver();
         let mut input = bytes.to_vec();

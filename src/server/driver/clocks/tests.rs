@@ -150,7 +150,7 @@ fn a_ping_behind_what_the_peer_still_takes_is_not_late() {
     }
 }
 
-/// Whatever it is sent goes into its system's buffer, and is acknowledged.
+/// All that it is sent goes into its system's buffer, and is acknowledged.
 #[test]
 fn a_peer_that_is_sent_things_all_the_time_and_says_nothing_is_dead() {
     let mut bench = Bench::open(Some((10, 8)), None);

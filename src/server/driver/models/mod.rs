@@ -27,7 +27,7 @@ mod publishing;
 mod reading;
 mod writing;
 
-/// What a server has but a listener.
+/// Parts of a server but the listener.
 struct Site {
     queue: Arc<EventQueue>,
     budget: Arc<InboundBudget>,
@@ -74,7 +74,7 @@ impl Site {
         (driver, handle, peer)
     }
 
-    /// What has been told and not been taken: what each is called.
+    /// Names of the records that have been told and not been taken.
     fn records(&self) -> Vec<String> {
         let mut batch = Batch::default();
         self.queue.take(&mut batch);

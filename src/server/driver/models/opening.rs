@@ -1,4 +1,4 @@
-//! Who decides an opening handshake: whoever comes first.
+//! Decisions on an opening handshake: whoever comes first decides.
 
 use super::{frame, join, QueueOwner, Site};
 use crate::{

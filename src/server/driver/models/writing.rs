@@ -1,4 +1,4 @@
-//! Who writes: the threads that send, and the driver what the socket did not take.
+//! Writing: by the threads that send, and by the driver of what the socket did not take.
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,7 +3,7 @@
 //! All the EC ones are the same P-256 key, all the RSA ones the same key of 2048 bits; the
 //! passphrase of the encrypted ones is [`PASSPHRASE`].
 
-/// What every encrypted key here opens with.
+/// Passphrase of every encrypted key here.
 pub(super) const PASSPHRASE: &str = "correct";
 
 /// `openssl pkcs8 -topk8 -nocrypt`

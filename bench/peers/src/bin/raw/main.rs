@@ -47,9 +47,9 @@ struct Client {
     rest: Vec<u8>,
     /// For frames that are larger than a read: they are read to where they stay.
     own: Vec<u8>,
-    /// How much of `own` has come, where such a frame is on its way.
+    /// Bytes of `own` that have come, where such a frame is on its way.
     begun: usize,
-    /// What the socket did not take, and how much of it has gone meanwhile. While there is any,
+    /// Bytes that the socket did not take, and how many have gone meanwhile. While there are any,
     /// nothing is read.
     unsent: Vec<u8>,
     gone: usize,
@@ -57,7 +57,7 @@ struct Client {
     counted: u64,
 }
 
-/// What becomes of a connection.
+/// Fate of a connection.
 #[derive(PartialEq)]
 enum Fate {
     Stays,
@@ -211,7 +211,7 @@ impl Client {
         Ok(fate)
     }
 
-    /// What becomes of the connection, and how many bytes were of use.
+    /// Fate of the connection, and the number of bytes that were of use.
     fn answer(
         &mut self,
         filled: &mut [u8],

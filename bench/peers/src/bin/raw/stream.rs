@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection};
 pub(crate) struct Stream {
     pub(crate) socket: TcpStream,
     tls: Option<Box<Tls>>,
-    /// Whether the poll watches for room to write.
+    /// True if the poll watches for room to write.
     watched: Cell<bool>,
 }
 
@@ -36,7 +36,7 @@ impl Stream {
         Ok(Self { socket, tls, watched: Cell::new(false) })
     }
 
-    /// Whether to watch for room to write from now on; none where that stays as it is.
+    /// Watch for room to write from now on; none where that stays as it is.
     pub(crate) fn turns(&self, unsent: bool) -> Option<bool> {
         let writing = unsent || self.tls.as_ref().is_some_and(|tls| !tls.pending.is_empty());
         (self.watched.replace(writing) != writing).then_some(writing)
@@ -101,7 +101,7 @@ impl Stream {
 }
 
 impl Tls {
-    /// Whether nothing is left.
+    /// True if nothing is left.
     fn flush(&mut self, socket: &mut TcpStream) -> io::Result<bool> {
         while self.session.wants_write() {
             self.session.write_tls(&mut self.pending)?;
