@@ -50,7 +50,7 @@ module EventMachine
       # Levels that a logger has.
       LEVELS = %i[debug info warn error].freeze
 
-      # What is kept of a connection that is logged: when it was opened, the client's address, its
+      # State of a connection that is logged: when it was opened, the client's address, its
       # request's path, its version, and the close code once that is known.
       Entry = Struct.new(:opened, :ip, :path, :version, :code)
 
@@ -152,7 +152,7 @@ module EventMachine
           Connection.instance_method(:remote_ip).bind_call(connection)
         end
 
-        # Whatever goes wrong here is no matter of the connection's.
+        # Logs a line; an exception here is no matter of the connection's.
         def tell(level, event, connection, **fields)
           id = Transport.get(connection, :@signature)
           ip = address(connection, Transport.of(connection))
