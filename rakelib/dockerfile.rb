@@ -60,7 +60,8 @@ class Dockerfile
     source = option ? @stages.find { |one| one.name == option }.chroot.path(from) : nil
     target = stage.chroot.path(to)
     FileUtils.mkdir_p(File.dirname(target))
-    return FileUtils.cp_r(source, target, preserve: true, remove_destination: true) if source
+    # What is in the directory, into one that may be there: as Docker does.
+    return FileUtils.cp_r("#{source}/.", target, preserve: true) if source
     return FileUtils.cp(File.join(@context, from), target) unless from == "."
 
     copy_checkout(target)
