@@ -22,8 +22,8 @@ use super::{
 
 /// A connection whose reading can be paused because its server's budget is spent.
 pub(crate) trait Resume: Debug + Send + Sync {
-    /// Has the driver read no more.
-    fn pause(&self);
+    /// Has the driver read no more; `false` where that was so already.
+    fn pause(&self) -> bool;
 
     /// Has the driver read on.
     fn resume(&self);
@@ -170,8 +170,9 @@ impl InboundBudget {
             if waiters.has_turn(connection) {
                 return true;
             }
-            connection.pause();
-            if !waiters.is_paused(connection) {
+            // One that was paused already is among them, or about to be resumed: nobody is looked
+            // for, where thousands are.
+            if connection.pause() {
                 let connection = Arc::clone(connection) as Arc<dyn Resume>;
                 waiters.paused.push_back(Paused { connection, claim, since: Instant::now() });
             }
@@ -254,10 +255,6 @@ fn is_same(one: &Arc<dyn Resume>, other: &Arc<impl Resume>) -> bool {
 impl WaitQueue {
     fn has_turn(&self, connection: &Arc<impl Resume>) -> bool {
         self.turns.iter().any(|(other, _)| is_same(other, connection))
-    }
-
-    fn is_paused(&self, connection: &Arc<impl Resume>) -> bool {
-        self.paused.iter().any(|other| is_same(&other.connection, connection))
     }
 
     /// Moves those out that may go on.

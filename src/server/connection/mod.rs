@@ -259,8 +259,8 @@ impl Drop for Locked<'_> {
 }
 
 impl Resume for Shared {
-    fn pause(&self) {
-        self.pauses.fetch_or(pause::BUDGET_FULL, SeqCst);
+    fn pause(&self) -> bool {
+        self.pauses.fetch_or(pause::BUDGET_FULL, SeqCst) & pause::BUDGET_FULL == 0
     }
 
     fn resume(&self) {
