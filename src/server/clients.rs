@@ -158,7 +158,7 @@ impl Clients {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "loom")))]
     fn len(&self) -> (usize, usize) {
         let table = self.table.lock().expect("this process's");
         (table.clients.len(), table.gone)
