@@ -203,15 +203,12 @@ impl Batch {
     /// Appends what the protocol reports.
     pub(crate) fn push_event(&mut self, connection: u64, event: Event<'_>) {
         let delivery = match event {
-            Event::Text(payload, code_range) => match self.message(MessageKind::Text, payload) {
-                Delivery::Message(kind, span) => {
-                    Delivery::Message(kind, Span { code_range, ..span })
-                }
-                other => other,
-            },
-            Event::Binary(payload) => self.message(MessageKind::Binary, payload),
-            Event::Ping(payload) => self.message(MessageKind::Ping, payload),
-            Event::Pong(payload) => self.message(MessageKind::Pong, payload),
+            Event::Text(payload, code_range) => {
+                Delivery::Message(MessageKind::Text, Span { code_range, ..self.store(payload) })
+            }
+            Event::Binary(payload) => Delivery::Message(MessageKind::Binary, self.store(payload)),
+            Event::Ping(payload) => Delivery::Message(MessageKind::Ping, self.store(payload)),
+            Event::Pong(payload) => Delivery::Message(MessageKind::Pong, self.store(payload)),
             Event::Close(close) => Delivery::Close(close.code, self.copy(close.body)),
             Event::Error(error) => Delivery::Error(Box::new(error)),
         };
@@ -259,8 +256,9 @@ impl Batch {
         }
     }
 
-    fn message(&mut self, kind: MessageKind, payload: Payload<'_>) -> Delivery {
-        let span = match payload {
+    /// Place of a message's payload, which has been stored here.
+    fn store(&mut self, payload: Payload<'_>) -> Span {
+        match payload {
             Payload::Owned(bytes) if bytes.len() >= LARGE => {
                 let len = bytes.len();
                 // Without the room behind it: it counts by its length.
@@ -268,8 +266,7 @@ impl Batch {
                 Span { len, piece: self.last_piece(), ..Span::default() }
             }
             payload => self.copy(&payload),
-        };
-        Delivery::Message(kind, span)
+        }
     }
 
     fn last_piece(&self) -> u32 {
