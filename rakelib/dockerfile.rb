@@ -89,7 +89,8 @@ class Dockerfile
       wait_for(port)
       EchoProbe.exchange(port)
     ensure
-      Process.kill("TERM", server.pid)
+      # unshare ignores TERM; what it has started goes with it.
+      Process.kill("KILL", server.pid)
     end
   end
 
