@@ -61,7 +61,7 @@ module Torture
 
     attr_reader :number, :received, :skipped
 
-    # @param crowd [Crowd]
+    # @param crowd [Audience]
     # @param kind [:live, :stalled, :churning]
     def initialize(crowd, kind)
       super()
@@ -129,7 +129,7 @@ module Torture
   end
 
   # All of them.
-  class Crowd
+  class Audience
     AT_A_TIME = 100
 
     attr_reader :live, :stalled, :lateness, :failures, :churned

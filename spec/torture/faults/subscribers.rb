@@ -22,8 +22,8 @@ module Torture
       @some = @all / 10
       ServerProcess.load
       EM.epoll
-      @crowd = Crowd.new(@server.port)
-      EM.run { @crowd.connect(:live, @all - @some) { alone } }
+      @audience = Audience.new(@server.port)
+      EM.run { @audience.connect(:live, @all - @some) { alone } }
       judge
     end
 
@@ -32,22 +32,22 @@ module Torture
     # Without anybody who is slow.
     def alone
       publish(50) do
-        @before = @crowd.p99
-        @crowd.connect(:stalled, @some) { together }
+        @before = @audience.p99
+        @audience.connect(:stalled, @some) { together }
       end
     end
 
     def together
       @server.usage.mark
-      @crowd.stalled.each(&:pause)
-      @crowd.churn(CHURNING)
+      @audience.stalled.each(&:pause)
+      @audience.churn(CHURNING)
       # More than a kernel takes for one that does not read: 500 KiB.
       publish(200) do |last|
-        @with = @crowd.p99
+        @with = @audience.p99
         @growth = @server.usage.peak_growth / MIB
-        @crowd.end_churn
-        @crowd.stalled.each(&:resume)
-        wait(last, @crowd.stalled) { @crowd.finish }
+        @audience.end_churn
+        @audience.stalled.each(&:resume)
+        wait(last, @audience.stalled) { @audience.finish }
       end
     end
 
@@ -58,7 +58,7 @@ module Torture
         next unless (last = @server.ask(:last))
 
         timer.cancel
-        wait(last, @crowd.live) { done.call(last) }
+        wait(last, @audience.live) { done.call(last) }
       end
     end
 
@@ -76,12 +76,12 @@ module Torture
 
     def judge
       counts = @server.ask(:counts)
-      promise "messages that are broken, twice or out of order", @crowd.failures, equals: 0
-      promise "messages that those who read have not got", @crowd.live.sum(&:skipped), equals: 0
+      promise "messages that are broken, twice or out of order", @audience.failures, equals: 0
+      promise "messages that those who read have not got", @audience.live.sum(&:skipped), equals: 0
       promise "of the stalled, without the newest afterwards", @stale, equals: 0
       promise "messages dropped for the stalled", counts[:messages_dropped], at_least: @some
-      tell "messages received", @crowd.live.sum(&:received) + @crowd.stalled.sum(&:received)
-      tell "that have vanished meanwhile, or left and come", @crowd.churned
+      tell "messages received", @audience.live.sum(&:received) + @audience.stalled.sum(&:received)
+      tell "that have vanished meanwhile, or left and come", @audience.churned
       promise "memory at the most", @growth, "MiB more", at_most: 32
       promise "the others' last of 100 waits", @with, "ms", at_most: (@before * 1.1) + SLACK
       tell "without the stalled", @before, "ms"
