@@ -402,17 +402,17 @@ RSpec.describe EventMachine::WebSocket, "where it is decided who gets in", :exte
 
     # The events of a client whose handshake is answered before the block is set.
     def serve_answered_unasked(&block)
-      gate = Mailbox.new
+      busy, gate = Array.new(2) { Mailbox.new }
       serve do |ws|
         record(ws)
-        EM.add_timer(0.01) do
+        EM.next_tick do
+          busy << true
           gate.pop
           ws.onrequest(&block)
         end
       end
       client = dial
-      turn_round
-      sleep 0.05
+      busy.pop
       ask_to_open(client)
       expect(status(client)).to eq("101")
       gate << :go
