@@ -104,7 +104,7 @@ module EventMachine
         @peername = @connection.get_peername if Reactor.knows?(@connection.signature)
         @keepalive.watch(options)
         rate = options[:messages_per_second]
-        @protocol.limit_rate(rate) if rate
+        @protocol.limit_rate(rate, Keepalive::PING) if rate
       end
 
       # The connection can be asked to gather what is sent while the messages of one read are told.

@@ -103,11 +103,13 @@ RSpec.describe EventMachine::WebSocket, "and limits by client", :extension do
 
     it "judges plain HTTP, too, by the address that a proxy says" do
       serve(handshakes_per_second: 0.1, trusted_proxies: "127.0.0.1", http: { "/" => "here" })
-      asked = Array.new(2) do
-        connect(headers: { "Upgrade" => nil, "X-Forwarded-For" => "192.0.2.1" }.compact)
+      answers = Array.new(2) do
+        client = dial
+        client.write("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
+        client.read_to_end
       end
-      expect(asked.map { |client| status(client) }).to eq(%w[101 503])
-      expect(asked.last.response[:lines]).to include(/\ARetry-After: \d+\z/)
+      expect(answers.first).to start_with("HTTP/1.1 200 ").and end_with("here")
+      expect(answers.last).to start_with("HTTP/1.1 503 ").and match(/^Retry-After: \d+\r$/)
     end
   end
 
@@ -140,16 +142,24 @@ RSpec.describe EventMachine::WebSocket, "and limits by client", :extension do
         client.text("again")
         expect(client.read_text).to eq("again")
       end
-    end
 
-    it "counts pings, and not the pongs to its own" do
-      serve(messages_per_second: 3, ping_interval: 0.05)
-      client = connect
-      8.times { client.pong(client.read(:ping)) }
-      4.times { client.ping }
+      it "counts pings, and not the pongs to its own, #{way}" do
+        serve_by(transport, messages_per_second: 3, ping_interval: 0.05) { |ws| echo(ws) }
+        client = connect
+        8.times { client.pong(client.read(:ping)) }
+        4.times { client.ping }
 
-      closes = Array.new(9) { client.read_frame }.find { |frame| frame.type == :close }
-      expect(closes.payload.unpack1("n")).to eq(1008)
+        closes = Array.new(9) { client.read_frame }.find { |frame| frame.type == :close }
+        expect(closes.payload.unpack1("n")).to eq(1008)
+      end
+
+      it "counts a pong that answers nothing, #{way}" do
+        serve_by(transport, messages_per_second: 3, ping_interval: 60) { |ws| echo(ws) }
+        client = connect
+        4.times { client.pong("unasked") }
+
+        expect(client.read(:close).unpack1("n")).to eq(1008)
+      end
     end
   end
 

@@ -43,10 +43,18 @@ pub(crate) struct Protocol {
     /// Error that [`Protocol::fail`] fails with.
     error: RefCell<Option<ProtocolError>>,
     batch: WriteBatch,
-    /// Limit on the messages that come, and those that may.
-    rate: Cell<Option<(Rate, TokenBucket)>>,
-    /// True once more have come.
+    rate: RefCell<Option<RateLimit>>,
+    /// True once more messages have come than may.
     has_exceeded: Cell<bool>,
+}
+
+/// Limit on the messages that come.
+struct RateLimit {
+    rate: Rate,
+    bucket: TokenBucket,
+    /// Body of pings whose pongs are not counted, and number of those that are not answered.
+    ping: Vec<u8>,
+    pings: usize,
 }
 
 impl Protocol {
@@ -63,7 +71,7 @@ impl Protocol {
             connection: RefCell::new(connection),
             error: RefCell::default(),
             batch: WriteBatch::default(),
-            rate: Cell::default(),
+            rate: RefCell::default(),
             has_exceeded: Cell::default(),
         })
     }
@@ -100,7 +108,7 @@ impl Protocol {
         let allowed = this.allowed();
         let mut messages = 0;
         let end = frames::receive(&this.receiver, data, limits, |opcode, body, code_range| {
-            messages += 1;
+            messages += usize::from(!(opcode == Opcode::Pong && this.is_own_pong(body)));
             if messages > allowed {
                 return Ok(());
             }
@@ -110,7 +118,7 @@ impl Protocol {
             };
             events.cat(&[symbols::opcode(ruby, opcode).as_value(), string.as_value()])
         })?;
-        match this.judge(messages, end) {
+        match this.judge(messages, allowed, end) {
             None => {}
             Some(End::Close(code, body)) => {
                 let code = ruby.into_value(code.map(|code| code.0));
@@ -127,31 +135,51 @@ impl Protocol {
         Ok(events)
     }
 
-    /// Limits the messages that come, pings and pongs included, to so many a second.
-    fn limit_rate(&self, per_second: f64) {
-        let rate = Rate::new(per_second);
-        self.rate.set(rate.map(|rate| (rate, TokenBucket::new(rate, Instant::now()))));
+    /// Limits the messages that come, pings and pongs included, to so many a second; but not pongs
+    /// that answer this ping.
+    fn limit_rate(&self, per_second: f64, ping: RString) {
+        let limit = |rate| RateLimit {
+            rate,
+            bucket: TokenBucket::new(rate, Instant::now()),
+            ping: raw::with_bytes(ping, <[u8]>::to_vec),
+            pings: 0,
+        };
+        *self.rate.borrow_mut() = Rate::new(per_second).map(limit);
+    }
+
+    /// Notes that a ping is sent, if it is one whose pong is not counted.
+    fn expect_pong(&self, ping: RString) {
+        if let Some(limit) = &mut *self.rate.borrow_mut() {
+            limit.pings += usize::from(raw::with_bytes(ping, |ping| ping == limit.ping));
+        }
+    }
+
+    /// True if a pong answers such a ping, each of which is answered once.
+    fn is_own_pong(&self, body: &[u8]) -> bool {
+        match &mut *self.rate.borrow_mut() {
+            Some(limit) if limit.pings > 0 && limit.ping == body => {
+                limit.pings -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Number of messages that may come now.
     fn allowed(&self) -> usize {
-        let Some((rate, mut bucket)) = self.rate.get() else { return usize::MAX };
-        let allowed = bucket.available(rate, Instant::now());
-        self.rate.set(Some((rate, bucket)));
-        allowed
+        let mut limit = self.rate.borrow_mut();
+        limit.as_mut().map_or(usize::MAX, |it| it.bucket.available(it.rate, Instant::now()))
     }
 
-    /// Counts what has come: it has ended with an error where that was too much.
-    fn judge(&self, messages: usize, end: Option<End>) -> Option<End> {
-        let Some((rate, mut bucket)) = self.rate.get() else { return end };
-        let allowed = bucket.available(rate, bucket.filled_at());
-        bucket.spend(messages);
-        self.rate.set(Some((rate, bucket)));
+    /// Counts what has come: it has ended with an error where that was more than `allowed`.
+    fn judge(&self, messages: usize, allowed: usize, end: Option<End>) -> Option<End> {
+        let Some(limit) = &mut *self.rate.borrow_mut() else { return end };
+        limit.bucket.spend(messages);
         if messages <= allowed {
             return end;
         }
         self.has_exceeded.set(true);
-        let limit = rate.per_second().to_string();
+        let limit = limit.rate.per_second().to_string();
         Some(End::Error(ProtocolError::TooManyMessages(limit)))
     }
 
@@ -180,6 +208,7 @@ impl Protocol {
     }
 
     fn ping(ruby: &Ruby, this: &Self, body: RString) -> Result<Option<RString>, Error> {
+        this.expect_pong(body);
         this.frame(ruby, body, |connection, len| connection.ping(len)).map(to_be_sent)
     }
 
@@ -349,7 +378,7 @@ fn to_be_sent(frame: Option<Value>) -> Option<RString> {
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Protocol", ruby.class_object())?;
     class.define_singleton_method("new", function!(Protocol::new, 3))?;
-    class.define_method("limit_rate", method!(Protocol::limit_rate, 1))?;
+    class.define_method("limit_rate", method!(Protocol::limit_rate, 2))?;
     class.define_method("compress", method!(Protocol::compress, 1))?;
     class.define_method("receive", method!(Protocol::receive, 3))?;
     class.define_method("begin_batch", method!(Protocol::begin_batch, 1))?;
