@@ -51,10 +51,15 @@ module EventMachine
             end
           end
 
+          # One round. Each is taken out before it is looked after: one that another thread adds
+          # meanwhile stays.
           def look
-            # Others come meanwhile.
-            @subscribers.dup.each_key do |subscriber|
-              @subscribers.delete(subscriber) if subscriber.catch_up
+            @subscribers.keys.each do |subscriber| # rubocop:disable Style/HashEachMethods
+              @subscribers.delete(subscriber)
+              is_done = false
+              is_done = subscriber.catch_up
+            ensure
+              @subscribers[subscriber] = true unless is_done
             end
           end
         end
