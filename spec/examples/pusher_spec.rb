@@ -31,7 +31,7 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
   def hear(client) = JSON.parse(client.read_text)
   def say(client, event, **more) = client.text(JSON.generate(event: event, **more))
 
-  # What the server answers to this.
+  # Answer of the server to this.
   def answer(client, ...)
     say(client, ...)
     hear(client)
@@ -50,9 +50,9 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
   end
 
   # The status and the body of a request whose query is signed, but for what is changed.
-  def request(verb, path, body = nil, secret: "secret", changed: {}, **query)
+  def request(verb, path, body = nil, secret: "secret", ago: 0, changed: {}, **query)
     text = body && (body.is_a?(String) ? body : JSON.generate(body))
-    query = { auth_key: "key", auth_timestamp: Time.now.to_i, auth_version: "1.0", **query }
+    query = { auth_key: "key", auth_timestamp: Time.now.to_i - ago, auth_version: "1.0", **query }
     query[:body_md5] = OpenSSL::Digest::MD5.hexdigest(text) if text
     query = query.merge(changed).compact
     pairs = query.sort.map { |pair| pair.join("=") }.join("&")
@@ -217,8 +217,8 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
       "another key" => { changed: { auth_key: "other" } },
       "no key" => { changed: { auth_key: nil } },
       "another version" => { changed: { auth_version: "2.0" } },
-      "an old timestamp" => { changed: { auth_timestamp: Time.now.to_i - 700 } },
-      "a timestamp to come" => { changed: { auth_timestamp: Time.now.to_i + 700 } },
+      "an old timestamp" => { ago: 700 },
+      "a timestamp to come" => { ago: -700 },
       "no timestamp" => { changed: { auth_timestamp: nil } },
       "a timestamp that is none" => { changed: { auth_timestamp: "now" } },
       "another body" => { changed: { body_md5: "0" * 32 } },
