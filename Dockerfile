@@ -8,7 +8,7 @@
 
 FROM debian:13-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      ca-certificates cargo-web gcc libc6-dev make ruby ruby-dev ruby-eventmachine rustc-web
+      ca-certificates cargo-web gcc libc6-dev libclang-dev make ruby ruby-dev ruby-eventmachine rustc-web
 COPY . /src
 WORKDIR /src
 RUN gem build --output /tmp/em-websocket-rs.gem em-websocket-rs.gemspec && \

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 require "json"
-require "open3"
 require "socket"
+require_relative "checkout"
 require_relative "chroot"
 require_relative "echo_probe"
 
@@ -53,7 +53,7 @@ class Dockerfile
     stage.chroot.run("sh", "-c", rest, env: stage.env, chdir: stage.workdir, user: stage.user)
   end
 
-  # Of the checkout what git lists; .dockerignore says as much.
+  # Copies files: of the checkout what git lists; .dockerignore says as much.
   def copy(rest)
     option, = rest.scan(/--from=(\S+)/).flatten
     from, to = rest.sub(/--from=\S+ /, "").split
@@ -64,7 +64,7 @@ class Dockerfile
     return FileUtils.cp_r("#{source}/.", target, preserve: true) if source
     return FileUtils.cp(File.join(@context, from), target) unless from == "."
 
-    copy_checkout(target)
+    Checkout.copy(@context, target)
   end
 
   def env(rest)
@@ -95,14 +95,6 @@ class Dockerfile
   end
 
   private
-
-  def copy_checkout(target)
-    listed, = Open3.capture2("git", "ls-files", "-z", chdir: @context)
-    listed.split("\0").each do |name|
-      FileUtils.mkdir_p(File.dirname(File.join(target, name)))
-      FileUtils.cp(File.join(@context, name), File.join(target, name))
-    end
-  end
 
   def wait_for(port)
     200.times do

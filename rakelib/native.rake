@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require_relative "native/again"
-require_relative "native/bindings"
 require_relative "native/crates"
 require_relative "native/library"
 require_relative "native/package"
@@ -78,12 +77,12 @@ namespace :native do
     platforms.each { |platform| compare_native_gem(platform) }
   end
 
-  desc "Generate Ruby's bindings, that building the gem needs no libclang with, again"
+  desc "Generate Ruby's bindings: a source gem with them needs no libclang"
   task :bindings do
     toolchain = NativeToolchain.new(NATIVE_DIRECTORY)
     NativePlatform::ALL.product(NativeRuby::ALL) do |platform, ruby|
       library = NativeLibrary.new(platform, ruby, toolchain: toolchain, directory: NATIVE_DIRECTORY)
-      RubyBindings.new(Dir.pwd, library, "Ruby #{ruby}, #{platform}").write("#{ruby}-#{platform}")
+      library.bindings.write(Dir.pwd, "#{ruby}-#{platform}")
     end
   rescue Debian::Unavailable, NativeToolchain::Missing, Cargo::Missing => e
     abort "native: #{e.message}"

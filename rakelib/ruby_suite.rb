@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "checkout"
 require_relative "chroot"
 require_relative "native/platform"
 
@@ -28,7 +29,7 @@ class RubySuite
   def run(specs)
     @chroot.make
     install
-    copy
+    Checkout.copy(@root, @chroot.path("src"))
     step("Compiling")
     @chroot.run("rake", "compile", env: environment, chdir: "/src")
     step("Running #{specs.join(" ")}")
@@ -78,14 +79,5 @@ class RubySuite
       cd eventmachine/ext
       ruby extconf.rb && make && cp rubyeventmachine.so ../lib/
     SH
-  end
-
-  def copy
-    listed, = Open3.capture2("git", "ls-files", "-z", "--cached", "--others",
-                             "--exclude-standard", chdir: @root)
-    listed.split("\0").select { |name| File.file?(File.join(@root, name)) }.each do |name|
-      FileUtils.mkdir_p(File.dirname(@chroot.path("src/#{name}")))
-      FileUtils.cp(File.join(@root, name), @chroot.path("src/#{name}"))
-    end
   end
 end

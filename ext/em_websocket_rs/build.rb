@@ -6,7 +6,7 @@ module Build
   NATIVE = "With Ruby 3.1, 3.3 or 3.4 on Linux (x86_64, aarch64) there is a gem that is built " \
            "beforehand"
 
-  # What Cargo, rustc, the C compiler or bindgen print, and what to do then. The first is told.
+  # Sentences on what to do, by what Cargo, rustc, the C compiler or bindgen print. One is told.
   CAUSES = {
     /No space left on device|os error 28\b/ =>
       "The disk is full. Building takes 700 MB in the gem's directory, which go again, and " \

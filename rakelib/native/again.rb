@@ -5,6 +5,7 @@ require "fileutils"
 require "open3"
 require "rubygems/package"
 require "tmpdir"
+require_relative "../checkout"
 
 # A native gem, built again from a copy of the working tree: in another directory, of another name
 # for Cargo's home, with another umask and in another time zone. What is downloaded is not again.
@@ -27,7 +28,7 @@ class NativeAgain
   def compare(first, platform)
     Dir.mktmpdir("built-again") do |place|
       tree = File.join(place, "elsewhere", "tree")
-      copy(tree)
+      Checkout.copy(@root, tree)
       build(tree, place, platform)
       [first, first.sub(/\.gem\z/, ".cdx.json")].each do |path|
         again = File.join(tree, "pkg", File.basename(path))
@@ -39,15 +40,6 @@ class NativeAgain
   end
 
   private
-
-  def copy(tree)
-    listed, = Open3.capture2("git", "ls-files", "-z", "--cached", "--others",
-                             "--exclude-standard", chdir: @root)
-    listed.split("\0").each do |name|
-      FileUtils.mkdir_p(File.dirname(File.join(tree, name)))
-      FileUtils.cp(File.join(@root, name), File.join(tree, name))
-    end
-  end
 
   def build(tree, place, platform)
     environment = { "NATIVE_DIRECTORY" => linked(@directory, File.join(place, "native")),

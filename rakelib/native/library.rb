@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "bindings"
 require_relative "debian"
 require_relative "platform"
 require_relative "toolchain"
@@ -22,17 +23,12 @@ class NativeLibrary
     File.join(target, @platform.rust, "release/libem_websocket_rs.so")
   end
 
-  # Output of rb-sys' build script for Cargo, and the bindings that it generates.
-  #
-  # @return [Array<String>]
+  # @return [RubyBindings] as rb-sys generates them
   def bindings
     quietly "bindings #{@platform} #{@ruby}", @toolchain.cargo, "check", "--locked",
             "--package", "rb-sys", "--target", @platform.rust, "--target-dir", target,
             env: environment, chdir: @root
-    told = Dir[File.join(target, @platform.rust, "debug/build/rb-sys-*/output")]
-           .max_by { |path| File.mtime(path) }
-    text = File.read(told)
-    [text, File.read(text[/^cargo:rustc-env=RB_SYS_BINDINGS_PATH=(.+)/, 1])]
+    RubyBindings.of_build(File.join(target, @platform.rust, "debug"))
   end
 
   private

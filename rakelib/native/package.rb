@@ -9,8 +9,10 @@ require_relative "platform"
 # directory, the clock or the umask.
 class ReproducibleGem
   # @param root [String] the working tree
-  def initialize(root)
+  # @param files [Hash{String => String}] what else it has: by name, the text
+  def initialize(root, files = {})
     @root = root
+    @texts = files
   end
 
   # @param into [String] the directory for the gem
@@ -33,6 +35,7 @@ class ReproducibleGem
   def specification
     # RubyGems keeps what it has loaded by its path.
     Gem::Specification.load(File.join(@root, "em-websocket-rs.gemspec")).dup
+                      .tap { |spec| spec.files |= @texts.keys }
   end
 
   def silently(&build)
@@ -40,8 +43,16 @@ class ReproducibleGem
   end
 
   def lay(stage, spec)
-    spec.files.each { |name| put(stage, name, File.join(@root, name)) }
+    @texts.each do |name, text|
+      FileUtils.mkdir_p(File.dirname(File.join(stage, name)), mode: 0o755)
+      File.write(File.join(stage, name), text)
+      File.chmod(0o644, File.join(stage, name))
+    end
+    written(spec).each { |name| put(stage, name, File.join(@root, name)) }
   end
+
+  # Files that are the working tree's.
+  def written(spec) = spec.files - @texts.keys
 
   def put(stage, name, from)
     target = File.join(stage, name)
@@ -70,10 +81,9 @@ class NativeGem < ReproducibleGem
   # @param libraries [Hash{String => String}] by version of Ruby, where the extension is
   # @param files [Hash{String => String}] what else it has: by name, the text
   def initialize(root, platform, libraries, files = {})
-    super(root)
+    super(root, files)
     @platform = platform
     @libraries = libraries
-    @texts = files
   end
 
   private
@@ -91,16 +101,14 @@ class NativeGem < ReproducibleGem
   SOURCE = %r{\A(?:Cargo\.|src/|ext/)}
   private_constant :SOURCE
 
-  def built = @libraries.keys.map { |version| place(version) } + @texts.keys
+  def built = @libraries.keys.map { |version| place(version) }
 
   def place(version) = "lib/em-websocket/#{version}/em_websocket_rs.so"
 
   def lay(stage, spec)
-    @texts.each do |name, text|
-      File.write(File.join(stage, name), text)
-      File.chmod(0o644, File.join(stage, name))
-    end
+    super
     @libraries.each { |version, path| put(stage, place(version), path) }
-    (spec.files - built).each { |name| put(stage, name, File.join(@root, name)) }
   end
+
+  def written(spec) = super - built
 end

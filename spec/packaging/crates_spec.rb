@@ -7,9 +7,9 @@ require_relative "../../rakelib/deny"
 require_relative "../../rakelib/native/crates"
 require_relative "../../rakelib/native/platform"
 
-# What native gems say of the crates in them, asked of Cargo as `rake native` does.
-RSpec.describe Crates, :ours, timeout: 60 do
-  # What a bill of materials of CycloneDX 1.5 may have, of what is used of it, and of what form.
+# Crates in native gems, and what those say of them, asked of Cargo as `rake native` does.
+RSpec.describe Crates, :extension, timeout: 60 do
+  # Keys that a bill of materials of CycloneDX 1.5 may have, of those that are used, and their form.
   purl = %r{\Apkg:(?:gem|cargo)/[\w.-]+@[\w.+-]+\z}
   bill_keys = %w[serialNumber bomFormat specVersion version metadata components dependencies]
 

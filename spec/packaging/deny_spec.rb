@@ -3,7 +3,7 @@
 require_relative "../../rakelib/deny"
 
 # The rules for crates, read from a deny.toml of a few lines.
-RSpec.describe Deny, :ours do
+RSpec.describe Deny, :extension do
   policy = <<~TOML
     [graph]
     targets = [
@@ -31,7 +31,7 @@ RSpec.describe Deny, :ours do
     { "name" => name, "version" => version, "license" => license, "source" => source }
   end
 
-  # What uses all of the policy, and these.
+  # Packages that use all of the policy, and these.
   def complaints(policy, *crates)
     described_class.new(policy, [crate("old", "MIT"), crate("old", "ISC", version: "2.0.0"),
                                  crate("llvm", "Apache-2.0 WITH LLVM-exception"),

@@ -3,8 +3,8 @@
 require_relative "../apps/program"
 require_relative "../../rakelib/dockerfile"
 
-# What can be told of the Dockerfile without building anything: bin/try-dockerfile does that.
-RSpec.describe Dockerfile, :ours do
+# The Dockerfile, as far as it can be told without building anything: bin/try-dockerfile does that.
+RSpec.describe Dockerfile, :extension do
   text = File.read(File.join(Program::ROOT, "Dockerfile"))
   parsed = described_class.parse(text)
 

@@ -6,7 +6,7 @@ require "tmpdir"
 require_relative "../apps/program"
 
 # The library's files as a gem has them that was built beforehand: a directory for each version.
-RSpec.describe "the extension of a gem that was built beforehand", :ours do
+RSpec.describe "the extension of a gem that was built beforehand", :extension do
   version = RUBY_VERSION[/\A\d+\.\d+/]
   built = File.join(Program::LIBRARY, "em-websocket", "em_websocket_rs.so")
 
@@ -29,7 +29,7 @@ RSpec.describe "the extension of a gem that was built beforehand", :ours do
 
   def place(version) = "em-websocket/#{version}/em_websocket_rs.so"
 
-  # What a program prints that requires it, or what the LoadError says.
+  # Text that a program prints that requires it, or what the LoadError says.
   def required
     program = <<~RUBY
       begin

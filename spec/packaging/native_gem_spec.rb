@@ -10,7 +10,7 @@ require_relative "../../rakelib/native/package"
 
 # A gem with what `rake compile` has built in it, for this machine: how native gems are made and
 # installed, without the minutes that building for other machines takes (`rake native`).
-RSpec.describe NativeGem, :ours, timeout: 60 do
+RSpec.describe NativeGem, :extension, timeout: 60 do
   version = RUBY_VERSION[/\A\d+\.\d+/]
   local = Gem::Platform.local
   here = NativePlatform::ALL.find { |one| Gem::Platform.new(one.gem).cpu == local.cpu }
@@ -22,7 +22,8 @@ RSpec.describe NativeGem, :ours, timeout: 60 do
     end
   end
 
-  # What stands for a library where none is loaded: the real one takes seconds to compress.
+  # Builds a gem; __FILE__ stands for a library where none is loaded: the real one takes seconds to
+  # compress.
   def build(platform, library: __FILE__, root: Program::ROOT, into: "gems")
     libraries = { RUBY_VERSION[/\A\d+\.\d+/] => library, "2.7" => __FILE__ }
     described_class.new(root, platform, libraries, "LICENSES-OF-CRATES.txt" => "texts\n")

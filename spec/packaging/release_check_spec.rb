@@ -7,7 +7,7 @@ require_relative "../apps/program"
 require_relative "../../rakelib/release_check"
 
 # A working tree that can be released, and what is said where one thing about it is wrong.
-RSpec.describe ReleaseCheck, :ours, timeout: 60 do
+RSpec.describe ReleaseCheck, :extension, timeout: 60 do
   version = EventMachine::Websocket::VERSION
 
   before(:all) do
@@ -17,7 +17,8 @@ RSpec.describe ReleaseCheck, :ours, timeout: 60 do
     # A few files of each kind: the tree is copied for each example.
     Dir.glob(["*.{md,gemspec,toml,lock}", "LICENSE", "lib/*.rb", "lib/*/version.rb", "sig/*",
               "src/lib.rs", "ext/*/*", "compat/*"], base: Program::ROOT) { |name| put(name, tree) }
-    File.write(File.join(tree, ".gitignore"), "pkg/\n")
+    File.write(File.join(tree, ".gitignore"), "pkg/\n/ext/em_websocket_rs/bindings/\n")
+    RubyBindings::NAMES.each { |name| RubyBindings.new("", "").write(tree, name) }
     File.write(File.join(tree, "CHANGELOG.md"), <<~MARKDOWN)
       # Changelog
 
@@ -80,7 +81,7 @@ RSpec.describe ReleaseCheck, :ours, timeout: 60 do
 
   def change(name, part, other)
     text = File.read(path(name))
-    raise "#{name} does not have #{part}" unless text.include?(part)
+    raise "#{name} does not have #{part}" unless text.index(part)
 
     File.write(path(name), text.sub(part, other))
   end
@@ -121,6 +122,12 @@ RSpec.describe ReleaseCheck, :ours, timeout: 60 do
         File.write(path("new"), "")
         commit(@tree)
       }, /is the tag of another commit/],
+    "bindings for a Ruby are missing" =>
+      [:bindings, -> { FileUtils.rm(path("ext/em_websocket_rs/bindings/3.3-aarch64-linux.rs")) },
+       %r{bindings/3\.3-aarch64-linux\.rs is missing, or of another rb-sys: rake native:bindings}],
+    "bindings are of another rb-sys" =>
+      [:bindings, -> { change("Cargo.lock", /(?<=name = "rb-sys"\nversion = )".*"/, '"0.0.0"') },
+       %r{bindings/3\.1-x86_64-linux\.toml is missing, or of another rb-sys}],
     "the gem would have a file that is not in git" =>
       [:source_gem, -> { File.write(path("lib/em-websocket/left.rb"), "") },
        %r{lib/em-websocket/left\.rb, which is not in git}],

@@ -4,7 +4,7 @@ require "open3"
 require_relative "../apps/program"
 
 RSpec.describe "require", :extension do
-  # What a program of Ruby's prints, with warnings on and nothing of this process's environment.
+  # Output of a program of Ruby's, with warnings on and nothing of this process's environment.
   def run_ruby(*arguments)
     clean = { "RUBYOPT" => nil, "RUBYLIB" => nil, "BUNDLE_GEMFILE" => nil }
     output, errors, status = Open3.capture3(clean, RbConfig.ruby, "-w", *arguments)
@@ -12,7 +12,7 @@ RSpec.describe "require", :extension do
     output
   end
 
-  # Where em-websocket itself is.
+  # Directory of em-websocket itself.
   def other_library
     File.dirname(run_ruby("-e", <<~RUBY))
       require "em-websocket"
