@@ -59,7 +59,7 @@ class Layers
     %w[protocol/close protocol/held protocol/limits protocol/mask protocol/networks
        protocol/opcode protocol/proxy protocol/token_bucket],
     %w[protocol/error protocol/version],
-    %w[protocol/close_code]
+    %w[protocol/close_code protocol/http_token]
   ].freeze
 
   STRING = /b?r(#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\])'/m
@@ -120,7 +120,7 @@ class Layers
     text
   end
 
-  # Where the first item ends: behind its braces, or at a semicolon that comes before them.
+  # End of the first item: behind its braces, or at a semicolon that comes before them.
   def item_length(text)
     scanner = StringScanner.new(text)
     depth = 0
@@ -201,7 +201,7 @@ class Layers
     [path.join("/"), [*path, "mod"].join("/")].find { |file| @code.key?(file) }
   end
 
-  # Where a file's submodules are.
+  # Directory of a file's submodules.
   def directory(file)
     return "" if file == "lib"
 

@@ -15,6 +15,7 @@ mod event;
 mod frame;
 pub mod handshake;
 mod held;
+mod http_token;
 mod limits;
 mod mask;
 mod message;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 pub struct Rate(f64);
 
 impl Rate {
-    /// So many a second; `None` for what is no positive, finite number.
+    /// Rate of so many a second; `None` for what is no positive, finite number.
     pub fn new(per_second: f64) -> Option<Self> {
         (per_second > 0.0 && per_second.is_finite()).then_some(Self(per_second))
     }
 
-    /// So many a second.
+    /// Number a second.
     pub fn per_second(self) -> f64 {
         self.0
     }
@@ -46,11 +46,6 @@ impl TokenBucket {
     pub fn available(&mut self, rate: Rate, now: Instant) -> usize {
         self.fill(rate, now);
         self.tokens as usize
-    }
-
-    /// Time of the last look at it.
-    pub fn filled_at(&self) -> Instant {
-        self.since
     }
 
     /// Takes tokens that are [available](Self::available).

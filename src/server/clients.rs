@@ -63,26 +63,6 @@ struct Client {
     bucket: Option<TokenBucket>,
 }
 
-/// Why a client is turned away.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Refusal {
-    /// It has as many connections as it may.
-    Connections(usize),
-    /// It begins them too fast; after this time it may begin one.
-    Rate(Duration),
-}
-
-impl Refusal {
-    pub(crate) fn error(self) -> HandshakeError {
-        match self {
-            Self::Connections(limit) => HandshakeError::TooManyConnections(limit),
-            Self::Rate(wait) => {
-                HandshakeError::TooFast(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
-            }
-        }
-    }
-}
-
 /// Place of a connection among those of its client, which dropping it gives up.
 #[derive(Debug)]
 pub(crate) struct Admission {
@@ -125,12 +105,16 @@ impl Clients {
         !self.limits.proxy_protocol && !self.is_proxy(peer)
     }
 
-    /// Lets one more connection of an address in; in a forked child, whose none is, nobody is counted.
+    /// Lets one more connection of an address in; in a forked child, whose none is, nobody is
+    /// counted.
+    ///
+    /// # Errors
+    /// [`HandshakeError::TooManyConnections`] or [`HandshakeError::TooFast`]: it is turned away.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
         now: Instant,
-    ) -> Result<Option<Admission>, Refusal> {
+    ) -> Result<Option<Admission>, HandshakeError> {
         let key = ClientKey::of(address);
         let Some(mut table) = self.table.lock() else { return Ok(None) };
         if table.gone >= table.next_sweep {
@@ -142,8 +126,10 @@ impl Clients {
         let client = table.clients.entry(key).or_insert_with(fresh);
         let was_gone = client.connections == 0;
         let refusal = match (self.limits.connections, rate, &mut client.bucket) {
-            (Some(limit), ..) if client.connections >= limit => Some(Refusal::Connections(limit)),
-            (_, Some(rate), Some(bucket)) => bucket.take(rate, now).err().map(Refusal::Rate),
+            (Some(limit), ..) if client.connections >= limit => {
+                Some(HandshakeError::TooManyConnections(limit))
+            }
+            (_, Some(rate), Some(bucket)) => bucket.take(rate, now).err().map(too_fast),
             _ => None,
         };
         client.connections += usize::from(refusal.is_none());
@@ -163,6 +149,11 @@ impl Clients {
         let table = self.table.lock().expect("this process's");
         (table.clients.len(), table.gone)
     }
+}
+
+/// Error of a client that begins connections too fast, and may begin one after this time.
+fn too_fast(wait: Duration) -> HandshakeError {
+    HandshakeError::TooFast(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
 impl Table {
@@ -202,7 +193,7 @@ mod tests {
         Clients::new(limits).unwrap()
     }
 
-    fn admit(clients: &Arc<Clients>, address: &str) -> Result<Admission, Refusal> {
+    fn admit(clients: &Arc<Clients>, address: &str) -> Result<Admission, HandshakeError> {
         let admission = clients.admit(address.parse().unwrap(), Instant::now());
         admission.map(|admission| admission.unwrap())
     }
@@ -216,11 +207,11 @@ mod tests {
         ] {
             let first = admit(&clients, one).unwrap();
             let _second = admit(&clients, same).unwrap();
-            assert_eq!(admit(&clients, one).err(), Some(Refusal::Connections(2)));
+            assert_eq!(admit(&clients, one).err(), Some(HandshakeError::TooManyConnections(2)));
             let _other = admit(&clients, other).unwrap();
             drop(first);
             let _again = admit(&clients, one).unwrap();
-            assert_eq!(admit(&clients, same).err(), Some(Refusal::Connections(2)));
+            assert_eq!(admit(&clients, same).err(), Some(HandshakeError::TooManyConnections(2)));
         }
         assert_eq!(clients.len(), (0, 0));
         assert!(Clients::new(ClientLimits::default()).is_none());
@@ -231,9 +222,10 @@ mod tests {
         let clients = clients(None, Some(2.0));
         drop(admit(&clients, "192.0.2.1").unwrap());
         let _stays = admit(&clients, "192.0.2.1").unwrap();
-        let refusal = admit(&clients, "192.0.2.1").unwrap_err();
-        assert!(matches!(refusal, Refusal::Rate(wait) if wait <= Duration::from_millis(500)));
-        assert_eq!(refusal.error(), HandshakeError::TooFast(1));
+        assert_eq!(admit(&clients, "192.0.2.1").unwrap_err(), HandshakeError::TooFast(1));
+        let slow = self::clients(None, Some(0.25));
+        drop(admit(&slow, "192.0.2.1").unwrap());
+        assert_eq!(admit(&slow, "192.0.2.1").unwrap_err(), HandshakeError::TooFast(4));
         admit(&clients, "192.0.2.2").unwrap();
         assert_eq!(clients.len(), (2, 1));
     }

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     buffers::ReadBuffers,
-    clients::{Admission, Clients, Refusal},
+    clients::{Admission, Clients},
     config::{ConnectionOptions, ServerOptions},
     delivery::Delivery,
     driver::{self, Ends},
@@ -49,7 +49,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// the limit only keeps a defect from hanging the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why no server could be started.
+/// Reason for which no server could be started.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address cannot be listened on.
@@ -65,7 +65,7 @@ pub enum BindError {
     Threads(io::Error),
 }
 
-/// Why a stop did not wait any longer.
+/// Reason for which a stop did not wait any longer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{connections} connections are not closed {STOP_TIMEOUT:?} after they were aborted")]
 pub struct StillOpen {
@@ -331,7 +331,7 @@ impl Accept {
         let admission = match self.admit(peer) {
             Ok(admission) => admission,
             Err(error) => {
-                self.registry.counters.turned_away(error.name());
+                self.registry.counters.turned_away(&error);
                 return self.reject(stream, Some(&error));
             }
         };
@@ -344,7 +344,9 @@ impl Accept {
             let _ = stream.set_nodelay(self.tcp_nodelay);
         }
         let handle = Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.budget));
-        handle.set_admission(admission);
+        if let Some(admission) = admission {
+            handle.set_admission(admission);
+        }
         let owner = Owner::new(&handle);
         batch.push(owner, Box::new(Incoming::new(stream, handle, permit)));
     }
@@ -353,7 +355,7 @@ impl Accept {
     fn admit(&self, peer: SocketAddr) -> Result<Option<Admission>, HandshakeError> {
         match &self.registry.clients {
             Some(clients) if clients.is_direct(peer.ip()) => {
-                clients.admit(peer.ip(), Instant::now()).map_err(Refusal::error)
+                clients.admit(peer.ip(), Instant::now())
             }
             _ => Ok(None),
         }

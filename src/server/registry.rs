@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     buffers::ReadBuffers,
-    clients::{Clients, Refusal},
+    clients::Clients,
     compression_threads::CompressionThreads,
     handle::Handle,
     locks::{Guarded, LockRank},
@@ -25,6 +25,7 @@ use super::{
         Condvar,
     },
 };
+use crate::error::HandshakeError;
 
 /// Connections whose memory is fetched at once: what a processor waits for at a time is about this.
 const FETCHED_AT_ONCE: usize = 16;
@@ -36,7 +37,7 @@ pub(crate) struct Registry {
     none: Condvar,
     permits: AtomicUsize,
     pub(crate) counters: Counters,
-    /// Where there are limits by client.
+    /// Clients by address, where there are limits by client.
     pub(crate) clients: Option<Arc<Clients>>,
     pub(crate) read_buffers: ReadBuffers,
     /// Those of this server and of others that share its threads.
@@ -101,22 +102,21 @@ impl Registration {
     }
 
     /// Lets the connection in as one of this client's, if it has not been counted yet.
-    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// As of [`Clients::admit`].
+    pub(crate) fn admit(&self, client: IpAddr, now: Instant) -> Result<(), HandshakeError> {
         let registry = &self.permit.0;
         let Some(clients) = &registry.clients else { return Ok(()) };
         if self.handle.0.is_admitted() || clients.is_proxy(client) {
             return Ok(());
         }
-        match clients.admit(client, now) {
-            Ok(admission) => {
-                self.handle.0.set_admission(admission);
-                Ok(())
-            }
-            Err(refusal) => {
-                registry.counters.turned_away(refusal.error().name());
-                Err(refusal)
-            }
+        let admission =
+            clients.admit(client, now).inspect_err(|error| registry.counters.turned_away(error))?;
+        if let Some(admission) = admission {
+            self.handle.0.set_admission(admission);
         }
+        Ok(())
     }
 
     /// Read buffers of its server.

@@ -7,6 +7,7 @@ use super::{
     process::ProcessMutex,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
+use crate::error::HandshakeError;
 
 /// Messages, and the bytes in them: of their payloads, as the application has them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -100,10 +101,10 @@ impl Counters {
         }
     }
 
-    /// A client is turned away, because of the limit that its error is named after.
-    pub(crate) fn turned_away(&self, limit: &'static str) {
-        count(match limit {
-            "connections_per_ip" => &self.rejected_by_address,
+    /// A client is turned away, because of its address's limits.
+    pub(crate) fn turned_away(&self, error: &HandshakeError) {
+        count(match error {
+            HandshakeError::TooManyConnections(_) => &self.rejected_by_address,
             _ => &self.rejected_by_rate,
         });
     }

@@ -54,7 +54,9 @@ impl Settings {
             subprotocols: subprotocols.map(|names| names.0.clone()).unwrap_or_default(),
             ..connection_options(ruby, options)?
         };
-        let server = server_options(ruby, options)?;
+        let mut server = server_options(ruby, options)?;
+        server.clients.trusted_proxies = connection.trusted_proxies.clone();
+        server.clients.proxy_protocol = connection.proxies.is_some();
         let drain_batch = count(ruby, options, "drain_batch")?.unwrap_or(DRAIN_BATCH);
         let http_body = count(ruby, options, "http_body")?.unwrap_or(HTTP_BODY);
         Ok(Self { connection, server, http_body, drain_batch })
@@ -109,8 +111,7 @@ fn server_options(ruby: &Ruby, options: RHash) -> Result<ServerOptions, Error> {
         clients: ClientLimits {
             connections: count("max_connections_per_ip")?,
             handshakes: rate(ruby, options, "handshakes_per_second")?,
-            trusted_proxies: networks(ruby, options, "trusted_proxies")?,
-            proxy_protocol: truthy(ruby, options, "proxy_protocol"),
+            ..defaults.clients
         },
         rejection,
         threads: count("threads")?.and_then(NonZeroUsize::new).unwrap_or(defaults.threads),

@@ -6,6 +6,7 @@ use super::{
     Config, Params, CLIENT_MAX_WINDOW_BITS, CLIENT_NO_CONTEXT_TAKEOVER, MAX_WINDOW_BITS, NAME,
     SERVER_MAX_WINDOW_BITS, SERVER_NO_CONTEXT_TAKEOVER,
 };
+use crate::protocol::http_token::is_token_byte;
 
 /// Takes the first offer of permessage-deflate that is valid: a client puts the one it likes best
 /// first (RFC 7692 section 5), and whatever is valid can be done here. `None` where there is none;
@@ -129,8 +130,6 @@ fn unquote(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     is_token(&token).then_some(Cow::Owned(token))
 }
 
-/// RFC 9110 section 5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(fits)
+    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
 }

@@ -5,6 +5,7 @@
 
 use super::request::Request;
 use crate::error::HandshakeError;
+use crate::protocol::http_token::is_token_byte;
 
 /// Limit on the bytes of a chunked body that are neither its data nor its chunks' sizes: extensions
 /// and trailer fields, all of them together.
@@ -199,9 +200,11 @@ impl Chunked {
             (Part::DataReturn, b'\r') => Some(Part::DataLineFeed),
             (Part::DataLineFeed, b'\n') => Some(Part::Size),
             (Part::Trailer, b'\r') => Some(Part::LastLineFeed),
-            (Part::Trailer, byte) if is_token(byte) => self.metadata(byte, Part::TrailerName),
+            (Part::Trailer, byte) if is_token_byte(byte) => self.metadata(byte, Part::TrailerName),
             (Part::TrailerName, b':') => self.metadata(byte, Part::TrailerValue),
-            (Part::TrailerName, byte) if is_token(byte) => self.metadata(byte, Part::TrailerName),
+            (Part::TrailerName, byte) if is_token_byte(byte) => {
+                self.metadata(byte, Part::TrailerName)
+            }
             (Part::TrailerValue, b'\r') => Some(Part::TrailerLineFeed),
             (Part::TrailerValue, byte) => self.metadata(byte, Part::TrailerValue),
             (Part::TrailerLineFeed, b'\n') => Some(Part::Trailer),
@@ -220,11 +223,6 @@ impl Chunked {
         self.metadata += 1;
         (byte == b'\t' || !byte.is_ascii_control()).then_some(part)
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

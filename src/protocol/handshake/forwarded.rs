@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::request::Request;
 use crate::error::HandshakeError;
-use crate::protocol::networks::Networks;
+use crate::protocol::{http_token::is_token_byte, networks::Networks};
 
 /// Client, as trusted proxies say it is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -137,12 +137,12 @@ fn read_list(list: &[u8], elements: &mut Vec<Element>) -> Option<()> {
 fn read_pair(bytes: &[u8]) -> Option<(&[u8], Vec<u8>, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'=').filter(|end| *end > 0)?;
     let (name, value) = (&bytes[..end], &bytes[end + 1..]);
-    if !name.iter().copied().all(is_token) {
+    if !name.iter().copied().all(is_token_byte) {
         return None;
     }
     if value.first() != Some(&b'"') {
         // Addresses with colons should be quoted, and are not always.
-        let is_value = |byte| is_token(byte) || matches!(byte, b':' | b'[' | b']');
+        let is_value = |byte| is_token_byte(byte) || matches!(byte, b':' | b'[' | b']');
         let end = value.iter().position(|byte| !is_value(*byte)).unwrap_or(value.len());
         return (end > 0).then(|| (name, value[..end].to_vec(), &value[end..]));
     }
@@ -159,11 +159,6 @@ fn read_pair(bytes: &[u8]) -> Option<(&[u8], Vec<u8>, &[u8])> {
         }
         at += 1;
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// An address, with a port or without: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.

@@ -17,7 +17,6 @@ use crate::{
         Held, Rate, Receiver, TokenBucket,
     },
     server::{
-        clients::Refusal,
         config::ConnectionOptions,
         connection::held,
         delivery::{Delivery, NonWebSocket, Opened},
@@ -57,7 +56,7 @@ pub(super) struct OpeningHandshake {
     pub(super) asks_application: bool,
     /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),
-    /// Where the request comes from.
+    /// Address that the request comes from.
     pub(super) peer: IpAddr,
     pub(super) watch: KeepaliveOptions,
 }
@@ -87,7 +86,7 @@ pub(super) struct AwaitingOpen {
 }
 
 impl Stage {
-    /// Where a connection begins.
+    /// Stage in which a connection begins.
     pub(super) fn first(options: &ConnectionOptions, handle: &Handle) -> Self {
         if options.raw {
             return Self::Raw;
@@ -185,7 +184,7 @@ impl Driver {
             Some(client) => handle.admit(client, Instant::now()).err(),
             None => None,
         };
-        match (refused.map(Refusal::error), progress) {
+        match (refused, progress) {
             (None, progress) | (_, progress @ Progress::Rejected(_)) => progress,
             (Some(error), _) => {
                 let response = Some(handshake::unavailable(&error));

@@ -82,9 +82,9 @@ impl Handle {
     }
 
     /// Keeps its place among its client's connections, until it is gone.
-    pub(crate) fn set_admission(&self, admission: Option<Admission>) {
-        if let Some(mut state) = self.0.lock().filter(|_| admission.is_some()) {
-            state.client_mut().admission = admission;
+    pub(crate) fn set_admission(&self, admission: Admission) {
+        if let Some(mut state) = self.0.lock() {
+            state.client_mut().admission = Some(admission);
         }
     }
 
@@ -98,7 +98,7 @@ impl Handle {
         self.0.addresses.local()
     }
 
-    /// Where the connection stands.
+    /// State of the connection.
     pub fn ready_state(&self) -> ReadyState {
         self.0.lock().map_or(ReadyState::Closed, |state| state.protocol.ready_state())
     }
