@@ -72,7 +72,7 @@ class Answer
   end
 end
 
-# What a client may ask for: one answer at a time.
+# Requests of one client: one answer at a time.
 module Conversation
   def self.with(connection)
     answer = nil

@@ -17,7 +17,8 @@ require "set"
 
 $stdout.sync = true
 
-# Who is here, and two channels: what is said, of which the last is kept, and everything else.
+# People who are here, and two channels: what is said, of which the last is kept, and everything
+# else.
 class Room
   SAID = "room:said"
   NEWS = "room:news"
@@ -87,8 +88,8 @@ class Room
 
   private
 
-  # Whoever comes back is sent what was said meanwhile, and goes on; everybody else gets the last
-  # of what was said.
+  # Subscribes: whoever comes back is sent what was said meanwhile, and goes on; everybody else gets
+  # the last of what was said.
   def subscribe(connection, since)
     connection.subscribe(NEWS)
     recovered = false
@@ -133,7 +134,7 @@ class Room
   end
 end
 
-# What each path does once its WebSocket is open.
+# Paths, and what each does once its WebSocket is open.
 module Paths
   CHAT_FRAME_LIMIT = 64 * 1024
 

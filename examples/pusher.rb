@@ -55,7 +55,7 @@ class Refused < StandardError
   def initialize(code, message) = super(message).then { @code = code }
 end
 
-# What the names of channels and events may be.
+# Rules for the names of channels and events.
 module Names
   MOST_DATA = 10_240 # bytes of an event
 
@@ -124,7 +124,7 @@ class Client
     tell("pusher_internal:subscription_succeeded", JSON.generate(user ? here(name) : {}), name)
   end
 
-  # Who the client is there, as the application's server says; nil where nobody is asked.
+  # User that the client is there, as the application's server says; nil where nobody is asked.
   def authorize(name, data)
     raise Refused.new(4009, "Invalid channel name") unless Names.channel?(name)
     raise Refused.new(4009, "Too many channels") unless @users.size < 500
@@ -185,7 +185,7 @@ class Client
   end
 end
 
-# What applications ask for by HTTP, each request signed.
+# Requests of applications by HTTP, each request signed.
 class Api
   MOST_CHANNELS = 100
   CLOCK = 600 # seconds that the application's clock may be away

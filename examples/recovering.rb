@@ -14,8 +14,8 @@ CHANNEL = "news"
 
 EM::WebSocket.channels { history CHANNEL, size: 1_000, ttl: 300, envelope: true }
 
-# Whoever comes back is sent what it has missed, and after that is told so. Who is new, or was gone
-# for too long, begins with what is kept.
+# Subscribes: whoever comes back is sent what it has missed, and after that is told so. Who is new,
+# or was gone for too long, begins with what is kept.
 def begin_with(ws, since)
   recovered = false
   position = ws.subscribe(CHANNEL, since: since) { |whether| recovered = whether }

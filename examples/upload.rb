@@ -33,7 +33,8 @@ class Upload
     Thread.new { write }
   end
 
-  # What does not come in time waits in the network, and then in the browser.
+  # Reads no faster than this: what does not come in time waits in the network, and then in the
+  # browser.
   def add(bytes)
     raise ArgumentError, "more than announced" if (@come += bytes.bytesize) > @size
 

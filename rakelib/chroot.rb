@@ -17,7 +17,7 @@ class Chroot
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" && exec chroot "$root" "$@"
   SH
 
-  # Where the smallest systems are kept, a directory for each suite: what is run works on copies.
+  # Directory of the smallest systems, one for each suite: what is run works on copies.
   BASES = ENV.fetch("CHROOT_BASES", "tmp/chroots")
 
   attr_reader :directory

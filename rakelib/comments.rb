@@ -5,22 +5,23 @@
 # "Bytes that wait to be written" is not.
 class Comments
   # Words that begin a clause, and no noun.
-  CLAUSE = /\A(What|Whatever|Whether|Who|Whoever|Whom|Whose|How)\b/
+  CLAUSE = /\A(Wh(at|atever|en|ere|ether|ich|o|oever|om|ose|y)|How|So many|So much)\b/
 
   FILES = %w[
-    src ext/em_websocket_rs/src tests bench fuzz lib spec/support spec/torture rakelib
-  ].flat_map { |directory| %w[rs rb rake].map { |type| "#{directory}/**/*.#{type}" } }.freeze
+    src ext tests bench fuzz lib sig spec rakelib examples compat
+  ].flat_map { |directory| %w[rs rb rake rbs].map { |type| "#{directory}/**/*.#{type}" } }.freeze
 
   # A doc comment of Rust's; in Ruby, a comment above a definition.
   RUST = %r{\A\s*//[/!] ?(.*)}
   RUBY = /\A\s*# ?(.*)/
   DEFINITION = /\A\s*(?:(?:private_class_method\s|private\s|module_function\s)?def\s|class\s|
-                 module\s|attr_|alias\s|[A-Z]\w*\s=\s)/x
+                 module\s|attr_|alias\s|[A-Z]\w*\s=\s|
+                 type\s|interface\s|[A-Z]\w*:\s|(?:RSpec\.)?(?:describe|context|shared_\w+)\s)/x
   private_constant :CLAUSE, :RUST, :RUBY, :DEFINITION
 
   # @param files [Array<String>]
   def initialize(files = Dir.glob(FILES))
-    @files = files.reject { |file| file.include?("/target/") || file.include?("/vendor/") }.sort
+    @files = files.grep_v(%r{/(?:target|vendor|bindings|node_modules)/}).sort
   end
 
   # Complaints about the files, a line each.

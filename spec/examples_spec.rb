@@ -239,7 +239,7 @@ RSpec.describe "examples", timeout: 60 do
   describe "token.rb", :extension do
     secret = { "TOKEN_SECRET" => "a secret of both" }
 
-    # What the program prints for somebody who signs in elsewhere.
+    # Line that the program prints for somebody who signs in elsewhere.
     def token_for(user, env)
       path = File.join(Example::ROOT, "examples/token.rb")
       token, status = Open3.capture2(env, RbConfig.ruby, path, "token", user)
@@ -323,7 +323,7 @@ RSpec.describe "examples", timeout: 60 do
       dial_example(@server).tap { |client| client.text(JSON.generate(name: name, size: size)) }
     end
 
-    # What the server says until the whole file is written.
+    # Messages that the server sends until the whole file is written.
     def written(client)
       news = []
       news << JSON.parse(client.read_text) until news.last&.key?("sha256")

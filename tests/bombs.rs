@@ -28,7 +28,7 @@ fn forget_peak() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }
 
-/// So many zeros, compressed to a thousandth.
+/// Zeros, so many, compressed to a thousandth.
 fn bomb(mib: usize) -> Vec<u8> {
     let mut compress = Compress::new(Compression::best(), false);
     let mut payload = Vec::with_capacity(mib * 2_000 + 1_000);

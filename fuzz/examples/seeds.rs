@@ -128,7 +128,7 @@ fn handshakes() -> Seeds {
 /// The index of a draft among the target's profiles, which are those of the numbers it is told by.
 const SPOKEN: [i64; 8] = [75, 76, 3, 5, 6, 7, 8, 13];
 
-/// Which profile, limits, cuts, and frames.
+/// Seeds of profiles, limits, cuts, and frames.
 fn frames() -> Seeds {
     let mut seeds = Seeds::new();
     for (at, version) in SPOKEN.into_iter().enumerate() {
@@ -191,7 +191,7 @@ fn conversations(draft: Draft) -> Seeds {
     seeds
 }
 
-/// Which draft, whether it is open, and what happens; see `step` of the target.
+/// Seeds of drafts, open or not, and of what happens; see `step` of the target.
 fn connections() -> Seeds {
     const OPEN: u8 = 0;
     let send = |op: u8| [op, 20];

@@ -50,7 +50,7 @@ struct Model {
     close_sent: bool,
     /// The peer's close has come.
     peer_closed: bool,
-    /// When our close has been unanswered too long.
+    /// Time at which our close has been unanswered too long.
     deadline: Option<Instant>,
     /// Close that `onclose` will be told of, where it is not an abnormal end.
     info: Option<CloseInfo>,

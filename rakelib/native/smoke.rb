@@ -96,7 +96,7 @@ class NativeSmoke
     end
   end
 
-  # Where Debian has none for this Ruby: one of its source.
+  # EventMachine, built of its source where Debian has none for this Ruby.
   def eventmachine
     return {} if @ruby.eventmachine
 

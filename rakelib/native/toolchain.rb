@@ -37,7 +37,7 @@ class NativeToolchain
       "CARGO_TARGET_#{platform.variable}_LINKER" => wrapper("cc") }
   end
 
-  # Where Rust's libraries are, for `rustc --sysroot`; nil where rustc finds them by itself.
+  # Directory of Rust's libraries, for `rustc --sysroot`; nil where rustc finds them by itself.
   def sysroot(platform)
     return if Dir.exist?(File.join(own_sysroot, "lib/rustlib", platform.rust, "lib"))
 

@@ -44,7 +44,7 @@ RSpec.describe "adsf --live-reload", timeout: 90 do
     end
   end
 
-  # What WEBrick logs, and how a warning of Ruby's looks.
+  # Lines that WEBrick logs, and how a warning of Ruby's looks.
   def warnings(adsf) = adsf.errors.lines.grep(/warn|error|deprecat|em[-_]websocket/i)
 
   it "reloads the page of a client when a file changes" do

@@ -3,7 +3,7 @@
 require_relative "connections"
 require_relative "program"
 
-# How applications have EventMachine make connections of Connection or a class of their own.
+# Ways of applications to have EventMachine make connections of Connection or a class of theirs.
 RSpec.describe EventMachine::WebSocket::Connection, "given to EventMachine", :connections do
   connection_class = described_class
 

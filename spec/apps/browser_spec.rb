@@ -3,7 +3,7 @@
 require_relative "../browser/chromium"
 require_relative "jekyll_site"
 
-# What somebody sees who writes a site with Jekyll.
+# A site that somebody writes with Jekyll, as he sees it.
 RSpec.describe "jekyll serve --livereload in Chromium", :browser, timeout: 120 do
   include JekyllSite
 

@@ -2,7 +2,7 @@
 
 require "http/parser"
 
-# What applications make of Connection, in a subclass or for one connection.
+# Things that applications make of Connection, in a subclass or for one connection.
 module Connections
   # As the livereload servers do: a file by plain HTTP, and WebSocket on the same port.
   module Livereload

@@ -4,10 +4,10 @@ require "json"
 require_relative "connections"
 require_relative "program"
 
-# What applications do to the connections of EM::WebSocket.run, which are read in the background
-# unless that would be noticed.
+# Hooks that applications give the connections of EM::WebSocket.run, which are read in the
+# background unless that would be noticed.
 RSpec.describe EventMachine::WebSocket::Connection, "with hooks of the application", :connections do
-  # What each hook is called with while a client says all it can.
+  # Arguments that each hook is called with while a client says all it can.
   calls = {
     dispatch: [%r{\AGET / HTTP/1.1\r\n}],
     receive_data: [%r{\AGET / HTTP/1.1\r\n}, String, String, String, String],

@@ -11,7 +11,7 @@ class Program
   TIMEOUT = 20
   ROOT = File.expand_path("../..", __dir__)
   LIBRARY = File.join(ROOT, "lib")
-  # What bin/setup has unpacked.
+  # Directory of what bin/setup has unpacked.
   UNPACKED = File.join(ROOT, "tmp/servers/usr")
   FIXTURES = File.join(__dir__, "fixtures")
 
@@ -58,7 +58,7 @@ class Program
                  .find { |path| File.executable?(path) }
     end
 
-    # What such a program needs to find its libraries.
+    # Environment that such a program needs to find its libraries.
     def server_environment
       { "LD_LIBRARY_PATH" => Dir.glob(File.join(UNPACKED, "lib/*-linux-gnu*")).join(":") }
     end
@@ -72,7 +72,7 @@ class Program
 
   attr_reader :pid
 
-  # What it has said so far.
+  # Text that it has printed so far.
   attr_reader :output, :errors
 
   def initialize(*command, env: {}, chdir: ROOT)
@@ -142,7 +142,7 @@ class Program
   def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
 end
 
-# What examples about programs say.
+# Methods of examples about programs.
 module Programs
   def get(port, path = "/")
     Net::HTTP.start("127.0.0.1", port, open_timeout: 5, read_timeout: 5) { |http| http.get(path) }

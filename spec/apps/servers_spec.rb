@@ -3,7 +3,7 @@
 require_relative "connections"
 require_relative "program"
 
-# What programs do around EM::WebSocket.start.
+# Programs, and the things that they do around EM::WebSocket.start.
 RSpec.describe EventMachine::WebSocket, ".start in programs", :connections, timeout: 60 do
   %w[INT TERM].each do |signal|
     it "traps SIG#{signal} by whatever is prepended to its singleton" do

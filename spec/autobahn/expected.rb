@@ -2,13 +2,13 @@
 
 require "json"
 
-# What every case is expected to come to: the same for every version and transport.
+# Outcomes that cases are expected to come to: the same for every version and transport.
 module Expected
   FILE = File.join(__dir__, "expected.json")
 
   module_function
 
-  # How outcomes differ from what is expected, and the cases that do.
+  # Differences of outcomes from what is expected, and the cases that do.
   def differences(outcomes)
     different = outcomes.reject { |id, outcome| cases[id] == record_of(outcome) }
     different.keys.group_by do |id|

@@ -3,7 +3,7 @@
 require "fileutils"
 require "json"
 
-# How a server stood one case: what it did, how it closed, and how long it all took.
+# Outcome of one case for a server: what it did, how it closed, and how long it all took.
 Outcome = Struct.new(:behavior, :close, :seconds) do
   def self.of(entry)
     new(entry["behavior"], entry["behaviorClose"], entry["duration"] / 1000.0)

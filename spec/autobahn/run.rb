@@ -24,7 +24,7 @@ class Conformance
     @limit ||= @quick ? 180 : 1800
   end
 
-  # Whether everything is as expected.
+  # True if everything is as expected.
   def run
     return beside_ws(@beside_ws) if @beside_ws
 

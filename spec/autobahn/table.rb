@@ -16,7 +16,7 @@ class Table
 
   def self.title(group) = "#{group} #{GROUPS[group]}".strip
 
-  # What there is of the cases of each group.
+  # Numbers of the cases of each group.
   def self.groups(of_cases)
     of_cases.group_by { |id, _| id[/\A\d+/] }.transform_values { |pairs| pairs.map(&:last) }
   end

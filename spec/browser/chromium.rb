@@ -120,7 +120,7 @@ class Chromium
       JAVASCRIPT
     end
 
-    # What a person would see of an element.
+    # Text that a person would see of an element.
     def text(selector) = evaluate("document.querySelector(#{selector.to_json}).innerText")
 
     def click(selector) = evaluate("document.querySelector(#{selector.to_json}).click()")

@@ -8,7 +8,7 @@ class Example
   TIMEOUT = 15
   ROOT = File.expand_path("../..", __dir__)
 
-  # What it has said so far.
+  # Text that it has printed so far.
   attr_reader :said
 
   attr_reader :port, :pid
@@ -32,7 +32,7 @@ class Example
     @port = Integer(wait_for(%r{(?:ws|wss|http)://[\w.]+:(\d+)/})[1])
   end
 
-  # What the program has printed, as soon as it matches.
+  # Match of what the program has printed, as soon as it matches.
   def wait_for(pattern)
     deadline = now + TIMEOUT
     until (match = pattern.match(@said))

@@ -19,7 +19,7 @@ RSpec.describe "the page to look inside, in Chromium", timeout: 120 do
 
   def page = @browser.open("http://127.0.0.1:#{@server.port}/-/")
 
-  # What stands beside a plot's title.
+  # Text that stands beside a plot's title.
   def shown(title)
     "[...document.querySelectorAll('figcaption')].find((it) => it.innerText.includes('#{title}'))" \
       "?.querySelector('b').textContent"

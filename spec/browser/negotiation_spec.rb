@@ -2,7 +2,7 @@
 
 require_relative "visitor"
 
-# What browsers and this library agree on. `.ci/run` runs it.
+# Agreements of browsers and this library. `.ci/run` runs it.
 RSpec.describe EventMachine::WebSocket, "negotiating with browsers", :extension, timeout: 90 do
   def serve_page(options)
     serve(options) do |ws|

@@ -55,7 +55,7 @@ class Visitor
     raise
   end
 
-  # What came of a task (visitor.html has what it may be), once the page has done it.
+  # Outcome of a task (visitor.html has what it may be), once the page has done it.
   def perform(task)
     asking = @asking || next_report.first
     @asking = nil # until the page asks again, which an example may not live to see

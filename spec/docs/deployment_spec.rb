@@ -5,7 +5,8 @@ require "yaml"
 require_relative "../apps/program"
 require_relative "../../rakelib/page"
 
-# What docs/deployment.md shows of nginx, systemd and others, run by them where they are there.
+# Configurations of nginx, systemd and others in docs/deployment.md, run by them where they are
+# there.
 RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
   page = Page.new("docs/deployment.md")
   shown = ->(language) { page.blocks.find { |block| block.language == language }.code }

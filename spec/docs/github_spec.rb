@@ -5,7 +5,7 @@ require "rbconfig"
 require "yaml"
 require_relative "../../rakelib/page"
 
-# What .github has for those who report something, and what runs for each change.
+# Forms in .github for those who report something, and the workflow that runs for each change.
 RSpec.describe ".github", :extension do
   directory = File.join(Page::ROOT, ".github")
   forms = Dir[File.join(directory, "ISSUE_TEMPLATE/*.yml")].grep_v(/config\.yml\z/)

@@ -3,8 +3,8 @@
 require_relative "../apps/program"
 require_relative "../../rakelib/page"
 
-# What docs/deployment.md shows of HAProxy and stunnel, run by them, and their other ways to say who
-# the client is.
+# Configurations of HAProxy and stunnel in docs/deployment.md, run by them, and their other ways to
+# say who the client is.
 RSpec.describe "docs/deployment.md", "on the client's address", :extension, timeout: 90 do
   page = Page.new("docs/deployment.md")
   shown = ->(language) { page.blocks.find { |block| block.language == language }.code }

@@ -24,7 +24,7 @@ RSpec.describe "the tables", :extension do
     end
   end
 
-  # What stands in the first cells of a table.
+  # Texts that stand in the first cells of a table.
   def names(page, section, pattern)
     page.rows(section).flat_map { |row| row[0].scan(pattern) }.flatten.map(&:to_sym)
   end

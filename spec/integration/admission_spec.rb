@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Who may open a WebSocket, and with which subprotocol: `:protocols`, `:origins`, `onrequest`.
+# Clients that may open a WebSocket, and its subprotocol: `:protocols`, `:origins`, `onrequest`.
 RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension do
   def offering(*protocols, draft: Drafts::RFC, **options)
     headers = draft.headers.merge(options.delete(:headers) || {})
@@ -18,7 +18,7 @@ RSpec.describe EventMachine::WebSocket, "and an opening handshake", :extension d
 
   def selected(client) = fields(client, "Sec-WebSocket-Protocol")
 
-  # What follows the header, up to the end of the connection.
+  # Bytes that follow the header, up to the end of the connection.
   def body(client)
     client.read_to_end.tap do |all|
       expect(all.bytesize).to eq(Integer(fields(client, "Content-Length").first))

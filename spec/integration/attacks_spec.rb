@@ -63,7 +63,7 @@ RSpec.describe EventMachine::WebSocket, "under attack", :fixed, :shared_reactor 
 
   def expect_talk(row) = expect_messages(row.replies, row.tells)
 
-  # What comes back, and what the application is told.
+  # Bytes that come back, and what the application is told.
   def expect_messages(replies, tells)
     replies.each do |type, payload|
       expect(@client.read_frame).to have_attributes(type: type, payload: payload.b)
@@ -97,7 +97,7 @@ RSpec.describe EventMachine::WebSocket, "under attack", :fixed, :shared_reactor 
     )
   end
 
-  # What the application has still been told of the attacker; what has come of the others.
+  # Events that the application has still been told of the attacker; what has come of the others.
   def expect_nothing_else(row)
     @target.settle
     expect(@seen.drain).to be_empty

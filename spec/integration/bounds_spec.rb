@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What bounds a client's time, and a server's memory. The core's own tests go into the corners.
+# Bounds of a client's time, and of a server's memory. The core's own tests go into the corners.
 RSpec.describe EventMachine::WebSocket, "with bounds", :extension do
   abnormal = { code: 1006, was_clean: false }
 

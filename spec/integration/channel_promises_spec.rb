@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What docs/channels.md says of channels, at their edges.
+# Promises of docs/channels.md, at their edges.
 RSpec.describe EventMachine::WebSocket, "channels, at their edges", :extension do
   let(:channel) { "edges:#{Process.clock_gettime(Process::CLOCK_MONOTONIC)}" }
 

@@ -26,7 +26,7 @@ RSpec.describe EventMachine::WebSocket, "channels, recovered by many", :extensio
 
   def stop_publishing = server.call { @timer.cancel.then { @last } }
 
-  # What a client hears first, after what it has missed.
+  # Message that a client hears first, after what it has missed.
   def welcome(ws, since)
     recovered = nil
     position = ws.subscribe(@channel, since: since) { |whether| recovered = whether }

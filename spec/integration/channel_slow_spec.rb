@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What becomes of messages for subscribers that do not read, however their bytes come.
+# Messages for subscribers that do not read, however their bytes come.
 RSpec.describe EventMachine::WebSocket, "channels, for slow subscribers", :extension do
   let(:name) { "slow:#{object_id}:#{Process.clock_gettime(Process::CLOCK_MONOTONIC)}" }
   let(:padding) { "x" * 100_000 }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What holds of channels however the bytes of a connection come.
+# Promises of channels that hold however the bytes of a connection come.
 RSpec.describe EventMachine::WebSocket, "channels", :extension do
   let(:name) { "transports:#{object_id}:#{Process.clock_gettime(Process::CLOCK_MONOTONIC)}" }
 

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe EventMachine::WebSocket, "with :debug" do
-  # What a server prints while this happens.
+  # Lines that a server prints while this happens.
   def printed
     written = StringIO.new
     before = $stdout

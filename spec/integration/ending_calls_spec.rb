@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Which of EventMachine's methods ends a connection: applications and their specs override, and
+# Methods of EventMachine's that end a connection: applications and their specs override, and
 # count, these calls.
 RSpec.describe EventMachine::WebSocket::Connection, "and the method that ends it" do
   # A connection without a socket, and what is called of it, in order; the size of what is sent

@@ -6,7 +6,7 @@ require "json"
 RSpec.describe EventMachine::WebSocket, "and plain HTTP", :extension do
   include HttpClient
 
-  # What is this library's of each response, beside what an example is about.
+  # Fields of each response that are this library's, beside what an example is about.
   def own(length) = ["Connection: close", "Content-Length: #{length}"]
 
   def answering(options = {}, &block)

@@ -4,7 +4,7 @@ require "json"
 require "open3"
 require "tempfile"
 
-# What servers have seen and done, as Prometheus reads it.
+# Statistics of servers, as Prometheus reads them.
 RSpec.describe EventMachine::WebSocket, ".metrics", :extension do
   include HttpClient
 

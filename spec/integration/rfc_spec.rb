@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What RFC 6455 forbids and em-websocket lets pass.
+# Things that RFC 6455 forbids and em-websocket lets pass.
 RSpec.describe EventMachine::WebSocket, "held to RFC 6455" do
   [7, 8, 13].each do |number|
     context "in draft #{number}", :fixed do

@@ -4,7 +4,7 @@ require "open3"
 require "rbconfig"
 require "tmpdir"
 
-# What somebody reads who has made a mistake before the first client comes: what is wrong, where,
+# Errors of mistakes before the first client comes, as somebody reads them: what is wrong, where,
 # and what to do.
 RSpec.describe EventMachine::WebSocket, "and mistakes at its start", :extension do
   # Starts a server; the error that it ends in, as Ruby prints it where nobody rescues it.

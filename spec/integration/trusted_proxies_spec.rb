@@ -4,7 +4,7 @@
 RSpec.describe EventMachine::WebSocket, "behind trusted proxies", :extension do
   include HttpClient
 
-  # Who the client is, as the connection and its handshake say it in onopen, and in onclose.
+  # Client, as the connection and its handshake say it in onopen, and in onclose.
   def telling(transport, options)
     serve_by(transport, options) do |ws|
       ws.onopen do |handshake|

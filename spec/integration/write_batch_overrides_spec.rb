@@ -2,7 +2,7 @@
 
 require "rbconfig"
 
-# Where frames are seen one by one, they are sent one by one.
+# Connections whose frames are seen one by one, and so are sent one by one.
 RSpec.describe EventMachine::WebSocket::Connection, "whose send_data is the application's",
                :attached do
   let(:letters) { ("a".."f").to_a }

@@ -2,8 +2,8 @@
 
 require "zlib"
 
-# What is sent while the messages of one read are told is given to EventMachine at once, and nobody
-# can tell.
+# Frames that are sent while the messages of one read are told: EventMachine gets them at once, and
+# nobody can tell.
 RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of one read",
                :attached do
   # The natively implemented functions of EventMachine's that are called, by any thread.
@@ -214,7 +214,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "answering many messages of 
     end
   end
 
-  # What the client gets where the block that echoes does this at the second of three messages.
+  # Bytes that the client gets where the echoing block does this at the second of three messages.
   [
     ["writes all of it before close_connection_after_writing ends the connection",
      ->(ws) { ws.close_connection_after_writing }, "\x81\x01a\x81\x01b"],

@@ -5,19 +5,19 @@ require "json"
 module TlsAudit
   class Failed < StandardError; end
 
-  # What speaks against the server, or, as :unknown, what a tool could not find out.
+  # Finding against the server, or, as :unknown, what a tool could not find out.
   Finding = Struct.new(:check, :severity, :text) do
     def to_s = "#{check} (#{severity}): #{text}"
   end
 
-  # What a tool makes of one server: what it checked and with which result, what speaks against the
+  # Report of a tool on one server: what it checked and with which result, what speaks against the
   # server, and what would if there was no reason to ignore it.
   Report = Struct.new(:tool, :results, :findings, :ignored) do
     def initialize(tool, results: {}, findings: [], ignored: [])
       super(tool, results, findings, ignored)
     end
 
-    # Whether only another try can tell.
+    # True if only another try can tell.
     def inconclusive? = findings.any? { |finding| finding.severity == :unknown }
   end
 
@@ -25,7 +25,7 @@ module TlsAudit
   module Tool
     module_function
 
-    # What it wrote into this file as JSON, its standard output and its exit status.
+    # Report in what it wrote into this file as JSON, its standard output and its exit status.
     def run(*command, within:, json_file:)
       output, status = output_of(*command, within: within)
       [JSON.parse(File.read(json_file)), output, status]

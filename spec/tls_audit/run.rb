@@ -30,7 +30,7 @@ module TlsAudit
       abort parser.help if arguments.any?
     end
 
-    # Whether nothing was found.
+    # True if nothing was found.
     def run
       since = now
       reports = Dir.mktmpdir("tls-audit") { |directory| audit_all(directory) }

@@ -65,7 +65,7 @@ module TlsAudit
       @status = status
     end
 
-    # What it comes to, for a server with a key of this kind: "RSA" or "ECDSA".
+    # Outcome for a server with a key of this kind: "RSA" or "ECDSA".
     def report(kind)
       @report = Report.new("sslyze #{@version}, Mozilla's intermediate profile")
       unless complete?

@@ -10,7 +10,7 @@ module TlsAudit
 
     HARMLESS = %w[OK INFO DEBUG].freeze
 
-    # What must have been tried, by testssl.sh's ids: another one where it was renamed.
+    # Tests that must have been tried, by testssl.sh's ids: another one where it was renamed.
     TRIED = [
       %w[SSLv2], %w[SSLv3], %w[TLS1], %w[TLS1_1], %w[TLS1_2], %w[TLS1_3], %w[GREASE],
       %w[cipherlist_NULL], %w[cipherlist_aNULL], %w[cipherlist_EXPORT], %w[cipherlist_LOW],
@@ -22,7 +22,7 @@ module TlsAudit
       %w[RC4]
     ].freeze
 
-    # What is no fault of the server's, and why.
+    # Findings that are no fault of the server's, and why.
     IGNORED = {
       /\Acipher_order/ =>
         "every suite is one of those that are recommended, so the client chooses the one that it " \

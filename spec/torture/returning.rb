@@ -9,7 +9,7 @@ module Torture
     CHANNELS = 10
     SIZE = 100
 
-    # So many messages of a channel at the most.
+    # Number of messages of a channel, at the most.
     LONGEST = 2_000
 
     def self.text(channel, number) = "#{channel} #{number.to_s.rjust(8, "0")}".ljust(SIZE, "x")
@@ -62,7 +62,7 @@ module Torture
 
   # Clients that lose their connections and come back with the positions they have come to.
   class Fleet
-    # So many are connecting at a time.
+    # Connects: so many at a time.
     AT_A_TIME = 100
 
     FRAME = News::SIZE + 2

@@ -16,10 +16,12 @@ RSpec.describe Comments, :extension do
     "a module's comment of Rust's" => ["x.rs", "//! How it is read.\n"],
     "a field's comment of Rust's" => ["x.rs", "struct A {\n  /// Whether it is.\n  b: u8,\n}\n"],
     "a method's comment in Ruby" => ["x.rb", "# Who is there.\n# @return [Array]\ndef all\nend\n"],
-    "a constant's comment in Ruby" => ["x.rb", "  # Whatever it takes.\n  ENOUGH = 1\n"] }
+    "a constant's comment in Ruby" => ["x.rb", "  # Whatever it takes.\n  ENOUGH = 1\n"],
+    "a spec's comment" => ["x.rb", "# Where it ends.\nRSpec.describe String do\nend\n"],
+    "a signature's comment" => ["x.rbs", "# Which is kept.\ntype kept = String\n"] }
     .each do |what, (name, text)|
       it "complains where #{what} begins with a clause" do
-        expect(complaints(name, text)).to match([/\Ax.r[sb]:\d+: begins with a clause: Wh|How/])
+        expect(complaints(name, text)).to match([/\Ax\.rb?s?:\d+: begins with a clause: (Wh|How)/])
       end
     end
 

@@ -22,7 +22,7 @@ RSpec.describe EventMachine::WebSocket::Handshake do
     request(line, Drafts.versioned(13).merge(fields), body)
   end
 
-  # What the handshake made of these pieces: its response and class of frames, or its error.
+  # Outcome that the handshake made of these pieces: its response and class of frames, or its error.
   def receive(*pieces)
     handshake.callback { |response, handler| outcome.push(response, handler) }
     handshake.errback { |error| outcome.push(error) }

@@ -128,7 +128,7 @@ RSpec.describe EventMachine::WebSocket, "names" do
         .to output(/\[\[:anything, 1\]\]/).to_stdout
     end
 
-    # What CompassApp does.
+    # The way CompassApp does it.
     def own_dispatch
       web_socket = described_class
       subclass do

@@ -4,7 +4,7 @@ require "open3"
 
 # Single files, as some applications require them, each in a process of its own.
 RSpec.describe EventMachine::WebSocket, "single files" do
-  # What a fresh Ruby prints, with all its warnings.
+  # Output that a fresh Ruby prints, with all its warnings.
   def ruby(program)
     load_path = $LOAD_PATH.flat_map { |directory| ["-I", directory.to_s] }
     output, status = Open3.capture2e(RbConfig.ruby, "-w", *load_path, "-e", program)

@@ -3,7 +3,7 @@
 require_relative "../tls_audit/sslyze"
 require_relative "../tls_audit/testssl"
 
-# What bin/tls-audit makes of what the tools say; that it would notice.
+# Results that bin/tls-audit makes of what the tools say; that it would notice.
 RSpec.describe "bin/tls-audit", :extension do
   describe TlsAudit::Sslyze do
     def suites(*names)

@@ -58,7 +58,7 @@ pub struct Connection {
 /// A closing handshake, as far as it has come.
 #[derive(Debug, Default)]
 struct End {
-    /// When our close will have been unanswered too long.
+    /// Time at which our close will have been unanswered too long.
     deadline: Option<Instant>,
     info: Option<CloseInfo>,
 }
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// Where the connection stands.
+    /// State of the connection.
     pub fn ready_state(&self) -> ReadyState {
         self.state
     }
@@ -229,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Time at which [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.end.as_ref()?.deadline
     }

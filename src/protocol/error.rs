@@ -19,7 +19,7 @@ pub enum Error {
     Usage(#[from] UsageError),
 }
 
-/// Why an opening handshake was refused (RFC 6455 section 4.2, and the older drafts').
+/// Reason for which an opening handshake was refused (RFC 6455 section 4.2, and the older drafts').
 ///
 /// [`HandshakeError::status`] is the HTTP status of the answer, if the request gets one.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -14,7 +14,7 @@ use crate::error::ProtocolError;
 /// that really come.
 const MAX_PREALLOCATION: usize = 64 * 1024;
 
-/// So much room may stay behind an inflated message.
+/// The most room that may stay behind an inflated message, in bytes.
 const SPARE: usize = 4 * 1024;
 
 /// A buffer that is at least this long grows by a sixteenth: the allocator moves pages, not bytes,

@@ -19,7 +19,7 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// From the signature to the length.
 const FIXED: usize = 16;
 
-/// Why a connection is not served.
+/// Reason for which a connection is not served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ProxyError {
     /// The first bytes are those of no such header.

@@ -44,7 +44,7 @@ pub struct Receiver {
     reading: Reading,
     /// The fragments of a message that is not complete yet.
     fragments: Option<Box<Message>>,
-    /// Where compression was agreed to.
+    /// Decompression, where it was agreed to.
     inflater: Option<Box<Inflater>>,
 }
 
@@ -165,7 +165,7 @@ impl Receiver {
         }
     }
 
-    /// Where the next bytes may be read to without a detour, and how many at most: inside a
+    /// Buffer that the next bytes may be read to without a detour, and how many at most: inside a
     /// payload that has its own buffer, and is not compressed. [`received`](Self::received) must
     /// follow.
     pub fn buffer(&mut self) -> Option<(&mut Vec<u8>, usize)> {

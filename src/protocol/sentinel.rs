@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::ProtocolError;
 
-/// Where a reader of such frames stands.
+/// State of a reader of such frames.
 #[derive(Debug, Default)]
 pub(crate) enum Sentinel {
     /// Before a frame.

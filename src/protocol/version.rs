@@ -14,9 +14,9 @@ pub struct Profile {
     pub framing: Framing,
     /// Meaning of a frame's top bit.
     pub top_bit: TopBit,
-    /// Which number means which opcode.
+    /// Numbers of the opcodes.
     pub opcodes: Opcodes,
-    /// Where a client's masking key stands.
+    /// Place of a client's masking key.
     pub masking: Masking,
     /// Size that `max_frame_size` is compared with.
     pub size_limit: SizeLimit,
@@ -68,7 +68,7 @@ pub enum TopBit {
     Fin,
 }
 
-/// Which number means which opcode.
+/// Numbers of the opcodes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Opcodes {
     /// 0 continuation, 1 close, 2 ping, 3 pong, 4 text, 5 binary (drafts 03 to 06).
@@ -77,7 +77,7 @@ pub enum Opcodes {
     Rfc,
 }
 
-/// Where a client's masking key stands.
+/// Place of a client's masking key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Masking {
     /// Nowhere.

@@ -28,7 +28,7 @@ const KEPT: usize = 4 * 1024 * 1024;
 pub struct Batch {
     records: VecDeque<Record>,
     bytes: Vec<u8>,
-    /// Where large messages stand, in the order of their records.
+    /// Large messages, in the order of their records.
     pieces: VecDeque<Bytes>,
     /// Number of pieces that have been read and let go.
     gone: u32,

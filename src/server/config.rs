@@ -21,7 +21,7 @@ pub struct ConnectionOptions {
     /// True if bytes are handed on as they come ([`Delivery::Bytes`](super::Delivery::Bytes)),
     /// without any protocol.
     pub raw: bool,
-    /// Which subprotocols are spoken; by default the client's first is taken.
+    /// Subprotocols that are spoken; by default the client's first is taken.
     pub subprotocols: handshake::Subprotocols,
     /// True if the application is asked before an opening handshake is accepted
     /// ([`Opened::response`](super::Opened::response)); off by default.
@@ -37,7 +37,7 @@ pub struct ConnectionOptions {
     /// Limit on the body of plain HTTP, in bytes, which the application answers
     /// ([`Delivery::Http`](super::Delivery::Http)); `None`, by default, where it is not asked.
     pub http_body: Option<usize>,
-    /// Which versions are spoken; by default all, or 13 and 8 where it is strict.
+    /// Versions that are spoken; by default all, or 13 and 8 where it is strict.
     pub versions: Option<version::Versions>,
     /// True if the application is told when TLS is established, and nothing is read until it has
     /// agreed ([`Delivery::TlsEstablished`](super::Delivery::TlsEstablished)); off by default.
@@ -126,12 +126,12 @@ impl Default for QueueLimits {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ReadSize(usize);
 
-/// So many times as much is read where messages are large. With the default it is about what a
+/// Factor by which more is read where messages are large. With the default it is about what a
 /// socket holds, so that most of them come whole.
 const LARGER: usize = 8;
 
 impl ReadSize {
-    /// Which sizes there are: less would be a system call for every few messages, and more is not
+    /// Sizes that may be set: less would be a system call for every few messages, and more is not
     /// in a socket at a time.
     pub const RANGE: RangeInclusive<usize> = 4 * 1024..=Self::MOST;
 

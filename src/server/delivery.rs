@@ -16,7 +16,7 @@ use crate::{
 /// One thing that happened.
 #[derive(Debug)]
 pub struct Record {
-    /// Which connection, by the number it was [started](super::Server::start) with; of no meaning for
+    /// Connection, by the number it was [started](super::Server::start) with; of no meaning for
     /// [`Delivery::Accepted`].
     pub connection: u64,
     /// Event that happened.
@@ -98,7 +98,7 @@ pub enum MessageKind {
     Pong,
 }
 
-/// Where bytes stand in their batch.
+/// Place of bytes in their batch.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Span {
     pub(super) start: usize,

@@ -139,7 +139,7 @@ impl PendingFlushes {
     }
 }
 
-/// Which drain there is, and whether the clock goes: it does during each, whoever meets whom.
+/// State of the drain and of the clock, which goes during each drain, whoever meets whom.
 #[derive(Debug, Default)]
 pub(crate) struct TickState {
     /// Odd during a drain.

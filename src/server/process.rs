@@ -12,7 +12,7 @@ use super::{
 /// A lock of the process that it was made in.
 #[derive(Debug)]
 pub(crate) struct ProcessMutex<T> {
-    /// Which process of a line of forks that is.
+    /// Number of the process in a line of forks.
     fork_generation: u32,
     guarded: Mutex<T>,
 }

@@ -67,7 +67,7 @@ fn a_character_may_be_cut_by_fragments_and_blocks_but_not_by_the_end() {
     assert_eq!(hear(&mut receiver(), &compressed(Kind::Binary, true, &cut)), binary);
 }
 
-/// Which of two errors it is that ends a message depends on where they stand, not on the cuts.
+/// The one of two errors that ends a message depends on where they stand, not on the cuts.
 #[test]
 fn what_is_behind_the_limit_is_not_judged() {
     let limits = Limits { message: 10, ..Limits::default() };

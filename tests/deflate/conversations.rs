@@ -17,7 +17,7 @@ use support::{machine::Seen, Kind, RFC_6455};
 struct Message {
     content: Content,
     compressed: bool,
-    /// Where it is cut into fragments, each with a ping behind it or not.
+    /// Places where it is cut into fragments, each with a ping behind it or not.
     cuts: Vec<(Index, bool)>,
 }
 

@@ -1,4 +1,5 @@
-//! Where a compressed message may begin, what its context is, and how it ends at a limit.
+//! Compressed messages that are received: where they may begin, their context, and their end at a
+//! limit.
 
 use em_websocket::{
     error::ProtocolError,

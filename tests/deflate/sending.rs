@@ -1,4 +1,4 @@
-//! Which messages are compressed, and that whoever agreed can read them.
+//! Messages that are compressed, and that whoever agreed can read them.
 
 use em_websocket::protocol::{
     deflate::{Config, Deflater, Params},
@@ -128,7 +128,7 @@ fn a_window_that_is_configured_is_kept_to_though_it_was_not_agreed() {
     }
 }
 
-/// Where nothing is taken over, what does not get smaller goes as it is.
+/// Messages that do not get smaller go as they are, where nothing is taken over.
 #[test]
 fn noise_goes_as_it_is() {
     let config = Config { threshold: 0, ..Config::default() };
@@ -138,7 +138,7 @@ fn noise_goes_as_it_is() {
     }
 }
 
-/// Where the context is taken over, a peer must hear what went into it; unless it is given up, as
+/// A context that is taken over: a peer must hear what went into it; unless it is given up, as
 /// is free where the noise has filled the window.
 #[test]
 fn noise_does_not_part_the_contexts() {

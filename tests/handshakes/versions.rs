@@ -1,4 +1,4 @@
-//! Which versions are spoken.
+//! Versions that are spoken.
 
 use em_websocket::protocol::handshake::{Handshake, Progress};
 use em_websocket::protocol::version::Versions;

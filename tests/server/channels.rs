@@ -22,7 +22,7 @@ use crate::{
     support::{Draft, Kind, DRAFTS},
 };
 
-/// So many subscribers are sent to by a task; fewer by whoever publishes.
+/// Number of subscribers that are sent to by a task; fewer by whoever publishes.
 const MANY: usize = 70;
 
 const LIMIT: usize = 100;

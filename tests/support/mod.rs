@@ -147,7 +147,7 @@ pub(crate) struct Frame<'a> {
     /// The three bits behind the top one.
     pub(crate) reserved: u8,
     pub(crate) length: Length,
-    /// Where the draft leaves it open whether a client masks.
+    /// True if the client masks, where the draft leaves that open.
     pub(crate) masked: bool,
     pub(crate) payload: &'a [u8],
 }

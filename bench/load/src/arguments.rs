@@ -7,7 +7,7 @@ use crate::Failure;
 /// Load, server and duration of a run.
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    /// Which load.
+    /// Name of the load.
     pub(crate) cell: String,
     /// The server's port on loopback.
     pub(crate) address: SocketAddr,
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     pub(crate) warm: Duration,
     /// Load while it runs.
     pub(crate) seconds: Duration,
-    /// When to give up.
+    /// Time after which it gives up.
     pub(crate) limit: Duration,
     pub(crate) tls: bool,
     /// Never sleep: for latencies, where the client has a CPU of its own.

@@ -6,7 +6,7 @@ const BINARY: u8 = 0x82;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// So many bytes of small messages are all different.
+/// Bytes of small messages that are all different.
 const VARIETY: usize = 16 * 1024;
 
 /// Messages of one size, all different, behind each other, and twice, so that as many as make one
@@ -36,7 +36,7 @@ impl Cycle {
         Self::of(bytes, (VARIETY / bytes.max(1)).max(1), 1)
     }
 
-    /// So many messages, and how many of them are different.
+    /// Cycle of `count` messages, of which so many are different.
     fn of(bytes: usize, count: usize, different: usize) -> Self {
         let mut outgoing = Vec::new();
         let mut incoming = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) struct Poll {
     events: Vec<Event>,
 }
 
-/// Which socket is ready.
+/// Socket that is ready, and for what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) token: usize,

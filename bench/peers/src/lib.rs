@@ -25,7 +25,7 @@ pub enum Mode {
     Count,
 }
 
-/// Which mode, and whether with TLS.
+/// Mode of the server, and its TLS if it has one.
 pub fn arguments() -> Result<(Mode, Option<Arc<ServerConfig>>), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let mode = match words.first().map(String::as_str) {

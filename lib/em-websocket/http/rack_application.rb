@@ -125,8 +125,9 @@ module EventMachine
         env
       end
 
-      # Where two names would become one, as those with underscores do, whoever a proxy keeps from
-      # setting the one would set the other; `Proxy` would become a variable that HTTP clients heed.
+      # Fields of the request as Rack has them. Where two names would become one, as those with
+      # underscores do, whoever a proxy keeps from setting the one would set the other; `Proxy`
+      # would become a variable that HTTP clients heed.
       def fields(request, env)
         request.headers.each do |name, value|
           next if name.include?("_") || name.match?(/\A(?:proxy|transfer-encoding)\z/i)

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Torture
-  # Where it is the library's memory that is to be counted, and not what Ruby has yet to collect.
+  # Fault for which the library's memory is counted, and not what Ruby has yet to collect.
   class Collected < Fault
     EVERY = 500
 

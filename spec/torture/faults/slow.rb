@@ -11,7 +11,7 @@ module Torture
 
     private
 
-    # When each was ended by the server, in seconds, while it is fed bytes, one at a time.
+    # Seconds until each was ended by the server, while it is fed bytes, one at a time.
     def ends(clients, bytes)
       since = now
       ended = {}

@@ -64,7 +64,7 @@ pub struct Handshake {
     limits: RequestLimits,
     /// Limit on the body of plain HTTP, in bytes; `None` where that is not for the application.
     max_body: Option<usize>,
-    /// Where there are proxies that are trusted.
+    /// Proxies that are trusted, if there are any.
     proxies: Option<Box<Proxies>>,
     /// The header so far, then the third key so far.
     received: Vec<u8>,
@@ -126,7 +126,7 @@ pub struct Accepted {
 /// A handshake that failed.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Why.
+    /// Reason.
     pub error: HandshakeError,
     /// Response to send. Garbage and plain HTTP requests get no answer, as in em-websocket.
     pub response: Option<Vec<u8>>,
@@ -302,7 +302,7 @@ impl Handshake {
         Progress::Rejected(Box::new(Rejected { error, response, request: None }))
     }
 
-    /// Which versions are spoken.
+    /// Versions that are spoken.
     fn spoken(&self) -> Versions {
         self.versions.unwrap_or(if self.strict { Versions::STRICT } else { Versions::ALL })
     }

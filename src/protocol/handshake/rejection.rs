@@ -88,7 +88,7 @@ impl Rejection {
     }
 }
 
-/// Where the body of a response ends (RFC 9112 section 6.3).
+/// End of a response's body (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyLength {
     /// After so many bytes.

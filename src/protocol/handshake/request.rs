@@ -251,7 +251,7 @@ impl fmt::Debug for Request {
 }
 
 impl Span {
-    /// Where `part` stands in `header`, of which it is a slice.
+    /// Place of `part` in `header`, of which it is a slice.
     fn of(part: &[u8], header: &[u8]) -> Self {
         let start = part.as_ptr() as usize - header.as_ptr() as usize;
         Self::new(start..start + part.len())
@@ -407,7 +407,8 @@ mod tests {
         }
     }
 
-    /// Where em-websocket's parser looks away: RFC 9112 sections 5.1 and 5.2, RFC 9110 section 5.5.
+    /// Requests that em-websocket's parser accepts: RFC 9112 sections 5.1 and 5.2, RFC 9110 section
+    /// 5.5.
     #[test]
     fn refuses_folded_lines_and_control_bytes() {
         for (header, at) in [

@@ -9,7 +9,7 @@ use crate::protocol::{deflate::Params, version::Opening};
 pub struct Response {
     /// The status line, and the fields before the subprotocol.
     head: Vec<u8>,
-    /// Which field names the subprotocol; drafts that have none are silent.
+    /// Field that names the subprotocol; drafts that have none are silent.
     field: Option<&'static str>,
     subprotocol: Option<Box<[u8]>>,
     /// Further header fields.

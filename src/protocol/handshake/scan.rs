@@ -13,9 +13,9 @@ pub(super) struct Scan {
     part: Part,
     /// The next byte to look at.
     at: usize,
-    /// Where the request begins, behind any blank lines.
+    /// Beginning of the request, behind any blank lines.
     start: usize,
-    /// Where the current part, or the current line of fields, begins.
+    /// Beginning of the current part, or of the current line of fields.
     token: usize,
     /// Lines of fields so far.
     fields: usize,
@@ -41,7 +41,7 @@ pub(super) enum Found {
     Incomplete,
     /// A whole header.
     Header {
-        /// Where the request line begins.
+        /// Beginning of the request line.
         start: usize,
         /// Behind the blank line.
         end: usize,

@@ -1,4 +1,4 @@
-//! Which subprotocol is selected (RFC 6455 sections 1.9 and 4.2.2).
+//! Selection of a subprotocol (RFC 6455 sections 1.9 and 4.2.2).
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Where path and query stand in a target.
+/// Places of path and query in a target.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Target {
     pub(super) path: Range<usize>,

@@ -42,7 +42,7 @@ pub(super) enum Subscription {
     Retired,
 }
 
-/// So many subscribers are sent to under one lock, before others have their turn.
+/// Number of subscribers that are sent to under one lock, before others have their turn.
 const CHUNK: usize = 32;
 
 impl Channel {
@@ -55,7 +55,7 @@ impl Channel {
         &self.name
     }
 
-    /// Where memberships find it.
+    /// Address by which memberships find it.
     fn address(self: &Arc<Self>) -> *const () {
         Arc::as_ptr(self).cast()
     }

@@ -267,8 +267,8 @@ impl Log {
         self.entries.range(self.index(offset.min(self.end))..)
     }
 
-    /// Where somebody begins who has everything up to a position: the offset, and whether nothing
-    /// is missing behind it.
+    /// Place where somebody begins who has everything up to a position: the offset, and whether
+    /// nothing is missing behind it.
     pub(super) fn resume(&mut self, since: Position) -> (u64, bool) {
         self.trim();
         let is_ours = self.keeps_history() && since.epoch == self.epoch;

@@ -50,7 +50,7 @@ pub enum Taken {
 #[derive(Debug)]
 struct Letter {
     message: Arc<Broadcast>,
-    /// Which channel it is of.
+    /// Epoch of its channel.
     epoch: u64,
     /// Number of the channel's messages that wait for a slow subscriber; 0: all are sent.
     keep: usize,

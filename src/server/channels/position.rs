@@ -12,7 +12,8 @@ use std::{
 /// `epoch:offset`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Position {
-    /// Which sequence: a channel that begins anew, in this process or another, has another one.
+    /// Name of the sequence: a channel that begins anew, in this process or another, has another
+    /// one.
     pub epoch: u64,
     /// Number of messages up to here.
     pub offset: u64,

@@ -37,7 +37,7 @@ struct Bundle {
     traffic: Traffic,
 }
 
-/// So many of them are kept: almost everybody is to have the same messages.
+/// Number of them that are kept: almost everybody is to have the same messages.
 const BUNDLES: usize = 8;
 
 /// Outcome of messages for one subscriber.

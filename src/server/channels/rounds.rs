@@ -142,7 +142,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// Where it has never run, or has panicked, another one may.
+    /// End of the task: where it has never run, or has panicked, another one may.
     fn drop(&mut self) {
         if !self.has_ended {
             self.shared.rounds.has_task.store(false, SeqCst);

@@ -21,7 +21,7 @@ pub enum Slow {
     /// They wait like all that is sent; past the connection's outbound limit it is aborted.
     #[default]
     Close,
-    /// So many wait, in the channel and not in the connection; then the oldest is dropped.
+    /// A number of them wait, in the channel and not in the connection; then the oldest is dropped.
     Drop {
         /// Number of them, 1 at least.
         keep: usize,

@@ -24,7 +24,7 @@ impl Guarded for Subscribers {
     const RANK: LockRank = LockRank::Subscribers;
 }
 
-/// So many places may be free before those that are taken move together.
+/// Number of places that may be free before those that are taken move together.
 const FREE: usize = 64;
 
 impl Subscribers {

@@ -32,7 +32,8 @@ pub(super) struct Proxied {
     options: ConnectionOptions,
 }
 
-/// Where a connection begins, once its header has been read if it has one.
+/// Transport that a connection begins with: one that reads a proxy's header first, where that is
+/// due.
 pub(super) fn begin(stream: TcpStream, handle: &Handle, options: &ConnectionOptions) -> Transport {
     match &options.proxies {
         Some(proxies) => Transport::Proxied(Box::new(Proxied {

@@ -292,7 +292,7 @@ pub(super) struct BatchSink<'a> {
     /// Number of messages that may come.
     allowed: usize,
     summary: ReadSummary,
-    /// Where bytes that may stay begin and end in memory.
+    /// Addresses between which bytes may stay.
     buffer: Range<usize>,
     /// End of those messages among them that stay, and how many bytes they have.
     shared: (usize, usize),
@@ -370,7 +370,7 @@ impl<'a> BatchSink<'a> {
         self.summary.has_exceeded
     }
 
-    /// Where a message stands that may stay where it landed.
+    /// Place of a message that may stay where it landed.
     fn start_in_buffer(&self, payload: &Payload<'_>) -> Option<usize> {
         let Payload::Borrowed(bytes) = payload else { return None };
         let begin = bytes.as_ptr() as usize;

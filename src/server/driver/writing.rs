@@ -103,7 +103,7 @@ impl Driver {
         is_written && !state.outbox.is_deferring()
     }
 
-    /// Where the connection is to be closed, ends our direction once everything is written, and
+    /// End of a connection that is to be closed: ends our direction once everything is written, and
     /// lingers.
     fn poll_close(
         &mut self,

@@ -20,7 +20,7 @@ const MAX_SLICES: usize = 32;
 /// they are written. It is some hundreds of microseconds.
 pub(crate) const TURN: usize = 1024 * 1024;
 
-/// So much memory of buffers that have been written waits, on one thread, for the next ones.
+/// Memory of written buffers that one thread keeps for the next ones, in bytes.
 const SPARE: usize = 4 * 1024 * 1024;
 
 /// A buffer whose tail has grown larger than this is not kept.

@@ -23,7 +23,7 @@ use crate::{
     server::compression_threads::{CompressionThreads, BLOCKING_THRESHOLD},
 };
 
-/// So many bytes are compressed before other connections have their turn: some milliseconds. In the
+/// Bytes that are compressed before other connections have their turn: some milliseconds. In the
 /// models, where it is the turns that matter, a message each.
 const MAX_BYTES_PER_TURN: usize = if cfg!(all(test, feature = "loom")) { 1 } else { 256 * 1024 };
 
@@ -143,9 +143,9 @@ pub(crate) struct Compressor {
     deflater: Deflater,
     profile: &'static Profile,
     work: Option<Work>,
-    /// When the context was used last, while there is one.
+    /// Last use of the context, while there is one.
     used: Option<Instant>,
-    /// When to see whether it is idle.
+    /// Time to see whether it is idle.
     idle_at: Option<Instant>,
 }
 
@@ -169,7 +169,7 @@ impl Compressor {
         (Self { deflater, profile, work: None, used: None, idle_at: None }, deferred)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    /// Time at which [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.idle_at
     }

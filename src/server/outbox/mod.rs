@@ -32,7 +32,7 @@ const DIRECT_WRITE: usize = 16 * 1024;
 /// alone, once it reads again.
 const PONGS_MERGE: usize = 16 * 1024;
 
-/// So many bytes may wait to be compressed before a channel keeps its messages back.
+/// Bytes that may wait to be compressed before a channel keeps its messages back.
 const SLOW: usize = 64 * 1024;
 
 /// Outcome of a send.

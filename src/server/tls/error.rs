@@ -1,9 +1,10 @@
-//! Why no TLS configuration could be made; every text names the option and says what to do.
+//! Reasons for which no TLS configuration could be made; every text names the option and says what
+//! to do.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a certificate or a key came from.
+/// Origin of a certificate or a key.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Origin {
     /// A file, and the option that named it.
@@ -81,9 +82,9 @@ pub enum TlsError {
          the server's own certificate must come first in the chain"
     )]
     KeyMismatch {
-        /// Where the key came from.
+        /// Origin of the key.
         key: Origin,
-        /// Where the certificate came from.
+        /// Origin of the certificate.
         certificate: Origin,
     },
     /// A cipher list of which nothing remains that could be spoken.

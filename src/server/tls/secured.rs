@@ -16,8 +16,8 @@ use crate::server::{
     tcp::write_slices,
 };
 
-/// So much is encrypted ahead of what the socket takes: a message of 64 KiB with its header, in
-/// records of 16 KiB.
+/// Bytes that are encrypted ahead of what the socket takes: a message of 64 KiB with its header,
+/// in records of 16 KiB.
 const AHEAD: usize = 80 * 1024;
 
 /// A record has so many bytes at most (RFC 8446 section 5.1), and so many more around them.

@@ -34,7 +34,7 @@ impl Window {
         }
     }
 
-    /// So many units are done, since ever. Whether it has closed.
+    /// Looks whether it opens or closes: `units` are done, since ever. Whether it has closed.
     pub(crate) fn glance(&mut self, units: u64) -> Result<bool, Failure> {
         match &self.opened {
             None => {

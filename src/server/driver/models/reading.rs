@@ -1,4 +1,4 @@
-//! When a driver does not read, and that it reads again.
+//! Conditions under which a driver does not read, and that it reads again.
 
 use std::sync::atomic::Ordering::SeqCst;
 

@@ -140,7 +140,7 @@ fn no_key_and_damaged_keys() {
     }
 }
 
-/// Where line breaks are lost, key material stands behind a name.
+/// A name with key material behind it, as where line breaks are lost.
 #[test]
 fn a_server_name_that_is_too_long_is_not_told() {
     let (_, secret) = EC_AES256.split_once("\n\n").unwrap();

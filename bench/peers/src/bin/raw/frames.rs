@@ -31,7 +31,7 @@ impl<'a> Frames<'a> {
         Self { bytes, done: 0 }
     }
 
-    /// Where the first frame begins that has not come whole.
+    /// Beginning of the first frame that has not come whole.
     pub(crate) fn done(&self) -> usize {
         self.done
     }
