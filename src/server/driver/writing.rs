@@ -123,15 +123,13 @@ impl Driver {
         if !is_written {
             return Step::Pending;
         }
-        if state.outbox.closing() == Closing::Detached {
-            // Its peer has stopped sending, and the application has been told: nothing more comes.
-            return Step::Done;
-        }
         if state.outbox.write_half().poll_shutdown(cx).is_pending() {
             return Step::Pending;
         }
+        // Its peer has stopped sending, and the application may have been told: nothing more comes.
+        let is_over = state.outbox.closing() == Closing::Detached;
         drop(state);
-        if matches!(self.stage, Stage::PeerClosed) {
+        if is_over || matches!(self.stage, Stage::PeerClosed) {
             return Step::Done;
         }
         if matches!(self.stage, Stage::AwaitingOpen(..)) {
