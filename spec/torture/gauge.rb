@@ -14,7 +14,7 @@ module Torture
     attr_reader :beyond
 
     def initialize
-      @usage = Usage.new(Process.pid)
+      @usage = Usage.new(Process.pid).hold_open
       @beyond = 0
     end
 
@@ -31,8 +31,6 @@ module Torture
     def look(first)
       counted = self.class.counters.drop(1).sum
       @beyond = [@beyond, @usage.rss - first - (FACTOR * counted)].max
-    rescue SystemCallError
-      # Without a descriptor left, it is looked at the next time.
     end
 
     # The counters now: nothing, where there is no server any more.

@@ -32,12 +32,13 @@ module Torture
         warn format("%<fault>-12s %<took>6.1f s", fault: fault, took: took)
       end
       puts Table.new(results), ""
-      broken = results.count(&:broken?)
+      broken = results.select(&:broken?)
+      puts "Not kept:", Table.new(broken), "" unless broken.empty?
       puts format("%<kept>d of %<all>d promises kept, %<faults>d faults in %<seconds>.0f s",
                   kept: results.count(&:kept?), all: results.count(&:promise?),
                   faults: @faults.size, seconds: now - since)
       File.write(@json, JSON.pretty_generate(results.map(&:to_h))) if @json
-      broken.zero?
+      broken.empty?
     end
 
     private

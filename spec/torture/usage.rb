@@ -15,6 +15,13 @@ module Torture
     def rss = status("VmRSS")
     def peak = status("VmHWM")
 
+    # Keeps the kernel's file open from now on: it can be read where no descriptor is left, where
+    # opening it would have Ruby collect garbage first.
+    def hold_open
+      @status = File.open("#{@directory}/status")
+      self
+    end
+
     # From now on the peak and the growth are counted.
     def mark
       File.write("#{@directory}/clear_refs", "5")
@@ -36,6 +43,13 @@ module Torture
 
     private
 
-    def status(field) = Integer(File.read("#{@directory}/status")[/^#{field}:\s+(\d+)/, 1]) * 1024
+    def status(field) = Integer(text[/^#{field}:\s+(\d+)/, 1]) * 1024
+
+    def text
+      return File.read("#{@directory}/status") unless @status
+
+      @status.rewind
+      @status.read
+    end
   end
 end
