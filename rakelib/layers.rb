@@ -14,6 +14,7 @@ class Layers
     # Sockets, threads and clocks.
     %w[server/mod],
     %w[server/listener],
+    %w[server/listening server/rejections],
     %w[server/driver],
     %w[server/event_sender],
     %w[server/event_queue],

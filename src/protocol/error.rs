@@ -151,6 +151,9 @@ pub enum HandshakeError {
     /// The client's address begins connections too fast; it may again after so many seconds.
     #[error("Too many handshakes from this address, retry after {0} s")]
     TooFast(u64),
+    /// The server lets nobody in any more.
+    #[error("The server is being restarted")]
+    Restarting,
     /// The opening handshake took longer than the limit.
     #[error("Opening handshake timed out")]
     TimedOut,
@@ -193,13 +196,14 @@ impl HandshakeError {
             | Self::GivenUp => "body",
             Self::TooManyConnections(_) => "connections_per_ip",
             Self::TooFast(_) => "handshakes_per_second",
+            Self::Restarting => "restarting",
             Self::TimedOut => "timed_out",
         }
     }
 
     /// True for a client that is turned away whatever it asks for, which is counted elsewhere.
-    pub fn is_by_client_limit(&self) -> bool {
-        matches!(self, Self::TooManyConnections(_) | Self::TooFast(_))
+    pub fn is_turned_away(&self) -> bool {
+        matches!(self, Self::TooManyConnections(_) | Self::TooFast(_) | Self::Restarting)
     }
 
     /// The HTTP status of the answer; `None` where there is none: what is no WebSocket request is
@@ -215,7 +219,9 @@ impl HandshakeError {
             Self::BodyTooLong(_) => Some(413),
             Self::Expectation => Some(417),
             Self::Method | Self::TransferCoding => Some(501),
-            Self::GivenUp | Self::TooManyConnections(_) | Self::TooFast(_) => Some(503),
+            Self::GivenUp | Self::TooManyConnections(_) | Self::TooFast(_) | Self::Restarting => {
+                Some(503)
+            }
             _ => Some(400),
         }
     }

@@ -1,10 +1,18 @@
-//! Networks that an address may be in: addresses with prefixes, of IPv4 and IPv6.
+//! Networks that an address may be in: addresses with prefixes, of IPv4 and IPv6, and the local
+//! sockets of Unix, which have none.
 
 use std::net::IpAddr;
 
 /// A list of networks. An IPv4 address that is mapped into IPv6 is the IPv4 address.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Networks(Box<[Network]>);
+pub struct Networks {
+    networks: Box<[Network]>,
+    /// True if the sockets of Unix are among them.
+    has_unix: bool,
+}
+
+/// Name of the sockets of Unix among networks.
+const UNIX: &str = "unix";
 
 /// Bits of an address behind its prefix are 0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,15 +23,23 @@ struct Network {
 }
 
 impl Networks {
-    /// Reads networks such as `10.0.0.0/8`, `::1` or `fd00::/8`; `None` if one is none.
+    /// Reads networks such as `10.0.0.0/8`, `::1` or `fd00::/8`, and `unix`; `None` if one is none.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        texts.into_iter().map(Network::parse).collect::<Option<_>>().map(Self)
+        let (unix, texts): (Vec<_>, Vec<_>) = texts.into_iter().partition(|text| *text == UNIX);
+        let networks = texts.into_iter().map(Network::parse).collect::<Option<_>>()?;
+        Some(Self { networks, has_unix: !unix.is_empty() })
+    }
+
+    /// True if the other end of a socket is in one of them: its address, or `None` for a socket of
+    /// Unix.
+    pub fn contain_peer(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.has_unix, |address| self.contain(address))
     }
 
     /// True if the address is in one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
         let (bits, is_v4) = bits_of(address);
-        self.0
+        self.networks
             .iter()
             .any(|network| network.is_v4 == is_v4 && masked(bits, network.prefix) == network.bits)
     }
@@ -86,6 +102,16 @@ mod tests {
         assert!(everywhere.contain("203.0.113.9".parse().unwrap()));
         assert!(everywhere.contain("2001:db8::9".parse().unwrap()));
         assert!(!Networks::default().contain("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_sockets_of_unix_are_in_a_list_that_names_them() {
+        let named = Networks::parse(["10.0.0.0/8", "unix"]).unwrap();
+        assert!(named.contain_peer(None));
+        assert!(named.contain_peer("10.1.1.1".parse().ok()));
+        assert!(!named.contain_peer("11.1.1.1".parse().ok()));
+        assert!(!Networks::parse(["0.0.0.0/0", "::/0"]).unwrap().contain_peer(None));
+        assert_eq!(Networks::parse(["unix/8"]), None);
     }
 
     #[test]

@@ -100,9 +100,10 @@ impl Clients {
         self.limits.trusted_proxies.as_ref().is_some_and(|proxies| proxies.contain(address))
     }
 
-    /// True if an accepted connection is its address's own.
-    pub(crate) fn is_direct(&self, peer: IpAddr) -> bool {
-        !self.limits.proxy_protocol && !self.is_proxy(peer)
+    /// Address of an accepted connection that is its own. By a socket of Unix, which has none,
+    /// anybody's come.
+    pub(crate) fn direct(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        peer.filter(|peer| !self.limits.proxy_protocol && !self.is_proxy(*peer))
     }
 
     /// Lets one more connection of an address in; in a forked child, whose none is, nobody is

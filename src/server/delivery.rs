@@ -64,7 +64,7 @@ pub struct Opened {
     /// Request of the client.
     pub request: Request,
     /// The client's address, behind proxies as they say it is.
-    pub remote_ip: IpAddr,
+    pub remote_ip: Option<IpAddr>,
     /// Profile of its version.
     pub profile: &'static Profile,
     /// The subprotocol that is selected, one of those that the client offers.

@@ -3,25 +3,18 @@
 use std::{
     future::poll_fn,
     io, mem,
-    net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs},
+    net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
+    path::PathBuf,
     sync::Arc,
     task::{ready, Context, Poll},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use rustix::net::{self, sockopt::set_tcp_nodelay};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    runtime,
-    sync::Semaphore,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{net::TcpStream, runtime, task::JoinHandle, time::sleep};
 
 use super::{
+    addresses::{Addresses, ListenAddress},
     buffers::ReadBuffers,
     clients::{Admission, Clients},
     config::{ConnectionOptions, ServerOptions},
@@ -32,15 +25,17 @@ use super::{
     handle::Handle,
     inbound::InboundBudget,
     incoming::Incoming,
+    listening::{is_the_clients, BindError, Listen, ListeningSocket, Opened},
     locks::{Guarded, LockRank},
     owner::Owner,
     pending_flushes::Ticker,
     process::ProcessMutex,
     registry::Registry,
+    rejections::Rejections,
     runtime as threads,
     stats::{count, Stats, Traffic},
 };
-use crate::protocol::{error::HandshakeError, handshake::unavailable};
+use crate::error::HandshakeError;
 
 /// Time for which accepting rests where the system has no file descriptor or memory left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
@@ -48,22 +43,6 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// Time for which a stop waits for drivers. They are told to abort, so it takes microseconds;
 /// the limit only keeps a defect from hanging the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Reason for which no server could be started.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
-    Address {
-        /// As it was given.
-        address: String,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The system has no threads or file descriptors left.
-    #[error("cannot start the server's threads: {0}")]
-    Threads(io::Error),
-}
 
 /// Reason for which a stop did not wait any longer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -82,7 +61,9 @@ pub struct Server {
     budget: Arc<InboundBudget>,
     registry: Arc<Registry>,
     runtime: runtime::Handle,
-    local: SocketAddr,
+    address: ListenAddress,
+    /// None with TLS, where an answer in the clear would be noise.
+    rejections: Option<Rejections>,
     listening: ProcessMutex<Option<Listening>>,
     _ticker: Ticker,
 }
@@ -97,7 +78,7 @@ struct Listening {
 
 /// The listening socket, until it is closed. Whoever has it locked queues what it brings, so that
 /// nothing is queued any more once it is gone.
-type Listener = Option<TcpListener>;
+type Listener = Option<ListeningSocket>;
 
 impl Guarded for Option<Listening> {
     const RANK: LockRank = LockRank::Accepting;
@@ -113,21 +94,26 @@ impl Server {
     /// # Errors
     /// [`BindError`].
     pub fn bind(host: &str, port: u16, options: ServerOptions) -> Result<Self, BindError> {
-        let failed = |source| BindError::Address { address: format!("{host}:{port}"), source };
-        let listener = listen(host, port).map_err(failed)?;
-        let local = listener.local_addr().map_err(failed)?;
-        if INHERITS_NODELAY {
-            // Frames are written whole, so there is little for Nagle's algorithm to gather.
-            let _ = set_tcp_nodelay(&listener, options.tcp_nodelay);
-        }
+        Self::listen(Listen::address(host, port), options)
+    }
+
+    /// Listens on a place, and accepts from then on.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn listen(place: Listen, options: ServerOptions) -> Result<Self, BindError> {
+        let listener = Opened::new(place)?;
+        let address = listener.address().clone();
+        // Frames are written whole, so there is little for Nagle's algorithm to gather.
+        let has_nodelay = listener.set_nodelay(options.tcp_nodelay);
         let queue = Arc::new(EventQueue::new().map_err(BindError::Threads)?);
         let (runtime, compression) =
             threads::handle(options.threads).map_err(BindError::Threads)?;
         let listener = {
             let _inside = runtime.enter();
-            TcpListener::from_std(listener).map_err(failed)?
+            listener.register().map_err(BindError::Threads)?
         };
-        let fd = listener.as_raw_fd();
+        let fd = listener.fd();
         let socket = Arc::new(ProcessMutex::new(Some(listener)));
         let accept = Accept {
             socket: Arc::clone(&socket),
@@ -137,15 +123,18 @@ impl Server {
                 compression,
                 Clients::new(options.clients),
             )),
-            runtime: runtime.clone(),
             budget: Arc::new(InboundBudget::new(options.queue)),
             max_connections: options.max_connections,
-            tcp_nodelay: options.tcp_nodelay,
-            reject: options.rejection.map(|response| Reject {
-                response,
-                permits: Arc::new(Semaphore::new(MAX_REJECTIONS)),
-            }),
+            set_nodelay: (!has_nodelay).then_some(options.tcp_nodelay),
+            path: match &address {
+                ListenAddress::Unix(path) => Some(Arc::clone(path)),
+                ListenAddress::Inet(_) => None,
+            },
+            rejections: options
+                .rejection
+                .map(|response| Rejections::new(response, runtime.clone())),
         };
+        let rejections = accept.rejections.clone();
         let registry = Arc::clone(&accept.registry);
         let budget = Arc::clone(&accept.budget);
         let task = runtime.spawn(accept.run());
@@ -155,7 +144,8 @@ impl Server {
             budget,
             registry,
             runtime,
-            local,
+            address,
+            rejections,
             listening: ProcessMutex::new(Some(Listening { fd, task, socket })),
         })
     }
@@ -180,8 +170,16 @@ impl Server {
     }
 
     /// The address that is listened on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The same, of TCP; `None` where it is a socket of Unix.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self.address {
+            ListenAddress::Inet(address) => Some(address),
+            ListenAddress::Unix(_) => None,
+        }
     }
 
     /// Counts of what the server has seen and done so far.
@@ -197,12 +195,44 @@ impl Server {
         self.listening.lock().is_some_and(|listening| listening.is_some())
     }
 
-    /// Stops accepting, and frees the port before it returns. Connections go on.
+    /// Stops accepting, and frees the address before it returns. Connections go on.
+    ///
+    /// Who waits to be accepted is answered with 503 if the server is being
+    /// [restarted](Self::restart), and where others listen on the address who will not have him. At
+    /// a socket that others have as well, he is theirs.
     pub fn stop_listening(&self) {
         let listening = self.listening.lock().and_then(|mut listening| listening.take());
         let Some(listening) = listening else { return };
-        drop(listening.socket.lock().and_then(|mut socket| socket.take()));
+        let socket = listening.socket.lock().and_then(|mut socket| socket.take());
         listening.task.abort();
+        let Some(socket) = socket else { return };
+        socket.close(self.registry.is_restarting(), |stream| {
+            count(&self.registry.counters.rejected);
+            if let Some(rejections) = &self.rejections {
+                rejections.reject_now(stream);
+            }
+        });
+    }
+
+    /// Lets nobody in any more: opening handshakes and plain HTTP are answered with 503. Where
+    /// another process may have the socket, or its address, no connection is accepted any more, so
+    /// that they are that one's. Connections that are open go on.
+    pub fn restart(&self) {
+        self.registry.restart();
+        let is_shared = self.listening.lock().is_some_and(|listening| {
+            listening.as_ref().is_some_and(|listening| {
+                let socket = listening.socket.lock();
+                socket.is_some_and(|socket| socket.as_ref().is_some_and(ListeningSocket::is_shared))
+            })
+        });
+        if is_shared {
+            self.stop_listening();
+        }
+    }
+
+    /// True while clients are being answered that they are not let in.
+    pub fn is_rejecting(&self) -> bool {
+        self.rejections.as_ref().is_some_and(|rejections| rejections.sending() > 0)
     }
 
     /// Stops accepting, aborts every connection, and returns when their sockets are closed.
@@ -244,59 +274,19 @@ impl Server {
     }
 }
 
-/// Listens on the first of the host's addresses that can be listened on. As many connections may
-/// wait to be accepted as the system allows, where the standard library has 128: one reconnect of
-/// many clients is more, and what finds no room tries again after a second, then after three.
-fn listen(host: &str, port: u16) -> io::Result<StdListener> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let listener = StdListener::bind(&addresses[..])?;
-    // Of a socket that listens already it changes only that. More than it allows, the system cuts
-    // down to it; where it did not, there would be the 128 that there are.
-    let _ = net::listen(&listener, i32::MAX);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Rejection of connections past the limit.
-#[derive(Debug)]
-struct Reject {
-    response: Bytes,
-    permits: Arc<Semaphore>,
-}
-
-/// At most this many rejections are sent at a time; further connections are closed unanswered.
-const MAX_REJECTIONS: usize = 64;
-
-/// Limits on one rejection: its time, and the bytes that are read of what the client sends meanwhile,
-/// for closing while it sends would reset the connection before it has read the response.
-const REJECT_TIMEOUT: Duration = Duration::from_secs(2);
-const REJECT_READ_LIMIT: usize = 64 * 1024;
-
-async fn send_rejection(mut stream: TcpStream, response: &[u8]) -> io::Result<()> {
-    stream.write_all(response).await?;
-    stream.shutdown().await?;
-    let mut received = 0;
-    let mut bytes = [0; 1024];
-    while received < REJECT_READ_LIMIT {
-        match stream.read(&mut bytes).await? {
-            0 => break,
-            len => received += len,
-        }
-    }
-    Ok(())
-}
-
 /// State of the accepting task.
 #[derive(Debug)]
 struct Accept {
     socket: Arc<ProcessMutex<Listener>>,
     queue: Arc<EventQueue>,
     registry: Arc<Registry>,
-    runtime: runtime::Handle,
     budget: Arc<InboundBudget>,
     max_connections: Option<usize>,
-    tcp_nodelay: bool,
-    reject: Option<Reject>,
+    /// Setting of each socket; `None` where it is the listening one's.
+    set_nodelay: Option<bool>,
+    /// Path of a socket of Unix.
+    path: Option<Arc<PathBuf>>,
+    rejections: Option<Rejections>,
 }
 
 impl Accept {
@@ -323,7 +313,11 @@ impl Accept {
         }
     }
 
-    fn announce(&self, stream: TcpStream, peer: SocketAddr, batch: &mut AcceptBatch<'_>) {
+    fn announce(&self, stream: TcpStream, peer: Option<SocketAddr>, batch: &mut AcceptBatch<'_>) {
+        if self.registry.is_restarting() {
+            count(&self.registry.counters.rejected);
+            return self.reject(stream, Some(&HandshakeError::Restarting));
+        }
         let Some(permit) = self.registry.permit(self.max_connections) else {
             count(&self.registry.counters.rejected);
             return self.reject(stream, None);
@@ -337,13 +331,11 @@ impl Accept {
         };
         count(&self.registry.counters.accepted);
         // Without its address the connection is gone already.
-        let Ok(local) = stream.local_addr() else {
-            return;
-        };
-        if !INHERITS_NODELAY {
-            let _ = stream.set_nodelay(self.tcp_nodelay);
+        let Some(addresses) = self.addresses(&stream, peer) else { return };
+        if let Some(nodelay) = self.set_nodelay {
+            let _ = stream.set_nodelay(nodelay);
         }
-        let handle = Handle::new(stream.as_raw_fd(), peer, local, Arc::clone(&self.budget));
+        let handle = Handle::new(stream.as_raw_fd(), addresses, Arc::clone(&self.budget));
         if let Some(admission) = admission {
             handle.set_admission(admission);
         }
@@ -351,26 +343,27 @@ impl Accept {
         batch.push(owner, Box::new(Incoming::new(stream, handle, permit)));
     }
 
-    /// Counts a connection among its client's, where that has limits, and is known already.
-    fn admit(&self, peer: SocketAddr) -> Result<Option<Admission>, HandshakeError> {
-        match &self.registry.clients {
-            Some(clients) if clients.is_direct(peer.ip()) => {
-                clients.admit(peer.ip(), Instant::now())
-            }
-            _ => Ok(None),
+    fn addresses(&self, stream: &TcpStream, peer: Option<SocketAddr>) -> Option<Addresses> {
+        match (peer, &self.path) {
+            (Some(peer), _) => Some(Addresses::new(peer, stream.local_addr().ok()?)),
+            (None, path) => path.clone().map(Addresses::Unix),
         }
     }
 
-    /// Rejects one past the limit, if only few are being rejected already: of all connections, or
-    /// that of the error.
+    /// Counts a connection among its client's, where that has limits, and is known already.
+    fn admit(&self, peer: Option<SocketAddr>) -> Result<Option<Admission>, HandshakeError> {
+        let Some(clients) = &self.registry.clients else { return Ok(None) };
+        match clients.direct(peer.map(|peer| peer.ip())) {
+            Some(address) => clients.admit(address, Instant::now()),
+            None => Ok(None),
+        }
+    }
+
+    /// Rejects one past the limit: of all connections, or that of the error.
     fn reject(&self, stream: TcpStream, error: Option<&HandshakeError>) {
-        let Some(Reject { response, permits }) = &self.reject else { return };
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else { return };
-        let response = error.map_or_else(|| response.clone(), |error| unavailable(error).into());
-        self.runtime.spawn(async move {
-            let _ = timeout(REJECT_TIMEOUT, send_rejection(stream, &response)).await;
-            drop(permit);
-        });
+        if let Some(rejections) = &self.rejections {
+            rejections.reject(stream, error);
+        }
     }
 }
 
@@ -412,19 +405,6 @@ impl Drop for AcceptBatch<'_> {
     }
 }
 
-/// True if an accepted socket has the options of the one that listens: it is a copy of it.
-const INHERITS_NODELAY: bool = cfg!(all(target_os = "linux", not(feature = "portable")));
-
-/// True if accepting failed for one client only (accept(2): it is gone before it was accepted).
-fn is_the_clients(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
-}
-
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
@@ -435,7 +415,7 @@ mod tests {
         for tcp_nodelay in [true, false] {
             let options = ServerOptions { tcp_nodelay, ..ServerOptions::default() };
             let server = Server::bind("127.0.0.1", 0, options).unwrap();
-            let _client = std::net::TcpStream::connect(server.local_addr()).unwrap();
+            let _client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
             let mut batch = Batch::default();
             while batch.is_empty() {
                 std::thread::yield_now();
@@ -451,19 +431,5 @@ mod tests {
             drop(incoming);
             server.stop().unwrap();
         }
-    }
-
-    #[test]
-    fn the_listener_lets_as_many_clients_wait_as_come_at_once() {
-        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
-        let allowed = allowed.map_or(128, |text| text.trim().parse().unwrap());
-        let listener = super::listen("localhost", 0).unwrap();
-        let addr = listener.local_addr().unwrap();
-        // Nobody accepts. What finds no room is not refused, but left to try again.
-        let clients: Vec<_> = (0..allowed.min(400))
-            .map(|_| std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(900)))
-            .collect();
-        let count = clients.iter().filter(|client| client.is_ok()).count();
-        assert_eq!(count, clients.len());
     }
 }

@@ -21,7 +21,7 @@ use super::{
     process::ProcessMutex,
     stats::{Counters, Stats},
     sync::{
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         Condvar,
     },
 };
@@ -42,6 +42,7 @@ pub(crate) struct Registry {
     pub(crate) read_buffers: ReadBuffers,
     /// Those of this server and of others that share its threads.
     pub(crate) compression_threads: CompressionThreads,
+    is_restarting: AtomicBool,
 }
 
 /// Permit to be one of a server's connections, from accept to the end.
@@ -96,6 +97,11 @@ impl Registration {
         &self.permit.0.counters
     }
 
+    /// True if nobody is let in any more.
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.permit.0.is_restarting()
+    }
+
     /// True if there are limits by client.
     pub(crate) fn has_client_limits(&self) -> bool {
         self.permit.0.clients.is_some()
@@ -145,6 +151,16 @@ impl Registry {
         clients: Option<Arc<Clients>>,
     ) -> Self {
         Self { read_buffers, compression_threads: threads, clients, ..Self::default() }
+    }
+
+    /// True if nobody is let in any more.
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.is_restarting.load(SeqCst)
+    }
+
+    /// Lets nobody in any more.
+    pub(crate) fn restart(&self) {
+        self.is_restarting.store(true, SeqCst);
     }
 
     /// A permit, if there are not `limit` connections already.
@@ -241,7 +257,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::server::{config::QueueLimits, inbound::InboundBudget};
+    use crate::server::{addresses::Addresses, config::QueueLimits, inbound::InboundBudget};
 
     #[test]
     fn a_stop_that_waits_no_longer_returns_how_many_connections_are_left() {
@@ -250,7 +266,7 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let mut registered: Vec<_> = (0..2)
             .map(|_| {
-                let handle = Handle::new(0, address, address, Arc::clone(&budget));
+                let handle = Handle::new(0, Addresses::new(address, address), Arc::clone(&budget));
                 registry.permit(Some(2)).unwrap().register(&handle)
             })
             .collect();

@@ -32,7 +32,7 @@ pub struct Stats {
     pub open: usize,
     /// Connections that were accepted so far.
     pub accepted: u64,
-    /// Connections that were turned away because there were too many.
+    /// Connections that were turned away because there were too many, or nobody is let in any more.
     pub rejected: u64,
     /// Connections that were turned away because their address had too many.
     pub rejected_by_address: u64,
@@ -105,6 +105,7 @@ impl Counters {
     pub(crate) fn turned_away(&self, error: &HandshakeError) {
         count(match error {
             HandshakeError::TooManyConnections(_) => &self.rejected_by_address,
+            HandshakeError::Restarting => &self.rejected,
             _ => &self.rejected_by_rate,
         });
     }

@@ -38,7 +38,7 @@ impl Transmission {
 
     /// The same.
     pub(crate) fn of(addresses: &Addresses) -> Option<Self> {
-        Self::between(addresses.local(), addresses.peer())
+        Self::between(addresses.local()?, addresses.peer()?)
     }
 }
 

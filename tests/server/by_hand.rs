@@ -100,7 +100,7 @@ impl ByHand {
 
     /// A client whose opening handshake is done, and which sends these bytes behind it.
     pub(crate) fn open(&mut self, bytes: &[u8]) -> Client {
-        let addr = self.server.local_addr();
+        let addr = self.server.local_addr().unwrap();
         let bytes = bytes.to_vec();
         let client = thread::spawn(move || Client::open_with(addr, &bytes));
         let before = self.opened;

@@ -175,8 +175,8 @@ fn a_port_is_used_again_and_again() {
     drop(first);
     for _ in 0..20 {
         let server = Server::bind("127.0.2.11", port, Default::default()).unwrap();
-        assert_eq!(server.local_addr().port(), port);
-        let client = connect(server.local_addr());
+        assert_eq!(server.local_addr().unwrap().port(), port);
+        let client = connect(server.local_addr().unwrap());
         server.stop().unwrap();
         expect_end(&client);
     }
@@ -187,7 +187,7 @@ fn a_port_is_used_again_and_again() {
 fn a_stop_right_after_the_start_frees_the_port() {
     for _ in 0..2_000 {
         let server = Server::bind("127.0.2.20", 0, Default::default()).unwrap();
-        let addr = server.local_addr();
+        let addr = server.local_addr().unwrap();
         server.stop().unwrap();
         assert!(is_free(addr));
     }

@@ -155,7 +155,7 @@ impl Reactor {
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.server.local_addr()
+        self.server.local_addr().expect("it is one of TCP")
     }
 
     /// Acts on a connection, by its number: they are counted from 0.

@@ -321,9 +321,10 @@ impl Connection {
         Ok(())
     }
 
-    fn peer(&self) -> (String, u16) {
-        let peer = self.handle.peer_addr();
-        (peer.ip().to_string(), peer.port())
+    /// Address and port; nil for a socket of Unix.
+    fn peer(&self) -> Option<(String, u16)> {
+        let peer = self.handle.peer_addr()?;
+        Some((peer.ip().to_string(), peer.port()))
     }
 
     /// The client's address as proxies say it is; nil where none has said.
@@ -352,9 +353,16 @@ impl Connection {
         }
     }
 
-    fn local(&self) -> (String, u16) {
-        let local = self.handle.local_addr();
-        (local.ip().to_string(), local.port())
+    /// Address and port; nil for a socket of Unix.
+    fn local(&self) -> Option<(String, u16)> {
+        let local = self.handle.local_addr()?;
+        Some((local.ip().to_string(), local.port()))
+    }
+
+    /// Path of a socket of Unix; nil for one of TCP.
+    fn unix_path(ruby: &Ruby, this: &Self) -> Result<Option<RString>, Error> {
+        let path = this.handle.unix_path().map(|path| path.as_os_str().as_encoded_bytes());
+        path.map(|path| raw::text(ruby, path, None)).transpose()
     }
 
     /// Lets go of the connection: what `onclose` is told.
@@ -412,6 +420,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("forwarded?", method!(Connection::is_forwarded, 0))?;
     class.define_method("client_ip=", method!(Connection::set_client_ip, 1))?;
     class.define_method("local", method!(Connection::local, 0))?;
+    class.define_method("unix_path", method!(Connection::unix_path, 0))?;
     class.define_method("closed", method!(Connection::closed, 0))?;
     class.define_method("closed?", method!(Connection::is_closed, 0))?;
     Ok(())

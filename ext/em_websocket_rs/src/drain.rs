@@ -194,7 +194,7 @@ impl Server {
     ) -> Result<(), Error> {
         let Opened { request, remote_ip, subprotocol, response, .. } = opened;
         let version = request.protocol_version();
-        self.request.set(Some(Request::new(request, subprotocol, Some(remote_ip))));
+        self.request.set(Some(Request::new(request, subprotocol, remote_ip)));
         let response = response.map(|response| ruby.obj_wrap(Response::new(*response)));
         let is_changed = overrides::may_trigger(ruby, object);
         if response.is_some() {

@@ -21,9 +21,10 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// `peer` is where the request comes from; nil where nobody knows.
+    /// `peer` is where the request comes from, `"unix"` for a socket of Unix; nil where nobody knows.
     fn new(secure: bool, strict: bool, settings: &Settings, peer: Option<String>) -> Self {
         let options = &settings.connection;
+        let is_unix = peer.as_deref() == Some("unix");
         let peer: Option<IpAddr> = peer.and_then(|peer| peer.parse().ok());
         let compression = options.compression;
         let handshake = handshake::Handshake::new(secure, options.handshake)
@@ -31,9 +32,10 @@ impl Handshake {
             .subprotocols(options.subprotocols.clone())
             .strict(strict)
             .versions(options.versions);
-        let handshake = match peer {
-            Some(peer) => handshake.trusted_proxies(options.trusted_proxies.as_ref(), peer),
-            None => handshake,
+        let handshake = if peer.is_some() || is_unix {
+            handshake.trusted_proxies(options.trusted_proxies.as_ref(), peer)
+        } else {
+            handshake
         };
         Self { handshake: RefCell::new(handshake), compression, peer }
     }

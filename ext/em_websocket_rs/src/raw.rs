@@ -1,8 +1,14 @@
-//! The extension's `unsafe` code: reading and making Ruby's Strings, and calling a message's block.
+//! The extension's `unsafe` code: reading and making Ruby's Strings, calling a message's block, and
+//! borrowing a descriptor of Ruby's.
 
 #![allow(unsafe_code, reason = "it is in this file only")]
 
-use std::{cell::Ref, ffi::c_long};
+use std::{
+    cell::Ref,
+    ffi::c_long,
+    io,
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
+};
 
 use em_websocket::{
     protocol::CodeRange,
@@ -117,6 +123,19 @@ pub(crate) unsafe fn new_text(bytes: &[u8], code_range: Option<CodeRange>) -> VA
 pub(crate) unsafe fn new_binary(bytes: &[u8]) -> VALUE {
     // SAFETY: the bytes are there, and as many; the rest is the caller's.
     unsafe { rb_str_new(bytes.as_ptr().cast(), bytes.len() as c_long) }
+}
+
+/// Duplicate of a descriptor of Ruby's, which is closed where another program is run.
+///
+/// # Errors
+/// The system's, where there is no such descriptor, or room for no other.
+pub(crate) fn duplicate(_: &Ruby, fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: it is borrowed for one call, in which this thread holds the GVL, so that no thread of
+    // Ruby's closes it. If there is none, the system says so, and nothing has been touched.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
 }
 
 static CALL: LazyId = LazyId::new("call");

@@ -2,12 +2,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ffi::OsString,
     mem,
-    net::SocketAddr,
-    os::fd::AsRawFd,
+    os::{
+        fd::AsRawFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
 };
 
-use em_websocket::server::{Batch, ConnectionOptions, Flush, Sent, Server as Core};
+use em_websocket::server::{
+    Batch, ConnectionOptions, Flush, Listen, ListenAddress, Sent, Server as Core,
+};
 use magnus::{
     function, gc, method, prelude::*, symbol::IntoSymbol, typed_data::Obj, value::LazyId,
     DataTypeFunctions, Error, RArray, RHash, RModule, RObject, RString, Ruby, TypedData, Value,
@@ -30,7 +35,7 @@ use crate::{
 pub(crate) struct Server {
     /// Server of the core, until it is released.
     core: RefCell<Option<Core>>,
-    local: SocketAddr,
+    address: ListenAddress,
     pub(crate) batch: RefCell<Batch>,
     /// Request of the connection that is being opened, until somebody asks for it: an application
     /// that does not look at it pays for no object.
@@ -50,11 +55,39 @@ impl DataTypeFunctions for Server {
 }
 
 impl Server {
-    fn bind(ruby: &Ruby, host: String, port: u16, settings: &Settings) -> Result<Self, Error> {
-        let core = Core::bind(&host, port, settings.server.clone())
+    /// Listens on an address of TCP, maybe with others.
+    fn bind(
+        ruby: &Ruby,
+        host: String,
+        port: u16,
+        reuse_port: bool,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        Self::listen(ruby, Listen::Address { host, port, reuse_port }, settings)
+    }
+
+    /// Listens on a socket of Unix that is made at the path.
+    fn bind_path(
+        ruby: &Ruby,
+        path: RString,
+        mode: u32,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let path = OsString::from_vec(raw::with_bytes(path, <[u8]>::to_vec)).into();
+        Self::listen(ruby, Listen::Path { path, mode }, settings)
+    }
+
+    /// Listens on a duplicate of a descriptor.
+    fn bind_socket(ruby: &Ruby, fd: i32, settings: &Settings) -> Result<Self, Error> {
+        let socket = raw::duplicate(ruby, fd).map_err(|source| error::descriptor(ruby, &source))?;
+        Self::listen(ruby, Listen::Socket(socket), settings)
+    }
+
+    fn listen(ruby: &Ruby, place: Listen, settings: &Settings) -> Result<Self, Error> {
+        let core = Core::listen(place, settings.server.clone())
             .map_err(|error| error::bind(ruby, &error))?;
         Ok(Self {
-            local: core.local_addr(),
+            address: core.address().clone(),
             core: RefCell::new(Some(core)),
             batch: RefCell::default(),
             request: Cell::default(),
@@ -74,8 +107,17 @@ impl Server {
         self.with(|core| core.queue().as_raw_fd())
     }
 
-    fn local(&self) -> (String, u16) {
-        (self.local.ip().to_string(), self.local.port())
+    /// Address and port that are listened on, or the path of a socket of Unix.
+    fn local(ruby: &Ruby, this: &Self) -> Result<Value, Error> {
+        match &this.address {
+            ListenAddress::Inet(address) => {
+                let address = (address.ip().to_string(), address.port());
+                Ok(ruby.into_value(address))
+            }
+            ListenAddress::Unix(path) => {
+                raw::text(ruby, path.as_os_str().as_bytes(), None).map(RString::as_value)
+            }
+        }
     }
 
     fn take_request(&self) -> Option<Request> {
@@ -97,6 +139,16 @@ impl Server {
 
     fn stop_listening(&self) {
         self.with(Core::stop_listening);
+    }
+
+    /// Lets nobody in any more; see the core's.
+    fn restart(&self) {
+        self.with(Core::restart);
+    }
+
+    /// True while clients are being answered that they are not let in.
+    fn is_rejecting(&self) -> bool {
+        self.with(Core::is_rejecting).unwrap_or(false)
     }
 
     /// Aborts every connection, and returns when their sockets are closed. Where they are not in
@@ -238,7 +290,9 @@ static ANNOUNCE_TLS: LazyId = LazyId::new("announce_tls");
 pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     let class = native.define_class("Server", ruby.class_object())?;
     class.undef_default_alloc_func();
-    class.define_singleton_method("bind", function!(Server::bind, 3))?;
+    class.define_singleton_method("bind", function!(Server::bind, 4))?;
+    class.define_singleton_method("bind_path", function!(Server::bind_path, 3))?;
+    class.define_singleton_method("bind_socket", function!(Server::bind_socket, 2))?;
     class.define_method("signature", method!(Server::signature, 0))?;
     class.define_method("take_request", method!(Server::take_request, 0))?;
     class.define_method("may_end?", method!(Server::may_end, 0))?;
@@ -248,6 +302,8 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.define_method("local", method!(Server::local, 0))?;
     class.define_method("listening?", method!(Server::is_listening, 0))?;
     class.define_method("stop_listening", method!(Server::stop_listening, 0))?;
+    class.define_method("restart", method!(Server::restart, 0))?;
+    class.define_method("rejecting?", method!(Server::is_rejecting, 0))?;
     class.define_method("stop", method!(Server::stop, 0))?;
     class.define_method("release", method!(Server::release, 0))?;
     class.define_method("abandon", method!(Server::abandon, 0))?;

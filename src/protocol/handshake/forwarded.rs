@@ -19,17 +19,18 @@ pub(super) struct Client {
     pub(super) secure: Option<bool>,
 }
 
-/// Client of a request that has come from `peer`: nothing is said, if that is not trusted.
+/// Client of a request that has come from `peer` (`None`: by a socket of Unix): nothing is said, if
+/// that is not trusted.
 ///
 /// # Errors
 /// [`HandshakeError::Forwarded`] if `Forwarded` cannot be read, or names another client than
 /// `X-Forwarded-For`: a proxy writes one of them, and the other one is its client's.
 pub(super) fn client(
     request: &Request,
-    peer: IpAddr,
+    peer: Option<IpAddr>,
     trusted: &Networks,
 ) -> Result<Client, HandshakeError> {
-    if !trusted.contain(peer) {
+    if !trusted.contain_peer(peer) {
         return Ok(Client::default());
     }
     let standard = by_forwarded(request, trusted)?;
@@ -184,7 +185,7 @@ mod tests {
         let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         let header = format!("GET / HTTP/1.1\r\n{lines}\r\n");
         let request = Request::parse(header.as_bytes(), fields.len(), false).unwrap();
-        client(&request, peer.parse().unwrap(), &Networks::parse(TRUSTED).unwrap())
+        client(&request, peer.parse().ok(), &Networks::parse(TRUSTED).unwrap())
     }
 
     fn address(fields: &[&str]) -> Option<String> {

@@ -75,7 +75,8 @@ pub struct Handshake {
 #[derive(Debug)]
 struct Proxies {
     trusted: Arc<Networks>,
-    peer: IpAddr,
+    /// `None` for a socket of Unix.
+    peer: Option<IpAddr>,
     client: Option<IpAddr>,
 }
 
@@ -187,9 +188,13 @@ impl Handshake {
         self
     }
 
-    /// Believes what these proxies say of the client, if the request comes from one of them; by
-    /// default nothing of that is believed.
-    pub fn trusted_proxies(mut self, trusted: Option<&Arc<Networks>>, peer: IpAddr) -> Self {
+    /// Believes what these proxies say of the client, if the request comes from one of them (`None`:
+    /// by a socket of Unix); by default nothing of that is believed.
+    pub fn trusted_proxies(
+        mut self,
+        trusted: Option<&Arc<Networks>>,
+        peer: Option<IpAddr>,
+    ) -> Self {
         self.proxies = trusted
             .map(|trusted| Box::new(Proxies { trusted: Arc::clone(trusted), peer, client: None }));
         self
@@ -199,7 +204,7 @@ impl Handshake {
     /// [`trusted_proxies`](Self::trusted_proxies).
     pub fn set_peer(&mut self, peer: IpAddr) {
         if let Some(proxies) = &mut self.proxies {
-            proxies.peer = peer;
+            proxies.peer = Some(peer);
         }
     }
 

@@ -4,7 +4,6 @@
 mod state;
 
 use std::{
-    net::SocketAddr,
     ops::{Deref, DerefMut},
     os::fd::RawFd,
     sync::Arc,
@@ -62,12 +61,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Of a connection that has just been accepted.
-    pub(crate) fn new(
-        fd: RawFd,
-        peer: SocketAddr,
-        local: SocketAddr,
-        budget: Arc<InboundBudget>,
-    ) -> Self {
+    pub(crate) fn new(fd: RawFd, addresses: Addresses, budget: Arc<InboundBudget>) -> Self {
         Self {
             state: Mutex::new(State::new(fd)),
             waker: AtomicWaker::new(),
@@ -79,7 +73,7 @@ impl Shared {
             received_bytes: AtomicU64::new(0),
             received_messages: AtomicU64::new(0),
             budget,
-            addresses: Addresses::new(peer, local),
+            addresses,
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use super::{reading::Rest, timing::MessageRate, Driver, Stage, Step, Transport};
 use crate::{
+    error::HandshakeError,
     protocol::{
         deflate::{self, Deflater},
         handshake::{self, Accepted, Handshake, HttpRequest, Progress, Rejected},
@@ -56,8 +57,8 @@ pub(super) struct OpeningHandshake {
     pub(super) asks_application: bool,
     /// True if the application answers what is no opening handshake; and if it was told to.
     pub(super) plain: (bool, bool),
-    /// Address that the request comes from.
-    pub(super) peer: IpAddr,
+    /// Address that the request comes from; `None` for a socket of Unix.
+    pub(super) peer: Option<IpAddr>,
     pub(super) watch: KeepaliveOptions,
 }
 
@@ -91,7 +92,7 @@ impl Stage {
         if options.raw {
             return Self::Raw;
         }
-        let peer = handle.peer_addr().ip();
+        let peer = handle.0.addresses.peer_ip();
         let handshake = Handshake::new(options.secure, options.handshake)
             .trusted_proxies(options.trusted_proxies.as_ref(), peer)
             .compression(options.compression)
@@ -173,7 +174,8 @@ impl Driver {
         }
     }
 
-    /// Notes who the client is, as proxies say it, and turns it away where it has too much.
+    /// Notes who the client is, as proxies say it, and turns it away where it has too much, or the
+    /// server is being restarted.
     fn know_client(&mut self, progress: Progress) -> Progress {
         let Stage::Handshake(opening) = &self.stage else { return progress };
         let handle = &self.ends.handle;
@@ -181,6 +183,10 @@ impl Driver {
             handle.set_client_ip(client, true);
         }
         let refused = match handle.has_client_limits().then(|| handle.client_ip()).flatten() {
+            _ if handle.is_restarting() => {
+                handle.counters().turned_away(&HandshakeError::Restarting);
+                Some(HandshakeError::Restarting)
+            }
             Some(client) => handle.admit(client, Instant::now()).err(),
             None => None,
         };
@@ -197,7 +203,7 @@ impl Driver {
     fn accept_handshake(&mut self, accepted: Accepted) {
         let Stage::Handshake(opening) = &self.stage else { return };
         let request_len = opening.held.bytes();
-        let remote_ip = opening.handshake.client().unwrap_or(opening.peer);
+        let remote_ip = opening.handshake.client().or(opening.peer);
         let OpeningHandshake { compression, asks_application, watch, .. } = **opening;
         let handle = &self.ends.handle;
         let pauses = handle.0.pauses.load(SeqCst);
@@ -251,7 +257,7 @@ impl Driver {
             Stage::Handshake(opening) => opening.held.bytes(),
             _ => 0,
         };
-        if !rejected.error.is_by_client_limit() {
+        if !rejected.error.is_turned_away() {
             self.ends.handle.counters().failed(rejected.error.name());
         }
         self.is_opened();

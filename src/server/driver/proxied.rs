@@ -39,7 +39,7 @@ pub(super) fn begin(stream: TcpStream, handle: &Handle, options: &ConnectionOpti
         Some(proxies) => Transport::Proxied(Box::new(Proxied {
             stream,
             reader: HeaderReader::default(),
-            is_proxy: proxies.contain(handle.peer_addr().ip()),
+            is_proxy: proxies.contain_peer(handle.0.addresses.peer_ip()),
             looked_at: 0,
             source: None,
             options: options.clone(),
@@ -118,7 +118,7 @@ impl Driver {
     fn comes_from(&mut self, address: IpAddr) {
         self.ends.handle.set_client_ip(address, false);
         if let Stage::Handshake(opening) = &mut self.stage {
-            opening.peer = address;
+            opening.peer = Some(address);
             opening.handshake.set_peer(address);
         }
     }

@@ -43,7 +43,7 @@ fn frame(text: &[u8]) -> Vec<u8> {
 }
 
 fn open(server: &Server) -> TcpStream {
-    let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+    let mut stream = TcpStream::connect(server.local_addr().unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
         .write_all(
@@ -114,7 +114,7 @@ fn serve(server: &Server, owners: &mut Vec<Option<Owner>>, mut gone: usize) -> V
 #[test]
 fn a_peer_that_takes_something_is_not_cut_off_where_the_system_does_not_tell() {
     let server = Server::bind("127.0.0.1", 0, ServerOptions::default()).unwrap();
-    UNTOLD.store(server.local_addr().port(), SeqCst);
+    UNTOLD.store(server.local_addr().unwrap().port(), SeqCst);
     let write_timeout = Duration::from_millis(400);
     let options = ConnectionOptions { write_timeout: Some(write_timeout), ..Default::default() };
     let mut client = open(&server);
@@ -306,7 +306,7 @@ fn a_body_whose_rest_does_not_come_is_given_up_where_others_wait() {
         Server::bind("127.0.0.1", 0, ServerOptions { queue, ..Default::default() }).unwrap();
     let post = |come: usize| {
         let header = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {BODY}\r\n\r\n");
-        let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+        let mut stream = TcpStream::connect(server.local_addr().unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.write_all(&[header.into_bytes(), vec![b'x'; come]].concat()).unwrap();
         stream

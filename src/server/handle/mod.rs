@@ -10,11 +10,13 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     os::fd::RawFd,
+    path::Path,
     sync::{atomic::Ordering::SeqCst, Arc},
     time::{Duration, Instant},
 };
 
 use super::{
+    addresses::Addresses,
     clients::Admission,
     config::ConnectionOptions,
     connection::Shared,
@@ -35,13 +37,8 @@ use crate::protocol::{close::CloseCode, version::Profile, CloseAction, Limits, R
 pub struct Handle(pub(crate) Arc<Shared>);
 
 impl Handle {
-    pub(crate) fn new(
-        fd: RawFd,
-        peer: SocketAddr,
-        local: SocketAddr,
-        budget: Arc<InboundBudget>,
-    ) -> Self {
-        Self(Arc::new(Shared::new(fd, peer, local, budget)))
+    pub(crate) fn new(fd: RawFd, addresses: Addresses, budget: Arc<InboundBudget>) -> Self {
+        Self(Arc::new(Shared::new(fd, addresses, budget)))
     }
 
     pub(crate) fn configure(&self, options: &ConnectionOptions) {
@@ -88,14 +85,20 @@ impl Handle {
         }
     }
 
-    /// The address of the other end of the socket: the client's, or a proxy's.
-    pub fn peer_addr(&self) -> SocketAddr {
+    /// The address of the other end of the socket: the client's, or a proxy's. A socket of Unix has
+    /// none.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.0.addresses.peer()
     }
 
-    /// The address the client connected to.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// The address the client connected to; `None` for a socket of Unix.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.0.addresses.local()
+    }
+
+    /// Path of the socket of Unix that the client connected to.
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.0.addresses.unix_path()
     }
 
     /// State of the connection.

@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use super::{Claim, InboundBudget, SMALL_MESSAGE};
 use crate::{
     protocol::Held,
-    server::{charge::Charge, config::QueueLimits, connection::held, handle::Handle, pause},
+    server::{
+        addresses::Addresses, charge::Charge, config::QueueLimits, connection::held,
+        handle::Handle, pause,
+    },
 };
 
 const TOTAL: usize = 256 * 1024;
@@ -126,7 +129,7 @@ impl Site {
         let budget = Arc::new(InboundBudget::new(limits));
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let drivers = clients.into_iter().map(|client| {
-            let handle = Handle::new(0, address, address, Arc::clone(&budget));
+            let handle = Handle::new(0, Addresses::new(address, address), Arc::clone(&budget));
             let held = held(&handle.0, 0);
             let (come, next) = (0, 0);
             let (has_moved, had_turn, is_ended) = (false, false, false);
@@ -198,8 +201,9 @@ fn a_connection_paused_for_messages_that_nobody_finishes_is_read_all_the_same() 
 fn a_message_that_fits_beside_a_turn_overtakes_one_that_does_not() {
     let site = Site::new(vec![]);
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let handles: [_; 3] =
-        std::array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&site.budget)));
+    let handles: [_; 3] = std::array::from_fn(|_| {
+        Handle::new(0, Addresses::new(address, address), Arc::clone(&site.budget))
+    });
     let all = held(&handles[0].0, TOTAL);
     let has_turns = || handles.each_ref().map(|handle| site.budget.has_turn(&handle.0));
     for (handle, outstanding) in handles.iter().zip([LIMIT / 2, LIMIT / 2 + 1, LIMIT / 4]) {

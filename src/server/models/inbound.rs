@@ -5,6 +5,7 @@ use std::{array, net::SocketAddr, sync::Arc};
 
 use super::{model, spawn, sync::atomic::Ordering::SeqCst};
 use crate::server::{
+    addresses::Addresses,
     charge::Charge,
     config::QueueLimits,
     connection::held,
@@ -16,7 +17,7 @@ use crate::server::{
 fn connections<const COUNT: usize>(limits: QueueLimits) -> [Handle; COUNT] {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let budget = Arc::new(InboundBudget::new(limits));
-    array::from_fn(|_| Handle::new(0, address, address, Arc::clone(&budget)))
+    array::from_fn(|_| Handle::new(0, Addresses::new(address, address), Arc::clone(&budget)))
 }
 
 /// True if it is not read.

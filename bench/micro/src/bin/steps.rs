@@ -92,7 +92,7 @@ fn echo(count: u32) {
     const FRAMES: usize = 16;
     let options = ServerOptions { threads: NonZeroUsize::MIN, ..Default::default() };
     let server = Server::bind("127.0.0.1", 0, options).expect("a free port");
-    let mut client = TcpStream::connect(server.local_addr()).expect("it listens");
+    let mut client = TcpStream::connect(server.local_addr().expect("it is one of TCP")).expect("it listens");
     client.write_all(REQUEST).expect("it reads");
     let frame = [&[0x81, 0x80 | 64, 0, 0, 0, 0], &[b'x'; 64][..]].concat().repeat(FRAMES);
     let mut reply = vec![0; FRAMES * (2 + 64)];

@@ -1,6 +1,6 @@
 //! The core's errors as the exceptions that Ruby defines.
 
-use std::io;
+use std::{fmt::Display, io};
 
 use em_websocket::{
     error::{HandshakeError, ProtocolError, UsageError},
@@ -79,8 +79,14 @@ pub(crate) fn protocol(ruby: &Ruby, error: &ProtocolError) -> Result<Exception, 
 /// The reason why a server cannot listen: the system's error (`Errno::EADDRINUSE`, ...), or a
 /// `SocketError` for a name without an address.
 pub(crate) fn bind(ruby: &Ruby, error: &BindError) -> Error {
-    let BindError::Address { address, source } = error else {
-        return Error::new(ruby.exception_runtime_error(), error.to_string());
+    let (address, source) = match error {
+        BindError::Address { address, source } => (address, source),
+        BindError::Path { path, source } => return path_error(ruby, &path.display(), source),
+        BindError::InTheWay(_) => return argument(ruby, &format!("unix: {error}: remove it")),
+        BindError::Socket(_) => return argument(ruby, &format!("socket: {error}")),
+        BindError::Threads(_) => {
+            return Error::new(ruby.exception_runtime_error(), error.to_string());
+        }
     };
     let Some(number) = source.raw_os_error() else {
         let text = format!("cannot listen on {address}: {source}: check the :host");
@@ -88,10 +94,37 @@ pub(crate) fn bind(ruby: &Ruby, error: &BindError) -> Error {
     };
     // Ruby puts the system's own text first.
     let text = format!("cannot listen on {address}{}", listening_advice(source.kind()));
+    system_call(ruby, &text, number)
+}
+
+/// The reason why no socket can be made at a path: the system's error.
+fn path_error(ruby: &Ruby, path: &impl Display, source: &io::Error) -> Error {
+    let advice = match source.kind() {
+        io::ErrorKind::AddrInUse => ": end the other program that does, or choose another :unix",
+        io::ErrorKind::NotFound => ": there is no such directory",
+        _ => "",
+    };
+    let text = format!("cannot listen on {path}{advice}");
+    match source.raw_os_error() {
+        Some(number) => system_call(ruby, &text, number),
+        None => argument(ruby, &format!("unix: {text}: {source}")),
+    }
+}
+
+fn system_call(ruby: &Ruby, text: &str, number: i32) -> Error {
     match ruby.exception_system_call_error().new_instance((text, number)) {
         Ok(exception) => exception.into(),
         Err(error) => error,
     }
+}
+
+fn argument(ruby: &Ruby, text: &str) -> Error {
+    Error::new(ruby.exception_arg_error(), text.to_owned())
+}
+
+/// A descriptor that cannot be had.
+pub(crate) fn descriptor(ruby: &Ruby, source: &io::Error) -> Error {
+    argument(ruby, &format!("socket: the descriptor cannot be had: {source}"))
 }
 
 fn class_or_runtime_error(ruby: &Ruby, name: &str) -> ExceptionClass {

@@ -8,6 +8,7 @@ use super::{begin, plain, Driver, Ends, Stage};
 use crate::{
     protocol::{version::RFC_6455, Limits, Receiver},
     server::{
+        addresses::Addresses,
         batch::Batch,
         config::{ConnectionOptions, QueueLimits},
         delivery::Record,
@@ -51,7 +52,7 @@ impl Site {
         asks_application: bool,
     ) -> (Driver, Handle, Peer) {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let handle = Handle::new(0, address, address, Arc::clone(&self.budget));
+        let handle = Handle::new(0, Addresses::new(address, address), Arc::clone(&self.budget));
         let options =
             ConnectionOptions { asks_application, write_timeout: None, ..Default::default() };
         handle.configure(&options);
