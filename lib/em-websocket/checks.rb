@@ -20,6 +20,10 @@ module EventMachine
       SECONDS = "give 0 or more, such as 30 or 0.5"
       private_constant :SECONDS
 
+      # Keys of `:graceful`, which are arguments of {WebSocket.shutdown}.
+      TIMES = %i[timeout delay within].freeze
+      private_constant :TIMES
+
       # The longest excerpt of a value in a message, in characters.
       SHOWN = 60
       private_constant :SHOWN
@@ -147,15 +151,30 @@ module EventMachine
         value != 0
       end
 
-      # @return [true, Numeric, nil] a number is a timeout, in seconds; nil: not given
+      # @return [Hash{Symbol => Numeric}, nil] what {WebSocket.shutdown} is given; nil: not given
       def graceful(name, value)
         return if value == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
-        return true if value == true
 
-        return duration(name, value) if value.is_a?(Numeric)
+        case value
+        when true then {}
+        when Numeric then { timeout: duration(name, value) }
+        when Hash then times(name, value)
+        else
+          raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds: " \
+                               "give one of them, such as 10, or a Hash such as " \
+                               "{ timeout: 10, within: 30 }"
+        end
+      end
 
-        raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds: " \
-                             "give one of them, such as 10"
+      # @return [Hash{Symbol => Numeric}] those that are given
+      def times(name, hash)
+        strange = hash.keys.find { |key| !TIMES.include?(key) }
+        unless strange.nil?
+          raise ArgumentError, "#{name}: unknown key #{shown(strange)}: give some of " \
+                               "#{TIMES.map(&:inspect).join(", ")}"
+        end
+
+        hash.compact.to_h { |key, value| [key, duration("#{name}[:#{key}]", value)] }
       end
 
       # Takes an object that answers `[]` for Symbols.

@@ -300,7 +300,7 @@ module EventMachine
 
         peername = get_peername
         native = @em_websocket&.native
-        return native.peer.first if peername.nil? && native
+        return Array(native.peer).first if peername.nil? && native
 
         peername ||= @handler&.peername
         peername && Socket.unpack_sockaddr_in(peername).last

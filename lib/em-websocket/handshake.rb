@@ -29,7 +29,8 @@ module EventMachine
       # @param options [Hash] of those of {WebSocket.run} `:strict`, `:versions`, `:compression`,
       #   `:protocols`, `:protocols_required`, `:max_header_size`, `:max_headers` and
       #   `:trusted_proxies`
-      # @param peer [String, nil] the address that the request comes from; nil: nobody is trusted
+      # @param peer [String, nil] the address that the request comes from; `"unix"`: a Unix-domain
+      #   socket; nil: nobody is trusted
       # @raise [ArgumentError] if one of them cannot be what it is
       def initialize(secure, options = Options::NONE, peer = nil)
         @secure = secure ? true : false

@@ -146,7 +146,7 @@ module EventMachine
           return entry.ip if entry
 
           native = transport.native
-          return transport.client_ip || native.peer.first if native
+          return transport.client_ip || native.peer&.first if native
           return unless Transport.socket?(connection)
 
           Connection.instance_method(:remote_ip).bind_call(connection)

@@ -85,7 +85,7 @@ module EventMachine
         def text(servers)
           all = servers.filter_map do |server|
             stats = server.stats
-            [%(server="#{server.authority}"), stats, server.histograms] if stats
+            [%(server="#{label(server.authority)}"), stats, server.histograms] if stats
           end
           out = +""
           return out if all.empty?
@@ -98,6 +98,11 @@ module EventMachine
         end
 
         private
+
+        # A value as it stands between quotes.
+        def label(text)
+          text.gsub(/["\\\n]/) { |found| found == "\n" ? "\\n" : "\\#{found}" }
+        end
 
         def begin_family(out, name, type, help)
           out << "# HELP em_websocket_#{name} #{help}\n# TYPE em_websocket_#{name} #{type}\n"

@@ -4,6 +4,7 @@ require_relative "certificates"
 require_relative "checks"
 require_relative "http/rack_application"
 require_relative "http/routes"
+require_relative "listening"
 require_relative "options/compression"
 require_relative "options/networks"
 require_relative "options/origins"
@@ -32,6 +33,10 @@ module EventMachine
         tls_options: :given,
         close_timeout: :digits,
         outbound_limit: :ceiling,
+        # Places to listen on, which {Listening} checks.
+        socket: :given,
+        unix: :given,
+        mode: :given,
         # From here on, 0 is no limit of time.
         handshake_timeout: :seconds,
         write_timeout: :seconds,
@@ -55,6 +60,7 @@ module EventMachine
         drain_batch: :count,
         read_size: 4096..524_288,
         threads: 1..1024,
+        reuse_port: :switch,
         strict: :switch,
         protocols_required: :switch,
         tcp_nodelay: :switch,
@@ -79,7 +85,7 @@ module EventMachine
       private_constant :KNOWN
 
       # Options of connections on EventMachine's own sockets, whose address is EventMachine's.
-      OF_CONNECTIONS = (KNOWN - %i[host port]).freeze
+      OF_CONNECTIONS = (KNOWN - %i[host port reuse_port] - Listening::PLACES).freeze
       private_constant :OF_CONNECTIONS
 
       # Options that are nothing to the native core.
@@ -207,8 +213,16 @@ module EventMachine
           # A Hash that raises for what it has not need not know more than em-websocket.
           raise if THEIRS.include?(name)
         end
-        Spelling.check(source, values, @certificates ? KNOWN : OF_CONNECTIONS)
+        Spelling.check(source, values, known_names)
         @settings = Settings.of(values) unless values.empty? || values.keys.all?(PLAIN)
+      end
+
+      # Names that a key may be a misspelling of. Beside a `:port`, what is like another place to
+      # listen on is the application's own.
+      def known_names
+        return OF_CONNECTIONS unless @certificates
+
+        @values[:port].nil? ? KNOWN : KNOWN - Listening::PLACES
       end
 
       def check_tls

@@ -1,25 +1,33 @@
 # frozen_string_literal: true
 
+require_relative "spread"
+
 require_relative "reactor"
 
 module EventMachine
   module WebSocket
     # An end in good order: nobody new, everybody told, what was sent is written. Several may be
-    # under way at a time: each has its own block, and the shortest timeout holds.
+    # under way at a time: each has its own block, and the shortest time holds.
     #
     # @api private
     class Shutdown
       # RFC 6455 section 7.4.1: "going away".
       GOING_AWAY = 1001
 
+      # IANA's registry of RFC 6455 section 11.7: "service restart".
+      RESTART = 1012
+
       # @param servers [Array<BackgroundServer>]
       # @param timeout [Numeric] seconds
       # @param delay [Numeric] seconds in which only health checks are told
+      # @param within [Numeric, nil] seconds over which clients are told that this is a restart;
+      #   nil: all are told at once that the server goes away
       # @param done [Proc, nil]
-      def initialize(servers, timeout, delay, done)
+      def initialize(servers, timeout, delay, within, done)
         @servers = servers
         @timeout = timeout
         @delay = delay
+        @within = within
         # Whatever thread the last server ends on, a Queue gives each thing once. It takes no lock
         # that a signal handler could not.
         @left = Thread::Queue.new
@@ -49,9 +57,19 @@ module EventMachine
 
       def tell
         return if @done.empty?
+        return tell_all(GOING_AWAY) unless @within
 
+        here = @servers.flat_map { |server| server.restart.map { |client| [server, client] } }
+        finished = proc { tell_all(RESTART) }
+        @timer = Spread.new(here, @within, finished) do |server, client|
+          server.close_one(client, RESTART)
+        end
+        @timer.begin
+      end
+
+      def tell_all(code)
         @timer = EventMachine::Timer.new(@timeout) { @servers.each(&:abort_all) }
-        @servers.each { |server| server.shut_down(GOING_AWAY) }
+        @servers.each { |server| server.shut_down(code) }
       end
 
       def gone

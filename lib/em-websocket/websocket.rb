@@ -23,9 +23,9 @@ module EventMachine
       #   EM::WebSocket.start(host: "127.0.0.1", port: 8080) do |ws|
       #     ws.onmessage { |text| ws.send(text) }
       #   end
-      # @option options [Boolean, Numeric] :graceful (false) whether TERM and INT end by
-      #   {.shutdown}; a number is its timeout, in seconds, Float::INFINITY: no limit. A second
-      #   signal does not wait
+      # @option options [Boolean, Numeric, Hash] :graceful (false) whether TERM and INT end by
+      #   {.shutdown}; a number is its timeout, in seconds, Float::INFINITY: no limit; a Hash has
+      #   some of `:timeout`, `:within` and `:delay`. A second signal does not wait
       # @param (see .run)
       # @yieldparam (see .run)
       # @raise (see .run)
@@ -56,17 +56,30 @@ module EventMachine
       #   end
       # @param options [Hash, #[]]
       # @option options [String] :host what to listen on; "": every IPv4 interface
-      # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname
+      # @option options [Integer, String] :port 0: the system chooses; see EM.get_sockname. Where it
+      #   is given, `:socket`, `:unix` and `:mode` are the application's own
+      # @option options [Boolean] :reuse_port (false) whether other processes that say so, too, may
+      #   listen on the same `:port` (SO_REUSEPORT): the system divides the clients among them
+      # @option options [IO, Integer, Symbol, Array] :socket instead of a `:port`, a socket that
+      #   listens already: a TCPServer, UNIXServer or Socket, which stays the caller's; a
+      #   descriptor's number; `:systemd`, the one that systemd has passed; or
+      #   `[:systemd, "name"]`, the one with that name
+      # @option options [String, #to_path] :unix instead of a `:port`, the path of a Unix-domain
+      #   socket, which is made, takes the place of one that nobody listens on, and is removed when
+      #   the server stops listening
+      # @option options [Integer] :mode (0660) permissions of the `:unix` socket's file
       # @option options [Boolean] :secure (false) TLS
       # @option options [Hash] :tls_options ({}) EventMachine's keys for `start_tls`; `:hosts`,
       #   certificates by the name that a client asks for; `:client_ca_file`, authorities of clients
       # @option options [Boolean] :secure_proxy (false) whether a proxy in front does TLS
       # @option options [Array<String, IPAddr>, String, IPAddr] :trusted_proxies addresses and
-      #   networks of proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto` are
-      #   believed: {Connection#remote_ip}, {Handshake#remote_ip} and {Handshake#secure?}
+      #   networks, or `"unix"` (whoever comes by a Unix-domain socket), of proxies whose
+      #   `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto` are believed:
+      #   {Connection#remote_ip}, {Handshake#remote_ip} and {Handshake#secure?}
       # @option options [Boolean, Array<String, IPAddr>, String, IPAddr] :proxy_protocol (false)
       #   whether connections begin with a header of the PROXY protocol (version 1 or 2), which says
-      #   who the client is; from which addresses, or true: from any. Others are closed
+      #   who the client is; from which addresses (or `"unix"`), or true: from any. Others are
+      #   closed
       # @option options [Numeric, String] :close_timeout ({.close_timeout}) seconds
       # @option options [Integer] :outbound_limit (0) the most bytes that may wait to be written to
       #   one client, which is then cut off; 0: no limit
@@ -131,8 +144,11 @@ module EventMachine
       #   anything of it is read
       # @return [Integer] what EM.stop_server and EM.get_sockname take
       # @raise [RuntimeError] if the reactor is not running, or the address cannot be listened on
+      # @raise [SystemCallError] if no `:unix` socket can be made: Errno::EADDRINUSE, where another
+      #   program listens on it
       # @raise [ArgumentError, EventMachine::FileNotFoundException] if no TLS server can be made of
-      #   the `:tls_options`, or another option cannot be what it is
+      #   the `:tls_options`, or another option cannot be what it is, such as a `:socket` that does
+      #   not listen
       def run(options, &block)
         BackgroundServer.start(options, block).signature
       end
@@ -170,15 +186,24 @@ module EventMachine
       #   trap("TERM") { EM::WebSocket.shutdown(10) { EM.stop } }
       # @param timeout [Numeric] seconds that clients have for that; then they are cut off;
       #   Float::INFINITY: no limit
+      # @example Before the next process takes over, without all clients coming back at once
+      #   trap("TERM") { EM::WebSocket.shutdown(10, within: 30) { EM.stop } }
       # @param delay [Numeric] seconds before that in which everything goes on, but the `:health`
       #   of `:http` answers 503, so that a load balancer sends nobody new
+      # @param within [Numeric, nil] seconds over which the clients are told evenly, one after the
+      #   other, that this is a restart (1012, "service restart"); the timeout begins when the last
+      #   one has been told. New clients are answered 503 meanwhile, or, where another process may
+      #   have the socket (`:socket`, `:reuse_port`) or the path (`:unix`), are left to it. nil: all
+      #   clients are told at once (1001)
       # @yield once the last one is gone, on the reactor's thread; where no reactor runs, at once
       # @return [nil]
-      # @raise [ArgumentError] if the timeout or the delay is no number of seconds, or negative
-      def shutdown(timeout = 10, delay: 0, &done)
+      # @raise [ArgumentError] if the timeout, the delay or `within` is no number of seconds, or
+      #   negative
+      def shutdown(timeout = 10, delay: 0, within: nil, &done)
         timeout = Checks.timer(Checks.duration(:timeout, timeout))
         delay = Checks.timer(Checks.duration(:delay, delay))
-        Shutdown.new(Servers.all, timeout, delay, done).begin
+        within = Checks.timer(Checks.duration(:within, within)) unless within.nil?
+        Shutdown.new(Servers.all, timeout, delay, within, done).begin
         nil
       end
 
@@ -260,7 +285,8 @@ module EventMachine
         end
 
         @stopping = :gracefully
-        shutdown(graceful == true ? 10 : graceful) { stop if @stopping == :gracefully }
+        times = graceful.slice(:delay, :within)
+        shutdown(graceful.fetch(:timeout, 10), **times) { stop if @stopping == :gracefully }
       end
     end
   end

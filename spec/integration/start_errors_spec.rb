@@ -39,7 +39,8 @@ RSpec.describe EventMachine::WebSocket, "and mistakes at its start", :extension 
     { max_headers: 1.5 } => "max_headers: 1.5 is no whole number: give an Integer",
     { threads: 5000 } => "threads: 5000 is not 1 to 1024",
     { graceful: "yes" } =>
-      'graceful: "yes" is neither true or false nor seconds: give one of them, such as 10'
+      'graceful: "yes" is neither true or false nor seconds: give one of them, such as 10, or ' \
+      "a Hash such as { timeout: 10, within: 30 }"
   }
   lists = {
     { versions: [14] } =>

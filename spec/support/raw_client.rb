@@ -21,13 +21,13 @@ class RawClient
     new(port, draft, tls: tls).tap { |client| client.open(**request) }
   end
 
-  # It comes from another address of this machine's, if one is given.
-  def initialize(port, draft = Drafts::RFC, host: "127.0.0.1", tls: false, from: nil)
+  # It comes from another address of this machine's, if one is given; to a Unix socket at a path.
+  def initialize(port, draft = Drafts::RFC, host: "127.0.0.1", tls: false, from: nil, path: nil)
     @draft = draft
     @port = port
     @buffer = String.new(encoding: Encoding::BINARY)
-    @socket = Socket.tcp(host, port, from, connect_timeout: TIMEOUT)
-    @socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
+    @socket = path ? Socket.unix(path) : Socket.tcp(host, port, from, connect_timeout: TIMEOUT)
+    @socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1) unless path
     start_tls if tls
   end
 

@@ -140,7 +140,11 @@ class Server
   def stop = reactor.stop
   def thread = reactor.thread
 
-  def self.port_of(signature) = Socket.unpack_sockaddr_in(EM.get_sockname(signature)).first
+  # nil: it is no server of TCP.
+  def self.port_of(signature)
+    address = Addrinfo.new(EM.get_sockname(signature))
+    address.ip_port if address.ip?
+  end
 
   private
 
@@ -186,8 +190,8 @@ module Serving
 
   # A client whose opening handshake is done, closed after the example.
   def connect(draft = Drafts::RFC, port: server.port, **request)
-    tls, from = %i[tls from].map { |key| request.delete(key) }
-    dial(draft, port: port, tls: tls, from: from).tap { |client| client.open(**request) }
+    socket = %i[tls from path].to_h { |key| [key, request.delete(key)] }
+    dial(draft, port: port, **socket).tap { |client| client.open(**request) }
   end
 
   # A client that has not said anything yet.

@@ -45,6 +45,8 @@ module EventMachine
 
         def seen_by?(networks, request)
           return true if networks == :anyone
+          # By a Unix-domain socket, and nobody says who: it may be anybody, behind a proxy.
+          return false unless request.remote_ip
 
           (direct?(request) || request.forwarded?) && !made_up_name?(request) &&
             networks.any? { |network| network.include?(request.remote_ip) }

@@ -114,12 +114,12 @@ module EventMachine
           "PATH_INFO" => request.path, "QUERY_STRING" => request.query_string,
           "SERVER_NAME" => host, "SERVER_PORT" => port,
           "SERVER_PROTOCOL" => request.http_version, "REMOTE_ADDR" => request.remote_ip,
-          "REMOTE_PORT" => request.remote_port.to_s,
+          "REMOTE_PORT" => request.remote_port&.to_s,
           "rack.version" => [1, 6], "rack.url_scheme" => request.secure? ? "https" : "http",
           "rack.input" => StringIO.new(request.body), "rack.errors" => $stderr,
           "rack.multithread" => true, "rack.multiprocess" => false, "rack.run_once" => false,
           "rack.hijack?" => false
-        }
+        }.compact
         fields(request, env)
         env["HTTP_VERSION"] = request.http_version
         env
@@ -144,12 +144,12 @@ module EventMachine
       def authority(request)
         host, port = request.headers_downcased["host"].to_s.match(/\A(.*?)(?::(\d*))?\z/m).captures
         own_host, own_port = request.local
-        host = own_host if host.empty?
+        host = own_host || "localhost" if host.empty?
         [host, port.to_s.empty? ? default_port(request, own_port) : port]
       end
 
       def default_port(request, own_port)
-        return own_port.to_s unless request.headers_downcased.key?("host")
+        return own_port.to_s if own_port && !request.headers_downcased.key?("host")
 
         request.secure? ? "443" : "80"
       end

@@ -12,7 +12,7 @@ module EventMachine
       attr_reader :body
 
       # @return [String, nil] the client's IP address; behind a proxy as `:trusted_proxies` or
-      #   `:proxy_protocol` have it
+      #   `:proxy_protocol` have it; nil where it has none, on a Unix-domain socket
       attr_reader :remote_ip
 
       # @api private
@@ -82,11 +82,12 @@ module EventMachine
       end
 
       # @api private
-      # @return [Integer] the client's port, or its proxy's
+      # @return [Integer, nil] the client's port, or its proxy's; nil on a Unix-domain socket
       attr_reader :remote_port
 
       # @api private
-      # @return [Array(String, Integer)] this side's address and port
+      # @return [Array(String, Integer), nil] this side's address and port; nil on a Unix-domain
+      #   socket
       attr_reader :local
     end
   end

@@ -5,7 +5,8 @@ require_relative "../checks"
 
 module EventMachine
   module WebSocket
-    # An option that is a list of networks: `:trusted_proxies`, `:proxy_protocol`.
+    # An option that is a list of networks: `:trusted_proxies`, `:proxy_protocol`. `"unix"` stands
+    # for whoever comes by a Unix-domain socket.
     #
     # @api private
     class Networks
@@ -13,8 +14,11 @@ module EventMachine
       private_constant :ADVICE
 
       # Networks that true stands for, where it may be given.
-      EVERYWHERE = %w[0.0.0.0/0 ::/0].freeze
+      EVERYWHERE = %w[0.0.0.0/0 ::/0 unix].freeze
       private_constant :EVERYWHERE
+
+      # Name of those who come by a Unix-domain socket.
+      UNIX = "unix"
 
       # @param name [Symbol] of the option
       # @param everywhere [Boolean] whether it may be true: every address
@@ -24,7 +28,7 @@ module EventMachine
       end
 
       # @param option [Array<String, IPAddr>, String, IPAddr, true]
-      # @return [Array<String>, nil] each an address and the length of its prefix, frozen
+      # @return [Array<String>, nil] each an address and the length of its prefix, or {UNIX}, frozen
       # @raise [ArgumentError] if one is no network, or nobody could connect
       def of(option)
         return if option == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
@@ -40,6 +44,8 @@ module EventMachine
       private
 
       def network_of(network)
+        return UNIX if network == UNIX
+
         address = network.is_a?(IPAddr) ? network : IPAddr.new(String(network))
         "#{address}/#{address.prefix}".freeze
       rescue StandardError

@@ -10,6 +10,7 @@ require_relative "../overrides"
 require_relative "../presence"
 require_relative "../transport"
 require_relative "cold_state"
+require_relative "unix_address"
 
 module EventMachine
   module WebSocket
@@ -49,12 +50,12 @@ module EventMachine
 
         # @return [String, nil] the client's address, packed; nil once the connection is gone
         def peername
-          pack(peer)
+          pack(peer, nil)
         end
 
         # @return [String, nil] this side's address, packed; nil once the connection is gone
         def sockname
-          pack(local)
+          pack(local, unix_path)
         end
 
         # Does nothing: only connections on EventMachine's own sockets have batches.
@@ -249,9 +250,12 @@ module EventMachine
           options(connection)[:max_message_size]
         end
 
-        def pack(address)
+        def pack(address, path)
+          return if closed?
+          return Transport::UnixAddress.pack(path) unless address
+
           host, port = address
-          Socket.pack_sockaddr_in(port, host) unless closed?
+          Socket.pack_sockaddr_in(port, host)
         end
 
         # EventMachine shows the certificates from the authority's down to the client's own.

@@ -3,9 +3,11 @@
 require "socket"
 require_relative "../connection"
 require_relative "../forks"
+require_relative "../listening"
 require_relative "../reactor"
 require_relative "../servers"
 require_relative "queue_watcher"
+require_relative "unix_address"
 
 module EventMachine
   module WebSocket
@@ -16,9 +18,6 @@ module EventMachine
     class BackgroundServer
       # EventMachine's text, which programs may know. Its cause says more.
       NO_REACTOR = "eventmachine not initialized: evma_create_tcp_server"
-
-      # The same of an address that cannot be listened on.
-      NO_ACCEPTOR = "no acceptor (port is in use or requires root privileges)"
 
       # em-websocket raises at the first client.
       NO_BLOCK = "no block: give EM::WebSocket.run or start one, which sets the callbacks " \
@@ -71,7 +70,7 @@ module EventMachine
         @reactor = reactor
         @on_stopped = Thread::Queue.new
         @options.certificates.config(@options[:tls_options] || {}) if @options[:secure]
-        @native = listen
+        @native = Listening.open(@options)
         @signature = @native.signature
         @address = @native.local
       end
@@ -129,6 +128,8 @@ module EventMachine
 
       # @return [String] the address that is listened on, packed
       def sockname
+        return Transport::UnixAddress.pack(@address) if @address.is_a?(String)
+
         host, port = @address
         Socket.pack_sockaddr_in(port, host)
       end
@@ -163,6 +164,29 @@ module EventMachine
         call_on_stopped if @released
       end
 
+      # Lets nobody in any more, for the server is about to be replaced, and answers 503; where
+      # another process may have its socket, accepts nobody any more. On the reactor's thread.
+      #
+      # @return [Array<Connection>] those who are here, and are to be closed one after the other
+      def restart
+        return [] if @stopped || @shutting_down
+
+        @restarting = true
+        @native.restart
+        Reactor.schedule { stop_if_idle }
+        @native.connections
+      end
+
+      # Closes one of those, unless it is gone, or all are told already.
+      #
+      # @param connection [Connection]
+      # @param code [Integer]
+      def close_one(connection, code)
+        return if @stopped || @shutting_down || untellable?(connection)
+
+        Transport.close_unasked(connection, code, nil)
+      end
+
       # Accepts nobody new, and closes everybody; on the reactor's thread.
       #
       # @param code [Integer]
@@ -171,11 +195,7 @@ module EventMachine
 
         @shutting_down = code
         @native.connections.each do |connection|
-          transport = Transport.of(connection)
-          # It ends with the response, or behind `onopen`.
-          next if transport.cold_state&.http || transport.native.answered?
-
-          Transport.close_unasked(connection, code, nil)
+          Transport.close_unasked(connection, code, nil) unless untellable?(connection)
         end
         stop_listening
       end
@@ -204,8 +224,11 @@ module EventMachine
         @native.histograms
       end
 
-      # @return [String] the address that is listened on, as in a URL
+      # @return [String] the address that is listened on, as in a URL; of a Unix-domain socket its
+      #   path, behind `unix:`
       def authority
+        return "unix:#{@address}" if @address.is_a?(String)
+
         host, port = @address
         "#{host.include?(":") ? "[#{host}]" : host}:#{port}"
       end
@@ -266,19 +289,34 @@ module EventMachine
 
       private
 
-      def listen
-        Native::Server.bind(*@options.address, @options.settings)
-      rescue SystemCallError, SocketError
-        raise NO_ACCEPTOR
+      # Tells if it ends with the response, or behind `onopen`.
+      def untellable?(connection)
+        transport = Transport.of(connection)
+        transport.cold_state&.http || transport.native.answered?
       end
 
-      # A server that does not listen any more ends with its last connection.
+      # A server that does not listen any more ends with its last connection, and one that is being
+      # restarted does not listen for longer than that.
       def stop_if_idle
-        return if @stopped || !@watched
-        return if @native.listening? || !@native.size.zero? || @native.waiting?
+        return if @stopped || !@watched || !@native.size.zero? || @native.waiting?
+
+        @native.stop_listening if @restarting && @native.listening?
+        return if @native.listening?
+        return look_again if @restarting && @native.rejecting?
 
         @watch.detach
         stop
+      end
+
+      # Clients are being answered that they are not let in: they have 2 seconds to read it.
+      def look_again
+        return if @looks_again
+
+        @looks_again = true
+        EventMachine.add_timer(0.02) do
+          @looks_again = false
+          stop_if_idle
+        end
       end
 
       # Calls each block once; where one raises, the others come first.

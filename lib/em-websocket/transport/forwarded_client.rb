@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "../options/networks"
+require_relative "unix_address"
+
 module EventMachine
   module WebSocket
     module Transport
@@ -32,9 +35,14 @@ module EventMachine
 
         # The other end of the socket.
         def peer_ip(connection)
-          return @native.client_ip || @native.peer.first if @native
+          return @native.client_ip || @native.peer&.first || Networks::UNIX if @native
+          return unless Transport.socket?(connection)
 
-          connection.remote_ip if Transport.socket?(connection)
+          connection.remote_ip || (Networks::UNIX if unix?(connection))
+        end
+
+        def unix?(connection)
+          UnixAddress.of_socket?(connection.get_peername)
         end
 
         # Notes whom trusted proxies say that the client is.
