@@ -156,15 +156,17 @@ RSpec.describe "docs/deployment.md", :extension, timeout: 90 do
       activate = Program.server("systemd-socket-activate")
       skip "there is no systemd-socket-activate" unless activate
       port, = Program.free_ports(1)
-      program = { "socket.rb" => block_with.call("# socket.rb") }
+      shown_program = block_with.call("# socket.rb")
+      expect(shown_program).to include("within: 30")
+      program = { "socket.rb" => shown_program.sub("within: 30", "within: 0.2") }
       command = [activate, "-l", "127.0.0.1:#{port}", "-E", "RUBYLIB", RbConfig.ruby, "socket.rb"]
       run_in(program, *command) do |server|
         client = reach(port)
         client.text("hello")
         expect(client.read_text).to eq("hello")
         Process.kill("TERM", server.pid)
-        expect(client.read(:close).unpack1("n")).to eq(1001)
-        client.close(1001)
+        expect(client.read(:close).unpack1("n")).to eq(1012)
+        client.close(1012)
         expect(server.join).to be_success
       end
     end

@@ -26,6 +26,7 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     "README.md: Replacing em-websocket, in Jekyll too" =>
       "a Gemfile; spec/packaging/bundler_spec.rb runs it",
     "docs/deployment.md: systemd" => "notify.rb; spec/docs/deployment_spec.rb runs it",
+    "docs/deployment.md: By a Unix-domain socket" => "spec/docs/proxies_spec.rb runs it",
     "docs/deployment.md: A socket unit" => "it needs systemd's socket; the same runs it",
     "docs/deployment.md: Releases" => "Capistrano's",
     "docs/upgrading.md: From faye-websocket (1)" => "faye-websocket's",

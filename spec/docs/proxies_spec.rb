@@ -128,5 +128,37 @@ RSpec.describe "docs/deployment.md", "on the client's address", :extension, time
 
       expect(seen(from: client, headers: { "X-Forwarded-For" => "6.6.6.6" })).to eq(its_own)
     end
+
+    it "by X-Forwarded-For over a Unix socket, as the page has it" do
+      program = page.blocks.find { |block| block.code.start_with?("# unix.rb") }.code
+      upstream = page.blocks.find { |block| block.code.include?("server unix:") }.code
+      path = File.join(@directory, "chat.sock")
+      ruby = File.join(@directory, "unix.rb")
+      File.write(ruby, program)
+      Program.ruby(ruby, env: { "SOCKET" => path }) do
+        nginx(<<~NGINX)
+          http {
+            access_log off;
+            #{%w[client_body proxy fastcgi uwsgi scgi].map { |it| "#{it}_temp_path #{@directory}/#{it};" }.join}
+            #{upstream.sub("/run/chat/chat.sock", path)}
+            server {
+              listen 127.0.0.1:#{@port};
+              location / {
+                proxy_pass http://chat;
+                proxy_http_version 1.1;
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection "upgrade";
+                proxy_set_header X-Forwarded-For $remote_addr;
+              }
+            }
+          }
+        NGINX
+        sleep 0.02 until File.socket?(path)
+        visitor = reach(@port, from: client)
+        expect(visitor.read_text).to eq("#{client} false")
+        visitor.text("still")
+        expect(visitor.read_text).to eq("still")
+      end
+    end
   end
 end
