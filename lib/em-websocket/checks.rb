@@ -154,16 +154,13 @@ module EventMachine
       # @return [Hash{Symbol => Numeric}, nil] what {WebSocket.shutdown} is given; nil: not given
       def graceful(name, value)
         return if value == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
+        return {} if value == true
+        return { timeout: duration(name, value) } if value.is_a?(Numeric)
+        return times(name, value) if value.is_a?(Hash) && !value.empty?
 
-        case value
-        when true then {}
-        when Numeric then { timeout: duration(name, value) }
-        when Hash then times(name, value)
-        else
-          raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds: " \
-                               "give one of them, such as 10, or a Hash such as " \
-                               "{ timeout: 10, within: 30 }"
-        end
+        raise ArgumentError, "#{name}: #{shown(value)} is neither true or false nor seconds: " \
+                             "give one of them, such as 10, or a Hash such as " \
+                             "{ timeout: 10, within: 30 }"
       end
 
       # @return [Hash{Symbol => Numeric}] those that are given

@@ -100,7 +100,7 @@ module EventMachine
                  when :systemd, BasicSocket then :socket
                  when Array then :socket if options[:socket].first == :systemd
                  end
-          ours ||= :unix if options[:unix].is_a?(String) && options[:unix].start_with?("/")
+          ours ||= :unix if options[:unix].is_a?(String) && options[:unix].b.start_with?("/")
           return unless ours
 
           warn("em-websocket: #{ours.inspect} is passed over, for there is a :port: give one")

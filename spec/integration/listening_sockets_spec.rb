@@ -170,7 +170,7 @@ RSpec.describe EventMachine::WebSocket, "and sockets that several have", :extens
   end
 
   describe "socket: :systemd" do
-    # As systemd does it: it listens, and sets the variables in the process that becomes the program.
+    # As systemd does it: it listens, and the process that becomes the program has the variables.
     def activated(program, names: nil, count: 1, pid: "Process.pid")
       run_apart(<<~RUBY)
         require "fcntl"
@@ -222,7 +222,7 @@ RSpec.describe EventMachine::WebSocket, "and sockets that several have", :extens
         .to eq("[0, 1] [true, true]\n")
     end
 
-    # What it raises, as one line.
+    # Text of what it raises.
     def refused(options, **activation)
       activated(<<~RUBY, **activation)
         EM.run do

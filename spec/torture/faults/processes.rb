@@ -24,7 +24,10 @@ module Torture
                                                      "#{each} in a process"
       end
       port = reserved.local_address.ip_port
-      servers = Array.new(PROCESSES) { serve_echo({ port: port, reuse_port: true }) }
+      here = -> { [EM::WebSocket.stats[:connections]] }
+      servers = Array.new(PROCESSES) do
+        serve_echo({ port: port, reuse_port: true }, answers: { here: here })
+      end
       crowds = Array.new(PROCESSES) do |n|
         child { |line| stay(line, port, each, "127.0.0.#{n + 2}") }
       end
@@ -49,7 +52,7 @@ module Torture
     def judge(servers, crowds, each)
       all = PROCESSES * each
       promise "clients that are let in", crowds.sum { |crowd| crowd.hear(200).first }, equals: all
-      counts = servers.map { |server| server.ask(:counters).first }
+      counts = servers.map { |server| server.ask(:here).first }
       tell "connections of one process, at least", counts.min
       tell "and at the most", counts.max
       promise "clients that are answered", crowds.sum { |crowd| crowd.ask("ping").first },

@@ -1,31 +1,26 @@
 //! The socket that a server listens on: made of an address or a path, or handed in by who has it.
 
+mod path;
+
 use std::{
-    fs::{self, Permissions},
     io,
     net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs},
     os::{
         fd::{AsRawFd, OwnedFd, RawFd},
-        unix::{
-            fs::{FileTypeExt, MetadataExt, PermissionsExt},
-            net::{SocketAddr as UnixAddress, UnixListener},
-        },
+        unix::net::{SocketAddr as UnixAddress, UnixListener},
     },
     path::{Path, PathBuf},
-    process,
-    sync::{
-        atomic::{AtomicU32, Ordering::Relaxed},
-        Arc,
-    },
+    sync::Arc,
     task::{ready, Context, Poll},
 };
 
 use rustix::{
-    io::{fcntl_setfd, ioctl_fionbio, Errno, FdFlags},
-    net::{self, sockopt, AddressFamily, SocketAddrUnix, SocketType},
+    io::{fcntl_setfd, ioctl_fionbio, FdFlags},
+    net::{self, sockopt, AddressFamily, SocketType},
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener as TokioUnixListener};
 
+use self::path::{listen_at, SocketFile};
 use super::addresses::ListenAddress;
 
 /// Place that a server listens on.
@@ -313,95 +308,6 @@ fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Listens at a path. The socket is made under another name, where nobody can connect before it has
-/// its permissions, and then takes its place.
-fn listen_at(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), BindError> {
-    let failed = |source| BindError::Path { path: path.to_owned(), source };
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => {
-            return Err(BindError::InTheWay(path.to_owned()));
-        }
-        Ok(_) if is_served(path).map_err(failed)? => {
-            return Err(failed(Errno::ADDRINUSE.into()));
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let socket = stream_socket(AddressFamily::UNIX).map_err(failed)?;
-    let name = bind_beside(&socket, path).map_err(failed)?;
-    let placed = (|| {
-        fs::set_permissions(&name, Permissions::from_mode(mode))?;
-        net::listen(&socket, i32::MAX)?;
-        ioctl_fionbio(&socket, true)?;
-        fs::rename(&name, path)?;
-        SocketFile::of(path)
-    })();
-    match placed {
-        Ok(file) => Ok((UnixListener::from(socket), file)),
-        Err(error) => {
-            let _ = fs::remove_file(&name);
-            Err(failed(error))
-        }
-    }
-}
-
-/// Binds a socket to a name of its own in the path's directory. It is short: the system has room
-/// for some hundred bytes only.
-fn bind_beside(socket: &OwnedFd, path: &Path) -> io::Result<PathBuf> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    // The path that clients use must be no longer than the system has room for.
-    SocketAddrUnix::new(path)?;
-    let mut attempts = 0..100;
-    loop {
-        let number = COUNT.fetch_add(1, Relaxed);
-        let name = path.with_file_name(format!(".{:x}.{number:x}", process::id()));
-        match net::bind(socket, &SocketAddrUnix::new(&name)?) {
-            Ok(()) => return Ok(name),
-            // Left by a process that had this number.
-            Err(Errno::ADDRINUSE) if attempts.next().is_some() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// True if a socket listens at the path.
-fn is_served(path: &Path) -> io::Result<bool> {
-    let socket = stream_socket(AddressFamily::UNIX)?;
-    // Where its queue is full, connecting would wait.
-    ioctl_fionbio(&socket, true)?;
-    match net::connect(&socket, &SocketAddrUnix::new(path)?) {
-        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
-        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// File of a socket of ours, which another may have taken the place of.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let file = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
-    }
-
-    /// Removes it, if it is still ours. Nobody takes the place of a socket that is served: so it is to
-    /// be removed before that is closed.
-    fn remove(&self) {
-        let is_ours = Self::of(&self.path)
-            .is_ok_and(|there| (there.device, there.inode) == (self.device, self.inode));
-        if is_ours {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 type Adopted = (Socket<StdListener, UnixListener>, ListenAddress);
 
 /// A socket that was handed in, if it is one that listens.
@@ -457,8 +363,9 @@ fn path_of(address: &UnixAddress) -> PathBuf {
 }
 
 #[cfg(all(test, not(feature = "loom")))]
+#[allow(clippy::unwrap_used, reason = "clippy knows test functions, and not what they share")]
 mod tests {
-    use std::time::Duration;
+    use std::{os::unix::net::UnixStream, time::Duration};
 
     use super::*;
 
@@ -474,5 +381,41 @@ mod tests {
             .collect();
         let count = clients.iter().filter(|client| client.is_ok()).count();
         assert_eq!(count, clients.len());
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap()
+    }
+
+    /// Number of those that are handed on by a socket at which three wait.
+    fn handed_on(place: Listen, all: bool) -> usize {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let opened = Opened::new(place).unwrap();
+        let mut unix = Vec::new();
+        let mut tcp = Vec::new();
+        for _ in 0..3 {
+            match opened.address() {
+                ListenAddress::Inet(address) => tcp.push(StdStream::connect(address).unwrap()),
+                ListenAddress::Unix(path) => unix.push(UnixStream::connect(&**path).unwrap()),
+            }
+        }
+        let mut count = 0;
+        opened.register().unwrap().close(all, |_| count += 1);
+        count
+    }
+
+    #[test]
+    fn who_waits_at_a_socket_that_is_closed_is_handed_on_unless_others_have_it() {
+        let address =
+            |reuse_port| Listen::Address { host: "127.0.0.1".into(), port: 0, reuse_port };
+        let path = std::env::temp_dir().join(format!("em-{}.sock", std::process::id()));
+        let shared = || Listen::Socket(StdListener::bind("127.0.0.1:0").unwrap().into());
+        assert_eq!(handed_on(address(false), false), 0);
+        assert_eq!(handed_on(address(false), true), 3);
+        assert_eq!(handed_on(address(true), false), 3);
+        assert_eq!(handed_on(Listen::Path { path: path.clone(), mode: 0o600 }, false), 3);
+        assert_eq!(handed_on(shared(), true), 0);
+        assert!(!path.exists());
     }
 }
