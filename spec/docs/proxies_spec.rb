@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "etc"
 require_relative "../apps/program"
 require_relative "../../rakelib/page"
 
@@ -136,7 +137,10 @@ RSpec.describe "docs/deployment.md", "on the client's address", :extension, time
       ruby = File.join(@directory, "unix.rb")
       File.write(ruby, program)
       Program.ruby(ruby, env: { "SOCKET" => path }) do
+        # Its workers must be let at the socket, and at the directory.
+        user = "user #{Etc.getpwuid.name} #{Etc.getgrgid.name};" if Process.uid.zero?
         nginx(<<~NGINX)
+          #{user}
           http {
             access_log off;
             #{%w[client_body proxy fastcgi uwsgi scgi].map { |it| "#{it}_temp_path #{@directory}/#{it};" }.join}
