@@ -122,6 +122,20 @@ RSpec.describe EventMachine::WebSocket, "and a rolling restart", :extension do
     expect(shut_down(within: 60).pop - begun).to be < 2
   end
 
+  it "waits at the end for those who are being answered that they are not let in" do
+    serve
+    client = connect
+    open_connection
+    done = shut_down(within: 30)
+    refused = connect
+    client.close(1000)
+    next_event(:close)
+    2.times { server.call { nil } }
+    expect(done).to be_empty
+    refused.disconnect
+    expect(done.pop).to be_a(Float)
+  end
+
   it "gives the last one its timeout, whichever of the two is longer" do
     serve
     client = connect
