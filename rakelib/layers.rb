@@ -13,7 +13,7 @@ class Layers
     %w[lib],
     # Sockets, threads and clocks.
     %w[server/mod],
-    %w[server/listener],
+    %w[server/listener server/pubsub],
     %w[server/listening server/rejections],
     %w[server/driver],
     %w[server/event_sender],

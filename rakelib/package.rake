@@ -9,9 +9,10 @@ require_relative "native/bindings"
 
 # The gem as a stranger gets it: built, installed into an empty GEM_HOME and used from there.
 class PackageSmoke
-  # The library is 3.3 MiB, most of it TLS. RubyGems keeps it in the gem's lib/ and among its
-  # extensions; ext/once makes one file of both. Bindings take 0.2 MiB for each version of Ruby.
-  LIMIT = 6 * 1024 * 1024
+  # The library is 4.5 MiB, most of it TLS, and a fifth of it Redis. RubyGems keeps it in the gem's
+  # lib/ and among its extensions; ext/once makes one file of both. Bindings take 0.2 MiB for each
+  # version of Ruby.
+  LIMIT = 7 * 1024 * 1024
 
   def initialize(directory)
     @directory = directory

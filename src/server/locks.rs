@@ -10,7 +10,7 @@ use super::sync::{Mutex, MutexGuard};
 /// The place of a lock in the order: a thread that holds one takes only those that stand below it.
 /// Two of the same place are never held at once.
 // The models try what would come of it, so they need no order.
-#[cfg_attr(all(test, feature = "loom"), allow(dead_code))]
+#[cfg_attr(any(not(feature = "redis"), all(test, feature = "loom")), allow(dead_code))]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum LockRank {
     /// A server's task that accepts.
@@ -45,6 +45,18 @@ pub(crate) enum LockRank {
     PendingFlushes,
     /// The channels with messages that are still to be delivered.
     PendingRounds,
+    /// The engine that has channels in common with other processes.
+    Engine,
+    /// The messages that wait for a broker.
+    Backlog,
+    /// The events of an engine, for the application.
+    EngineEvents,
+    /// Those whom messages of this process do not go to.
+    Excepted,
+    /// The hub's members and messages: nothing is locked under it.
+    Hub,
+    /// The fate of a message that was published.
+    Receipt,
     /// A counter.
     Counter,
 }

@@ -41,6 +41,9 @@ mod owner;
 mod pause;
 mod pending_flushes;
 mod process;
+#[cfg(feature = "redis")]
+#[cfg(not(all(test, feature = "loom")))]
+pub mod pubsub;
 mod reader;
 mod registry;
 mod rejections;

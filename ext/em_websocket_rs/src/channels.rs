@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use em_websocket::server::{
     channels::{
-        self, channels, ChannelError, ChannelStats, Envelope, Except, History, Position, Slow,
-        Subscribed,
+        self, channels, ChannelError, ChannelStats, Envelope, Except, Fate, History, Position,
+        Slow, Subscribed,
     },
     Broadcast,
 };
@@ -32,7 +32,20 @@ impl Publication {
     }
 
     fn position(&self) -> Option<String> {
-        self.0.position.map(|position| position.to_string())
+        let position = self.0.position.or_else(|| match self.0.receipt.as_ref()?.fate() {
+            Fate::Done(position) => position,
+            Fate::Pending | Fate::Lost => None,
+        });
+        position.map(|position| position.to_string())
+    }
+
+    /// True if it goes to no other process; nil while that is not known.
+    fn is_lost(&self) -> Option<bool> {
+        match self.0.receipt.as_ref().map(|receipt| receipt.fate()) {
+            None | Some(Fate::Done(_)) => Some(false),
+            Some(Fate::Lost) => Some(true),
+            Some(Fate::Pending) => None,
+        }
     }
 }
 
@@ -262,6 +275,7 @@ pub(crate) fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     class.undef_default_alloc_func();
     class.define_method("receivers", method!(Publication::receivers, 0))?;
     class.define_method("position", method!(Publication::position, 0))?;
+    class.define_method("lost?", method!(Publication::is_lost, 0))?;
     native.define_module_function("publish", function!(publish, 4))?;
     native.define_module_function("subscribers", function!(subscribers, 1))?;
     native.define_module_function("occupied", function!(occupied, 1))?;

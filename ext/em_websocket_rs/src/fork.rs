@@ -8,6 +8,8 @@ use crate::flush::FlushGuard;
 fn forked() {
     em_websocket::server::forked();
     FlushGuard::forked();
+    #[cfg(feature = "redis")]
+    crate::pubsub::forked();
 }
 
 pub(crate) fn init(native: RModule) -> Result<(), Error> {

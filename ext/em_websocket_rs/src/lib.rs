@@ -25,6 +25,8 @@ mod mailbox;
 mod masking;
 mod overrides;
 mod protocol;
+#[cfg(feature = "redis")]
+mod pubsub;
 mod raw;
 mod refusal;
 mod request;
@@ -64,6 +66,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     ] {
         init(ruby, native)?;
     }
+    #[cfg(feature = "redis")]
+    pubsub::init(native)?;
     for init in [
         broadcast::init,
         close_code::init,

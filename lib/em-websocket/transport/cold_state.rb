@@ -23,6 +23,12 @@ module EventMachine
         # @return [Proc, nil] the block of {Connection#ondrain}
         attr_accessor :ondrain
 
+        # @return [Proc, nil] the block of {Subscriptions#ongap}
+        attr_accessor :ongap
+
+        # @return [Hash{String => Object}, nil] subscriptions that wait for their channels' history
+        attr_accessor :awaited
+
         # @return [Integer, nil] see {Connection#outbound_high_water}
         attr_accessor :high_water
 

@@ -47,7 +47,8 @@ const CHUNK: usize = 32;
 
 impl Channel {
     pub(super) fn new(name: &[u8], settings: Settings, common: Arc<Common>) -> Self {
-        let log = Log::new(settings, Arc::clone(&common.limits.held));
+        let shares = common.engine.is_set();
+        let log = Log::new(settings, shares, Arc::clone(&common.limits.held));
         Self { name: name.into(), common, log: Mutex::new(log), subscribers: Mutex::default() }
     }
 
@@ -242,6 +243,7 @@ impl Channel {
         // Whoever finds it there meanwhile sees that, and looks again.
         if is_retired {
             lock(&self.common.table).forget(self);
+            self.common.engine.touch(&self.name);
             return;
         }
         if is_listed {

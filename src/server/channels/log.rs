@@ -9,9 +9,10 @@ use std::{
 use super::{
     limits::HeldBytes,
     mailbox::{Mailbox, Post},
-    position::{new_epoch, Position},
+    numbering::{Numbering, ORIGIN},
+    position::Position,
     rest::{Rest, RESTING},
-    rules::{Settings, Slow},
+    rules::{HistorySize, Settings, Slow},
     ChannelError, Kept,
 };
 use crate::server::{
@@ -33,18 +34,18 @@ pub(super) struct Entry {
     at: Instant,
 }
 
-/// Messages of one channel, numbered from 1: those that have not gone to every subscriber yet, and
-/// before them those that are kept.
+/// Messages of one channel, numbered one after the other: those that have not gone to every
+/// subscriber yet, and before them those that are kept.
 #[derive(Debug)]
 pub(super) struct Log {
-    entries: VecDeque<Entry>,
-    /// Offset of the last message.
+    pub(super) entries: VecDeque<Entry>,
+    /// Offset of the last message, as numbered here ([`Numbering`]).
     end: u64,
     /// Offset of the last message that every subscriber has been sent which is not slow.
     delivered: u64,
     /// Bytes of the messages after that.
     pending_bytes: usize,
-    epoch: u64,
+    pub(super) numbering: Numbering,
     settings: Settings,
     /// Number of subscribers, and of those whose drafts have no binary messages.
     pub(super) subscribers: usize,
@@ -57,7 +58,7 @@ pub(super) struct Log {
     pub(super) is_listed: bool,
     rest: Rest,
     /// Counts the bytes of all logs.
-    held: Arc<HeldBytes>,
+    pub(super) held: Arc<HeldBytes>,
     /// True once the channel is not in the table any more: another of its name may be.
     pub(super) is_retired: bool,
 }
@@ -67,8 +68,13 @@ impl Entry {
         Self { message, content: None, except, at: Instant::now() }
     }
 
+    /// A message of some time ago.
+    pub(super) fn published(message: Arc<Broadcast>, at: Instant) -> Self {
+        Self { message, content: None, except: None, at }
+    }
+
     /// Bytes that it takes: the message, its frame, and what stands around them.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let content = self.content.as_ref().map_or(0, |content| content.len() + MESSAGE);
         2 * self.message.len() + MESSAGE + content
     }
@@ -93,13 +99,13 @@ const MESSAGE: usize = 256;
 const SPARE: usize = 16;
 
 impl Log {
-    pub(super) fn new(settings: Settings, held: Arc<HeldBytes>) -> Self {
+    pub(super) fn new(settings: Settings, shares: bool, held: Arc<HeldBytes>) -> Self {
         Self {
             entries: VecDeque::new(),
-            end: 0,
-            delivered: 0,
+            end: ORIGIN,
+            delivered: ORIGIN,
             pending_bytes: 0,
-            epoch: new_epoch(),
+            numbering: Numbering::new(shares),
             settings,
             subscribers: 0,
             text_only: 0,
@@ -135,20 +141,26 @@ impl Log {
     }
 
     /// Offset of the message before the first that is here.
-    fn start(&self) -> u64 {
+    pub(super) fn start(&self) -> u64 {
         self.end - self.entries.len() as u64
     }
 
     /// Position behind the last message; `None` where nobody could come back to it.
     pub(super) fn position(&self) -> Option<Position> {
-        self.keeps_history().then_some(Position { epoch: self.epoch, offset: self.end })
+        self.keeps_history().then_some(self.numbering.position(self.end)?)
     }
 
     /// True if nothing would be lost with it: there are neither subscribers nor messages, and
     /// have been none for as long as somebody may come back who has missed nothing.
     pub(super) fn is_idle(&mut self) -> bool {
         self.trim();
-        if self.listeners() > 0 || !self.entries.is_empty() || self.is_scheduled {
+        if self.listeners() > 0 || self.is_scheduled || self.numbering.is_awaited() {
+            return false;
+        }
+        if self.numbering.is_shared {
+            return true;
+        }
+        if !self.entries.is_empty() {
             return false;
         }
         let Some(history) = &self.settings.history else { return true };
@@ -172,6 +184,16 @@ impl Log {
 
     /// Puts the next message into its envelope, if the channel has one.
     pub(super) fn wrap(&self, name: &[u8], entry: &mut Entry) -> Result<(), ChannelError> {
+        self.wrap_at(name, self.end + 1, entry)
+    }
+
+    /// Puts the message of a place into its envelope, if the channel has one.
+    pub(super) fn wrap_at(
+        &self,
+        name: &[u8],
+        place: u64,
+        entry: &mut Entry,
+    ) -> Result<(), ChannelError> {
         let history = self.settings.history.as_ref();
         let Some(envelope) = history.and_then(|history| history.envelope.as_ref()) else {
             return Ok(());
@@ -180,7 +202,7 @@ impl Log {
         if message.is_binary() && !envelope.takes_binary() {
             return Err(ChannelError::BinaryInEnvelope);
         }
-        let position = Position { epoch: self.epoch, offset: self.end + 1 };
+        let Some(position) = self.numbering.position(place) else { return Ok(()) };
         let whole = message.with_payload(envelope.around(name, position, message.payload()));
         entry.content = Some(std::mem::replace(&mut entry.message, Arc::new(whole)));
         Ok(())
@@ -191,16 +213,34 @@ impl Log {
         self.subscribers + self.mailboxes.len()
     }
 
+    /// Number of mailboxes that a message goes to, but for one.
+    pub(super) fn mailboxes_but(&self, except: Option<u64>, message: &Broadcast) -> usize {
+        let goes_to = |it: &&Arc<Mailbox>| except != Some(it.number()) && it.accepts(message);
+        self.mailboxes.values().filter(goes_to).count()
+    }
+
+    /// History that is kept.
+    pub(super) fn kept(&self) -> Option<HistorySize> {
+        let history = self.settings.history.as_ref()?;
+        Some(HistorySize { size: history.size, ttl: history.ttl })
+    }
+
+    /// Number of connections that a message goes to, but for one where it is left out.
+    pub(super) fn receivers(&self, message: &Broadcast, leaves_one_out: bool) -> usize {
+        let text_only = if message.is_binary() { self.text_only } else { 0 };
+        (self.subscribers - text_only).saturating_sub(usize::from(leaves_one_out))
+    }
+
     /// Numbers a message, puts it into the mailboxes but one, and keeps it for the other
     /// subscribers and for those who come back. The number of mailboxes that have it.
-    pub(super) fn append(&mut self, entry: Entry, except: Option<&Mailbox>, post: &Post) -> usize {
+    pub(super) fn append(&mut self, entry: Entry, except: Option<u64>, post: &Post) -> usize {
         self.wake();
         let mut receivers = 0;
         let keep = self.slow().kept();
         for mailbox in self.mailboxes.values() {
-            let is_left_out = except.is_some_and(|except| std::ptr::eq(except, &**mailbox));
+            let is_left_out = except == Some(mailbox.number());
             if !is_left_out && mailbox.accepts(&entry.message) {
-                mailbox.put(&entry, self.epoch, keep, post);
+                mailbox.put(&entry, self.numbering.epoch, keep, post);
                 receivers += 1;
             }
         }
@@ -229,7 +269,7 @@ impl Log {
         let (offset, recovered) = self.resume(since?);
         for entry in self.after(offset).filter(|entry| mailbox.accepts(&entry.message)) {
             // However slow it is, nothing of that is left out.
-            mailbox.put(entry, self.epoch, 0, post);
+            mailbox.put(entry, self.numbering.epoch, 0, post);
         }
         Some(recovered)
     }
@@ -237,7 +277,7 @@ impl Log {
     /// Ends the subscription of a mailbox.
     pub(super) fn remove_mailbox(&mut self, mailbox: &Mailbox) {
         self.mailboxes.remove(&mailbox.number());
-        mailbox.forget(self.epoch);
+        mailbox.forget(self.numbering.epoch);
     }
 
     /// Every subscriber that is not slow has been sent the messages up to this one.
@@ -271,11 +311,10 @@ impl Log {
     /// nothing is missing behind it.
     pub(super) fn resume(&mut self, since: Position) -> (u64, bool) {
         self.trim();
-        let is_ours = self.keeps_history() && since.epoch == self.epoch;
-        if is_ours && (self.start()..=self.end).contains(&since.offset) {
-            (since.offset, true)
-        } else {
-            (self.end, false)
+        let known = self.numbering.place(since).filter(|_| self.keeps_history());
+        match known.filter(|place| (self.start()..=self.end).contains(place)) {
+            Some(place) => (place, true),
+            None => (self.end, false),
         }
     }
 
@@ -295,15 +334,14 @@ impl Log {
         if !self.keeps_history() {
             return Some(Vec::new());
         }
-        let epoch = self.epoch;
-        let numbered = (from + 1..).zip(self.after(from));
-        let kept = numbered
-            .take(limit)
-            .map(|(offset, entry)| (Position { epoch, offset }, Arc::clone(entry.content())));
+        let numbered = (from + 1..).zip(self.after(from)).take(limit);
+        let kept = numbered.filter_map(|(place, entry)| {
+            Some((self.numbering.position(place)?, Arc::clone(entry.content())))
+        });
         Some(kept.collect())
     }
 
-    fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.held.subtract(entry.bytes());
         }

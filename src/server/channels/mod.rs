@@ -13,24 +13,33 @@
 //! comes back begins at its old place, under the lock that rounds go by, so that there is neither a
 //! gap nor a double between what is kept and what is live.
 //!
-//! Everything here is the process's: connections of several servers meet in one channel. An engine
-//! that has channels in common with other processes stands between [`Channels::publish`], whose
-//! message it takes elsewhere, and `Channels::publish_here`, by which it brings what comes.
+//! Everything here is the process's: connections of several servers meet in one channel. Where an
+//! [`Engine`](engine::Engine) has channels in common with other processes, [`Channels::publish`] hands
+//! it the messages, and it brings those that come.
+
+#![cfg_attr(
+    any(not(feature = "redis"), all(test, feature = "loom")),
+    allow(dead_code, unused_imports, reason = "the engine's side is used by one alone")
+)]
 
 mod channel;
 mod counters;
+mod engine;
 mod envelope;
 mod expiry;
 mod limits;
 mod log;
 mod mailbox;
 mod mailboxes;
+mod numbering;
 mod position;
 mod process;
+mod receipt;
 mod rest;
 mod round;
 mod rounds;
 mod rules;
+mod shared_log;
 mod subscribers;
 mod table;
 
@@ -40,9 +49,10 @@ pub(crate) use self::process::forked;
 use self::{
     channel::{Channel, Subscription},
     counters::Counters,
+    engine::EngineSlot,
     expiry::Expiry,
     limits::Limits,
-    log::Entry,
+    log::{Entry, Log},
     mailbox::Post,
     rounds::Rounds,
     table::Table,
@@ -54,11 +64,22 @@ pub use self::{
     mailbox::{Mailbox, MailboxKind, Taken},
     position::{NoPosition, Position},
     process::channels,
+    receipt::{Fate, Receipt},
     rules::{matches, History, Settings, Slow},
 };
+pub(crate) use self::{
+    engine::{Engine, Excepted, Outgoing, Placed},
+    position::new_epoch,
+    rules::HistorySize,
+    shared_log::{Loaded, LoadedMessage},
+};
 use super::{
-    handle::Handle, locks::lock, memberships::any_pending, outbound::broadcast::Broadcast,
-    outbound::Flush, sync::Mutex,
+    handle::Handle,
+    locks::{lock, Guard},
+    memberships::any_pending,
+    outbound::broadcast::Broadcast,
+    outbound::Flush,
+    sync::Mutex,
 };
 
 /// Longest name of a channel, in bytes.
@@ -111,12 +132,14 @@ pub struct Subscribed {
 }
 
 /// Outcome of a message that was published.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Publication {
     /// Number of subscribers that it goes to.
     pub receivers: usize,
     /// Position behind it; `None` where no history is kept.
     pub position: Option<Position>,
+    /// Receipt of it on its way to other processes; `None` where there are none.
+    pub receipt: Option<Arc<Receipt>>,
 }
 
 /// Message that is kept, and the position behind it.
@@ -149,6 +172,7 @@ struct Shared {
     limits: Limits,
     expiry: Expiry,
     counters: Counters,
+    engine: EngineSlot,
 }
 
 impl Channels {
@@ -192,7 +216,12 @@ impl Channels {
                 channel.retire_if_idle();
             }
             match result? {
-                Subscription::Done(subscribed) => return Ok(Some(subscribed)),
+                Subscription::Done(subscribed) => {
+                    if subscribed.is_new {
+                        self.shared.announce(&channel);
+                    }
+                    return Ok(Some(subscribed));
+                }
                 Subscription::Gone => return Ok(None),
                 Subscription::Retired => {}
             }
@@ -230,61 +259,46 @@ impl Channels {
         flush: Flush,
     ) -> Result<Publication, ChannelError> {
         check(name)?;
-        self.publish_here(name, message, except, flush)
+        let message = Arc::new(message);
+        let except = Excepted::from(except);
+        let publication = match self.shared.engine.get() {
+            Some(engine) => self.publish_through(&*engine, name, &message, except, flush)?,
+            None => self.publish_here(name, &message, &except, flush)?,
+        };
+        self.shared.counters.published();
+        Ok(publication)
     }
 
     /// Delivers a message to the subscribers in this process.
     fn publish_here(
         &self,
         name: &[u8],
-        message: Broadcast,
-        except: Except<'_>,
+        message: &Arc<Broadcast>,
+        except: &Excepted,
         flush: Flush,
     ) -> Result<Publication, ChannelError> {
-        let message = Arc::new(message);
         loop {
             let channel = lock(&self.shared.table).find_to_publish(name, &self.shared);
-            let Some(channel) = channel else {
-                self.shared.counters.published();
-                return Ok(Publication::default());
-            };
-            let (connection, mailbox) = match except {
-                Except::Nobody => (None, None),
-                Except::Connection(handle) => {
-                    (Some(handle).filter(|it| channel.goes_to(it, &message)), None)
-                }
-                Except::Mailbox(mailbox) => (None, Some(mailbox)),
-            };
+            let Some(channel) = channel else { return Ok(Publication::default()) };
+            let connection = except.connection().filter(|it| channel.goes_to(it, message));
             let mut log = lock(&channel.log);
             if log.is_retired {
                 continue;
             }
-            let text_only = if message.is_binary() { log.text_only } else { 0 };
-            let others = log.subscribers - text_only;
-            let mut receivers = others.saturating_sub(usize::from(connection.is_some()));
-            let mut entry = Entry::new(Arc::clone(&message), connection.cloned());
+            let mut entry = Entry::new(Arc::clone(message), connection.cloned());
             if let Err(error) = log.wrap(name, &mut entry) {
                 drop(log);
                 channel.retire_if_idle();
                 return Err(error);
             }
-            receivers += log.append(entry, mailbox, &self.shared.post);
+            let mut receivers = log.receivers(message, connection.is_some());
+            receivers += log.append(entry, except.mailbox(), &self.shared.post);
             let position = log.position();
-            let is_crowded = log.is_crowded();
-            let is_listed = self.shared.expiry.list(&channel, &mut log);
-            self.shared.rounds.schedule(&channel, &mut log, flush);
-            drop(log);
-            if is_listed {
-                self.shared.await_expiry();
-            }
-            self.shared.evict();
-            if is_crowded {
-                rounds::finish(&channel);
-            } else if flush == Flush::Now {
+            let is_crowded = self.shared.appended(&channel, log, flush);
+            if !is_crowded && flush == Flush::Now {
                 self.shared.run_rounds();
             }
-            self.shared.counters.published();
-            return Ok(Publication { receivers, position });
+            return Ok(Publication { receivers, position, receipt: None });
         }
     }
 
@@ -323,6 +337,30 @@ impl Channels {
             bytes: self.shared.limits.held.get(),
             ..self.shared.counters.stats()
         }
+    }
+}
+
+impl Shared {
+    /// A message was appended to a channel: it is to be delivered, and to be let go of some day.
+    /// Where too much waits it has been delivered, which is answered.
+    fn appended(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        mut log: Guard<'_, Log>,
+        flush: Flush,
+    ) -> bool {
+        let is_crowded = log.is_crowded();
+        let is_listed = self.expiry.list(channel, &mut log);
+        self.rounds.schedule(channel, &mut log, flush);
+        drop(log);
+        if is_listed {
+            self.await_expiry();
+        }
+        self.evict();
+        if is_crowded {
+            rounds::finish(channel);
+        }
+        is_crowded
     }
 }
 

@@ -54,7 +54,7 @@ impl FromStr for Position {
 
 /// An epoch that no other channel has, here, in a forked child, or in the next process: a position
 /// that fits by accident would be a gap that nobody notices.
-pub(super) fn new_epoch() -> u64 {
+pub(crate) fn new_epoch() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(process::id());
     if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {

@@ -15,6 +15,13 @@ pub struct History {
     pub envelope: Option<Envelope>,
 }
 
+/// Number of messages that are kept, and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct HistorySize {
+    pub(crate) size: usize,
+    pub(crate) ttl: Duration,
+}
+
 /// Treatment of messages for a subscriber that does not take what was sent before.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Slow {

@@ -7,7 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{channel::Channel, rules::Rules, Shared};
+use super::{
+    channel::Channel,
+    rules::{Rules, Settings},
+    Shared,
+};
 use crate::server::locks::{lock, Guarded, LockRank};
 
 /// The channels that are there, by their names, and the rules for those that will be.
@@ -71,7 +75,7 @@ impl Table {
         name: &[u8],
         shared: &Arc<Shared>,
     ) -> Option<Arc<Channel>> {
-        let keeps = |rules: &Rules| rules.of(name).history.is_some();
+        let keeps = |rules: &Rules| !shared.engine.is_set() && rules.of(name).history.is_some();
         self.find(name).or_else(|| keeps(&self.rules).then(|| self.add(name, shared)))
     }
 
@@ -101,5 +105,10 @@ impl Table {
         for ByName(channel) in &self.channels {
             lock(&channel.log).set(self.rules.of(channel.name()));
         }
+    }
+
+    /// Settings of a channel of this name.
+    pub(super) fn settings_of(&self, name: &[u8]) -> Settings {
+        self.rules.of(name)
     }
 }

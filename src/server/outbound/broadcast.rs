@@ -67,6 +67,13 @@ impl Broadcast {
         Self::new(Opcode::Binary, bytes)
     }
 
+    /// A message whose bytes are shared. Those of a text must be UTF-8.
+    #[cfg(feature = "redis")]
+    #[cfg(not(all(test, feature = "loom")))]
+    pub(crate) fn shared(is_binary: bool, payload: Bytes) -> Self {
+        Self::of(if is_binary { Opcode::Binary } else { Opcode::Text }, payload)
+    }
+
     /// A message of the same kind with another payload, text where this is text.
     pub(crate) fn with_payload(&self, payload: Vec<u8>) -> Self {
         Self::of(self.opcode, Bytes::from(payload))
