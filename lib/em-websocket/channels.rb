@@ -4,6 +4,7 @@ require_relative "checks"
 require_relative "mail"
 require_relative "native"
 require_relative "presence"
+require_relative "pubsub"
 require_relative "reactor"
 require_relative "rules"
 require_relative "transport"
@@ -158,7 +159,11 @@ module EventMachine
       #   @return [Integer] how many local subscribers it goes to
       # @!method position
       #   @return [String, nil] where it stands in the channel, `epoch:offset`; nil where no history
-      #     is kept
+      #     is kept, and, with {WebSocket.pubsub=}, until the broker has it
+      # @!method lost?
+      #   @return [Boolean, nil] true: it goes to no other process, for the broker was away for so
+      #     long that {WebSocket.pubsub_limit} was reached, or has refused it; nil: that is not
+      #     known yet. False where channels are not in common with other processes
 
       alias to_i receivers
       alias to_int receivers
@@ -251,12 +256,21 @@ module EventMachine
       # @param name [String]
       # @param since [String, nil] a position, which they are after; nil: all
       # @param limit [Integer] how many at most
+      # With {WebSocket.pubsub=}, what is here is answered at once only of channels that somebody
+      # here is subscribed to; a block is called in any case, once it has been loaded.
+      #
+      # @yieldparam messages [Array<Array(String, String)>, nil] what is returned without a block;
+      #   on the reactor's thread, or at once where nothing has to be loaded
       # @return [Array<Array(String, String)>, nil] the position and the message, of each; nil where
-      #   some of them are lost, or that is no position of the channel
+      #   some of them are lost, or that is no position of the channel, and with a block
       # @raise [ArgumentError] if that can be no name or no limit, or the position is no String
       def history(name, since: nil, limit: 1_000)
         since = Subscriptions.position(since)
-        Native.history(name, since, Checks.integer(:limit, limit, 0..Checks::MOST))
+        limit = Checks.integer(:limit, limit, 0..Checks::MOST)
+        return Native.history(name, since, limit) unless block_given?
+
+        PubSub.loaded?(name) { yield Native.history(name, since, limit) }
+        nil
       end
 
       # Channels that somebody is subscribed to in this process, and how many are, connections
@@ -266,10 +280,16 @@ module EventMachine
       # @return [Hash{String => Integer}] numbers of subscribers, by the names
       # @raise [ArgumentError] if the pattern is no String
       def num_subscribers(pattern = "*")
-        Native.occupied(ChannelRules.pattern(pattern))
+        occupied = Native.occupied(ChannelRules.pattern(pattern))
+        # The library has one of its own.
+        occupied.delete(SharedPresence::CHANNEL)
+        occupied
       end
 
       # Members of a channel, by the ids of {Subscriptions#join}. May be called from any thread.
+      # With {WebSocket.pubsub=}, those of all processes; who is in a process that has been killed
+      # is gone 15 seconds later. An id is an Integer, a String or a Symbol there, and an info what
+      # JSON can say, with Strings or Symbols as keys.
       #
       # @param name [String]
       # @yieldparam members [Hash{Object => Hash}] the infos, by the ids; on the reactor's thread,

@@ -174,6 +174,14 @@ module EventMachine
         hash.compact.to_h { |key, value| [key, duration("#{name}[:#{key}]", value)] }
       end
 
+      # @return [Symbol, nil] nil: not given
+      def gap(name, value)
+        return if value == 0 # rubocop:disable Style/NumericPredicate -- it may be anything
+        return value if value == :close
+
+        raise ArgumentError, "#{name}: #{shown(value)} is not :close: give that, or nothing"
+      end
+
       # Takes an object that answers `[]` for Symbols.
       #
       # @param advice [String] what may be given

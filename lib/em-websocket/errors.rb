@@ -9,6 +9,10 @@ module EventMachine
     # A connection would be subscribed to more channels than it may be.
     class SubscriptionLimitError < WebSocketError; end
 
+    # A broker that channels are in common by is not reached, or refuses something. Told to
+    # {WebSocket.on_pubsub}.
+    class PubSubError < WebSocketError; end
+
     # The client's opening handshake was refused (RFC 6455 section 4.2). Told to `onerror`; the
     # client gets an HTTP status if it asked for a WebSocket, and the connection is closed.
     class HandshakeError < WebSocketError; end

@@ -3,6 +3,7 @@
 require_relative "mail"
 require_relative "native"
 require_relative "presence"
+require_relative "pubsub"
 require_relative "reactor"
 require_relative "rules"
 require_relative "servers"
@@ -19,10 +20,12 @@ module EventMachine
         Native.forked
         Rules.forked
         Mail.forked
+        Gaps.reset
         Presence.reset
         Transport::SlowSubscribers.reset
         Reactor.forked
         Servers.forked
+        PubSub.forked
       end
 
       # Forks. All of Ruby's forks go through this, from Ruby 3.1 on.

@@ -45,6 +45,7 @@ module EventMachine
         idle_timeout: :seconds,
         # From here on, 0 is as good as not given.
         graceful: :graceful,
+        gap: :gap,
         max_message_size: :bytes,
         max_header_size: :bytes,
         http_body: :bytes,

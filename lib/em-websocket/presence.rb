@@ -4,7 +4,9 @@ require "eventmachine"
 require "monitor"
 require_relative "checks"
 require_relative "native"
+require_relative "pubsub"
 require_relative "reactor"
+require_relative "shared_presence"
 require_relative "transport"
 
 module EventMachine
@@ -60,6 +62,7 @@ module EventMachine
           handler = Transport.get(connection, :@handler)
           raise WebSocketError, "Cannot join before onopen callback" unless handler
 
+          share
           is_new = @lock.synchronize do
             expire
             enter(connection, handler, [channel, id, info, grace, most])
@@ -100,12 +103,47 @@ module EventMachine
         # @return [Hash{Object => Hash}] the infos of those who are in a channel, by their ids
         def members(channel)
           Native.subscribers(channel)
+          share
           members = @lock.synchronize do
             expire
-            (@members[channel] || {}).transform_values(&:info)
+            here = (@members[channel] || {}).transform_values(&:info)
+            @shared ? @shared.members(channel).merge(here) : here
           end
           tell
           members
+        end
+
+        # Has members in common with other processes, where the channels are.
+        def share
+          return if @shared.nil? && !PubSub.active?
+
+          @lock.synchronize { @shared ||= SharedPresence.new(self) }
+          Reactor.schedule { @shared.begin } if EventMachine.reactor_running?
+        end
+
+        # A broker is there, or is there again.
+        def resume
+          @shared&.resume
+        end
+
+        # Runs a block under the lock.
+        def synchronize(&block)
+          @lock.synchronize(&block)
+        end
+
+        # @return [Array<Member>] those of this process
+        def local
+          @members.each_value.flat_map(&:values)
+        end
+
+        # @return [Boolean] whether this process has the member
+        def local?(channel, id)
+          @members[channel]&.key?(id) || false
+        end
+
+        # A member is gone that another process had.
+        def gone_elsewhere(channel, id, info)
+          @events << [:leave, channel, id, info]
         end
 
         # Sets what is called for channels of a pattern.
@@ -115,6 +153,7 @@ module EventMachine
         # @param block [Proc]
         def on(kind, pattern, block)
           @lock.synchronize { @blocks = @blocks.merge([kind, pattern.dup.freeze] => block) }
+          share
         end
 
         # In a forked child: connections are the parent's; the rules hold here, too.
@@ -124,6 +163,14 @@ module EventMachine
           @leaving = Hash.new { |all, grace| all[grace] = {} }
           @events = Thread::Queue.new
           @timer = nil
+          @shared = nil
+        end
+
+        # Tells what has happened, on the reactor's thread, and the other processes.
+        def tell
+          @shared&.send_all
+          Reactor.schedule { tell_events } unless @events.empty?
+          nil
         end
 
         private
@@ -159,7 +206,11 @@ module EventMachine
 
           # The application may change its own later.
           member.info = info.dup
-          put(is_new ? :join : :update, member)
+          elsewhere = (@shared.info(member.channel, member.id) if is_new && @shared)
+          @shared&.put(member)
+          return if elsewhere == info
+
+          put(is_new && elsewhere.nil? ? :join : :update, member)
         end
 
         def member_of(channel, id)
@@ -184,7 +235,7 @@ module EventMachine
           members = @members[member.channel]
           members.delete(member.id)
           @members.delete(member.channel) if members.empty?
-          put(:leave, member)
+          put(:leave, member) unless @shared&.delete(member)
         end
 
         def put(kind, member)
@@ -227,11 +278,6 @@ module EventMachine
             @timer = nil if @timer.equal?(timer)
             sweep
           end
-        end
-
-        def tell
-          Reactor.schedule { tell_events } unless @events.empty?
-          nil
         end
 
         def tell_events

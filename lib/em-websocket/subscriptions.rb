@@ -1,7 +1,10 @@
 # frozen_string_literal: true
 
+require_relative "channel"
 require_relative "channels"
+require_relative "gaps"
 require_relative "presence"
+require_relative "pubsub"
 require_relative "transport"
 
 module EventMachine
@@ -29,22 +32,40 @@ module EventMachine
       # With `since:`, it is sent first what was published after that position, if all of it is
       # still {ChannelRules#history kept}: nothing is missing, and nothing comes twice.
       #
+      # Where the channels are in common with other processes ({WebSocket.pubsub=}), history has to
+      # be loaded first, of a channel that nobody here is subscribed to: then the subscription with
+      # `since:` begins, and the block is called, once it is. The position is nil until then.
+      #
       # @param name [String] of the channel: 1 to 255 bytes of UTF-8
       # @param since [String, nil] the position that the client has come to, as it says; one that
       #   is none is lost
       # @yieldparam recovered [Boolean] true: what was missed has been sent; false: it is lost, and
-      #   nothing was sent. Called at once, and only with `since:`
+      #   nothing was sent. Called at once, where nothing has to be loaded, and only with `since:`
       # @return [String, nil] the position that the channel has come to; nil where no history is
-      #   kept, and where the connection is gone
+      #   kept, or none is known yet, and where the connection is gone
       # @raise [WebSocketError] before `onopen`; with `since:`, where it is subscribed already
       # @raise [SubscriptionLimitError] past the `:max_subscriptions`
       # @raise [ArgumentError] if that can be no name, or the position is no String
-      def subscribe(name, since: nil)
+      def subscribe(name, since: nil, &block)
         since = Subscriptions.position(since)
-        most = Subscriptions.most(self)
-        position, recovered = Subscriptions.of(self).subscribe(name, since, most)
-        yield recovered if block_given? && !recovered.nil?
-        position
+        return Subscriptions.begin(self, name, since, block) unless PubSub.active?
+
+        Subscriptions.begin_shared(self, name, since, block)
+      end
+
+      # Sets what is called when messages of other processes may be missing in a channel that the
+      # connection is subscribed to, because the broker was away: what they were about has to be
+      # asked for anew. A channel with history fills the gap where it can, and says nothing then.
+      # Without a block, and without the option `gap: :close`, nothing is said.
+      #
+      # @example Have the client load its state again
+      #   ws.ongap { |channel| ws.send({ reload: channel }.to_json) }
+      # @yieldparam channel [String] its name; on the reactor's thread
+      # @return [Proc] the block
+      def ongap(&block)
+        Transport.of(self).cold_state!.ongap = block
+        Gaps.add(self)
+        block
       end
 
       # Ends the subscription; what was published before is sent. May be called from any thread.
@@ -53,6 +74,7 @@ module EventMachine
       # @return [nil]
       # @raise [ArgumentError] if that can be no name
       def unsubscribe(name = nil)
+        Subscriptions.cancel(self, name)
         subscriber = Subscriptions.of(self)
         name.nil? ? subscriber.unsubscribe_all : subscriber.unsubscribe(name)
         nil
@@ -92,6 +114,50 @@ module EventMachine
       # @raise [ArgumentError] if that can be no name
       def leave(name)
         Presence.leave(self, name)
+      end
+
+      # Subscribes a connection now.
+      #
+      # @api private
+      # @param block [Proc, nil]
+      # @return [String, nil]
+      def self.begin(connection, name, since, block)
+        position, recovered = of(connection).subscribe(name, since, most(connection))
+        block&.call(recovered) unless recovered.nil?
+        position
+      end
+
+      # Subscribes a connection, where channels are in common with other processes: with a position,
+      # once the history is here.
+      #
+      # @api private
+      # @param block [Proc, nil]
+      # @return [String, nil]
+      def self.begin_shared(connection, name, since, block)
+        Gaps.watch(connection)
+        return self.begin(connection, name, nil, nil) unless since
+
+        awaited = Transport.of(connection).cold_state!.awaited ||= {}
+        this = awaited[name.dup.freeze] = Object.new
+        position = nil
+        PubSub.loaded?(name) do
+          next unless awaited[name].equal?(this)
+
+          awaited.delete(name)
+          position = self.begin(connection, name, since, block)
+        rescue WebSocketError => e
+          Transport.application_error(connection, e)
+        end
+        position
+      end
+
+      # Ends what waits for history.
+      #
+      # @api private
+      # @param name [String, nil] nil: of all channels
+      def self.cancel(connection, name)
+        awaited = Transport.of(connection).cold_state&.awaited or return
+        name.nil? ? awaited.clear : awaited.delete(name)
       end
 
       # @api private

@@ -7,6 +7,7 @@ require_relative "limits"
 require_relative "log"
 require_relative "metrics"
 require_relative "options"
+require_relative "pubsub"
 require_relative "shutdown"
 require_relative "signatures"
 require_relative "transport/background_server"
@@ -97,6 +98,8 @@ module EventMachine
       # @option options [Integer] :max_subscriptions (1000) channels that one connection may be
       #   subscribed to ({Subscriptions#subscribe}), and may join; past it, a
       #   {SubscriptionLimitError} is raised
+      # @option options [Symbol] :gap `:close`: a connection is closed (1012, "service restart")
+      #   when one of its channels has missed messages of other processes ({WebSocket.pubsub=})
       # @option options [Integer] :inbound_limit (1 MiB) the bytes received on one connection that
       #   may wait for the callbacks, before its socket is not read any more
       # @option options [Integer] :inbound_messages (4096) the messages, likewise
@@ -227,7 +230,7 @@ module EventMachine
           end
         end
         # Channels are the process's.
-        signature || stats.nil? ? stats : stats.merge(Native.channel_stats)
+        signature || stats.nil? ? stats : stats.merge(Native.channel_stats, PubSub.stats)
       end
 
       # Reads the certificates, keys and client authorities of all servers again. New connections

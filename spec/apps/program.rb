@@ -75,16 +75,20 @@ class Program
   # Text that it has printed so far.
   attr_reader :output, :errors
 
-  def initialize(*command, env: {}, chdir: ROOT)
+  # @param inherit [IO, nil] one that it has, too, by the same number
+  def initialize(*command, env: {}, chdir: ROOT, inherit: nil)
     @output = +""
     @errors = +""
     out, its_out = IO.pipe
     err, its_err = IO.pipe
     @streams = { out => @output, err => @errors }
     @pid = spawn(env, *command.compact, chdir: chdir, in: File::NULL, out: its_out, err: its_err,
-                                        pgroup: true)
+                                        pgroup: true, **(inherit ? { inherit => inherit } : {}))
     [its_out, its_err].each(&:close)
   end
+
+  # Reads what it says within some seconds; false where that is nothing.
+  def more(timeout) = more?([timeout, 0.0001].max)
 
   # The match, as soon as it has said this.
   def wait_for(pattern, stream = @output)
@@ -162,4 +166,6 @@ module Programs
   end
 end
 
-RSpec.configure { |config| config.include(Programs, file_path: %r{spec/(apps|packaging)/}) }
+if defined?(RSpec)
+  RSpec.configure { |config| config.include(Programs, file_path: %r{spec/(apps|packaging)/}) }
+end

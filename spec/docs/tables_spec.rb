@@ -85,6 +85,9 @@ RSpec.describe "the tables", :extension do
   it "of the statistics have every key once, and no other" do
     server = Server.new
     keys = server.call { EM::WebSocket.stats.keys }
+    # Those of brokers are there with brokers.
+    brokers = %w[brokers connected waiting bytes_waiting lag reconnects lost]
+    keys += brokers.map { |key| :"pubsub_#{key}" }
     expect(names(Page.new("docs/monitoring.md"), "Monitoring", /:(\w+)/)).to match_array(keys)
   ensure
     server&.stop

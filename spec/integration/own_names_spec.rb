@@ -19,7 +19,7 @@ RSpec.describe EventMachine::WebSocket::Connection, "and the application's own n
   ]
   # The names that are new, and documented.
   documented = %i[
-    buffered_amount id join leave max_message_size max_message_size= ondrain onhttp onrequest
+    buffered_amount id join leave max_message_size max_message_size= ondrain ongap onhttp onrequest
     outbound_high_water
     outbound_high_water= strict? subscribe subscriptions trigger_on_drain trigger_on_request
     unsubscribe

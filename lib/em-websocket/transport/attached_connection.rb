@@ -69,6 +69,7 @@ module EventMachine
           # Few have it.
           most = @options[:max_subscriptions]
           @max_subscriptions = most if most
+          @closes_at_gap = true if @options[:gap] == :close
           @options
         end
 
@@ -165,6 +166,12 @@ module EventMachine
         # @return [Integer, nil] the option; nil: not given
         def max_subscriptions(_connection)
           @max_subscriptions
+        end
+
+        # @return [Boolean] the option: the connection is closed when a channel of its has missed
+        #   messages
+        def closes_at_gap?(_connection)
+          @closes_at_gap || false
         end
 
         # @return [Boolean] whether messages can be sent

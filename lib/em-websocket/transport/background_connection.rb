@@ -43,6 +43,11 @@ module EventMachine
           options(connection)[:max_subscriptions]
         end
 
+        # (see AttachedConnection#closes_at_gap?)
+        def closes_at_gap?(connection)
+          options(connection)[:gap] == :close
+        end
+
         # @return [Boolean] whether messages can be sent
         def open?(handler)
           handler.state == :connected

@@ -1,0 +1,232 @@
+# frozen_string_literal: true
+
+require "eventmachine"
+require "json"
+require "securerandom"
+require_relative "reactor"
+
+module EventMachine
+  module WebSocket
+    # Members of channels in other processes ({WebSocket.pubsub=}): each process says who comes and
+    # goes in a channel of the library's own, and every few seconds that it is there. One that was
+    # not heard for some time is gone, and those who were in it are.
+    #
+    # It is used under the lock of {Presence}.
+    #
+    # @api private
+    class SharedPresence
+      # The channel that processes speak in; applications' names have no such character.
+      CHANNEL = "\0presence"
+
+      # Seconds from one word of a process to the next.
+      BEAT = 5
+
+      # Seconds after which a process is gone that was not heard.
+      TTL = 15
+
+      # The members that are told together.
+      PAGE = 200
+
+      # Members of one other process.
+      class Peer
+        # @return [Hash{Array(String, Object) => Hash}] infos, by channel and id
+        attr_reader :members
+
+        # @return [Float] when it was heard last
+        attr_accessor :heard_at
+
+        def initialize
+          @members = {}
+        end
+      end
+      private_constant :Peer
+
+      # @return [String] the name of this process
+      attr_reader :node
+
+      # @param presence [Presence] is told of members that are gone
+      def initialize(presence)
+        @presence = presence
+        @node = SecureRandom.hex(8)
+        @peers = {}
+        @counts = Hash.new(0)
+        @hidden = {}
+        @outgoing = []
+      end
+
+      # Begins to listen and to speak, on the reactor's thread, once.
+      def begin
+        return if @reactor.equal?(Reactor.current) || !EventMachine.reactor_running?
+
+        @reactor = Reactor.current
+        @subscription ||= Channel.new(CHANNEL).subscribe { |text| hear(text) }
+        say("hello")
+        send_all
+        EventMachine.add_periodic_timer(BEAT) { beat }
+      end
+
+      # The process may have missed something: it asks everybody, and tells everybody.
+      def resume
+        @presence.synchronize do
+          say("hello")
+          tell_state
+        end
+        send_all
+      end
+
+      # @return [Boolean] whether another process has this member
+      def include?(channel, id)
+        @counts.key?([channel, id])
+      end
+
+      # @return [Hash, nil] what another process says of a member
+      def info(channel, id)
+        return unless include?(channel, id)
+
+        @peers.each_value.filter_map { |peer| peer.members[[channel, id]] }.last
+      end
+
+      # @return [Hash{Object => Hash}] the infos of those who are in a channel, by their ids
+      def members(channel)
+        @peers.each_value.with_object({}) do |peer, all|
+          peer.members.each { |(name, id), info| all[id] = info if name == channel }
+        end
+      end
+
+      # A member of this process has come, or has another info.
+      def put(member)
+        say("put", entry(member))
+      end
+
+      # A member of this process has gone.
+      #
+      # @return [Boolean] whether it is in another one
+      def delete(member)
+        key = [member.channel, member.id]
+        say("delete", entry(member).take(2))
+        @hidden[key] = now if (is_elsewhere = include?(*key))
+        is_elsewhere
+      end
+
+      # Sends what was said, in its order.
+      def send_all
+        @presence.synchronize do
+          Publishing.publish(CHANNEL, @outgoing.shift, false, nil) until @outgoing.empty?
+        end
+      end
+
+      private
+
+      def say(kind, *rest)
+        @outgoing << JSON.generate([@node, kind, *rest])
+      end
+
+      # All members of this process, by pages; the first says that there was nobody before.
+      def tell_state
+        entries = @presence.local.map { |member| entry(member) }
+        say("state", entries.shift(PAGE))
+        say("more", entries.shift(PAGE)) until entries.empty?
+      end
+
+      def beat
+        @presence.synchronize do
+          say("beat", @presence.local.size)
+          gone = @peers.select { |_, peer| now - peer.heard_at > TTL }
+          gone.each { |node, peer| forget(node, peer) }
+          @hidden.delete_if { |_, at| now - at > TTL }
+        end
+        send_all
+        @presence.tell
+      end
+
+      # One of those who are left says that they are gone.
+      def forget(node, peer)
+        @peers.delete(node)
+        is_first = ([@node] + @peers.keys).min == @node
+        peer.members.each do |key, info|
+          uncount(key)
+          @presence.gone_elsewhere(*key, info) if is_first && !include?(*key)
+        end
+      end
+
+      def hear(text)
+        node, kind, *rest = JSON.parse(text)
+        return if node == @node || !node.is_a?(String)
+
+        @presence.synchronize { take(node, kind, rest.first) }
+        send_all
+        @presence.tell
+      rescue JSON::ParserError, NoMethodError, TypeError
+        # Somebody else's message.
+        nil
+      end
+
+      def take(node, kind, rest)
+        is_known = @peers.key?(node)
+        peer = @peers[node] ||= Peer.new
+        peer.heard_at = now
+        case kind
+        when "hello" then tell_state
+        when "beat" then say("hello") unless is_known && peer.members.size == rest
+        when "delete" then remove(node, peer, read(*rest))
+        else fill(kind, peer, rest)
+        end
+      end
+
+      def fill(kind, peer, rest)
+        case kind
+        when "state" then replace(peer, rest)
+        when "more" then rest.each { |one| add(peer, one) }
+        when "put" then add(peer, rest)
+        end
+      end
+
+      def replace(peer, entries)
+        peer.members.each_key { |key| uncount(key) }
+        peer.members.clear
+        entries.each { |one| add(peer, one) }
+      end
+
+      def add(peer, (channel, id, info))
+        key = read(channel, id)
+        @counts[key] += 1 unless peer.members.key?(key)
+        peer.members[key] = read_info(info)
+      end
+
+      # Removal of a member of another process. Two that lose it at once each believe that the
+      # other one has it.
+      def remove(node, peer, key)
+        info = peer.members.delete(key) or return
+        uncount(key)
+        was_hidden = @hidden.delete(key)
+        return if include?(*key) || @presence.local?(*key)
+
+        @presence.gone_elsewhere(*key, info) if was_hidden && @node < node
+      end
+
+      def uncount(key)
+        @counts.delete(key) if (@counts[key] -= 1) < 1
+      end
+
+      def entry(member)
+        id = member.id
+        kind = { Integer => "i", Symbol => "y" }.fetch(id.class, "s")
+        info = member.info.map { |key, value| [key.is_a?(Symbol) ? "y" : "s", key.to_s, value] }
+        [member.channel, [kind, id.is_a?(Integer) ? id : id.to_s], info]
+      end
+
+      def read(channel, (kind, id))
+        [channel.to_str, kind == "y" ? id.to_sym : id].freeze
+      end
+
+      def read_info(info)
+        info.to_h { |kind, key, value| [kind == "y" ? key.to_sym : key, value] }
+      end
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+    end
+    private_constant :SharedPresence
+  end
+end
