@@ -10,6 +10,7 @@
 #   new Pusher({ appId: "id", key: "key", secret: "secret", host: "127.0.0.1", port: 8080 });
 #
 # There are no webhooks, no cache- channels, no signing in. Channels and presence know who is where.
+# With PUBSUB=redis://127.0.0.1:6379 several of these are one: events reach the clients of all.
 
 require "em-websocket"
 require "json"
@@ -30,16 +31,20 @@ App = Struct.new(:id, :key, :secret) do
   def channel(name) = "#{id}/#{name}"
 
   # @return [Hash{String => Integer}] channels that somebody is subscribed to, and how many sockets
-  def occupied
-    numbers = EM::WebSocket.num_subscribers(channel("*"))
-    numbers.transform_keys { |name| name.delete_prefix(channel("")) }
-  end
+  def occupied = EM::WebSocket.num_subscribers(channel("*")).transform_keys { File.basename(_1) }
 
   def users(name) = EM::WebSocket.presence(channel(name))
 
+  # @param except [Client, String, nil] one that it is not for; the id of another process's client
   def publish(name, event, except: nil)
-    EM::WebSocket.publish(channel(name), JSON.generate({ channel: name, **event }), except: except)
+    text = JSON.generate({ channel: name, **event })
+    return relay << JSON.generate([name, except, text]) if except.is_a?(String)
+
+    EM::WebSocket.publish(channel(name), text, except: except&.connection)
   end
+
+  # Events that each process tells its own clients, but for the one that it is not for.
+  def relay = EM::WebSocket::Channel.new("#{id} relay")
 
   # Tells who is in a presence channel that somebody has come, or gone.
   def announce(channel, event, data)
@@ -79,7 +84,7 @@ end
 class Client
   EVENTS_PER_SECOND = 10
 
-  attr_reader :id
+  attr_reader :id, :connection
 
   # @return [Array(Integer, String), nil] the error of an address that is none
   def self.error_of(handshake, app)
@@ -112,6 +117,8 @@ class Client
   rescue Refused => e
     tell("pusher:error", { code: e.code, message: e.message })
   end
+
+  def in?(app, name) = app == @app && @users.key?(name)
 
   private
 
@@ -168,7 +175,7 @@ class Client
     raise Refused.new(4301, "Client event rejected: #{refusal}") if refusal
 
     event = { event: event, data: data, user_id: @users[name] }.compact
-    @app.publish(name, event, except: @connection)
+    @app.publish(name, event, except: self)
   end
 
   def too_many?
@@ -185,21 +192,12 @@ class Client
   end
 end
 
-# Requests of applications by HTTP, each request signed.
-class Api
-  MOST_CHANNELS = 100
-  CLOCK = 600 # seconds that the application's clock may be away
-
-  # @param connections [Hash{String => EM::WebSocket::Connection}] by the ids of their clients
-  def initialize(apps, connections)
-    @apps = apps
-    @connections = connections
-  end
-
+# Requests of applications by HTTP, each request signed. Clients are this process's, by their ids.
+Api = Struct.new(:apps, :clients) do
   # @return [Array(Integer, String)] the status and the body
   def call(request)
     id, what = request.path.b.match(%r{\A/apps/([^/]+)/(.+)\z})&.captures
-    app = @apps.find { |one| one.id == id } || raise(Refused.new(404, "Unknown app"))
+    app = apps.find { |one| one.id == id } || raise(Refused.new(404, "Unknown app"))
     query = authenticate(app, request)
     body = answer(app, request.request_method, what, query, request.body)
     [200, JSON.generate(body)]
@@ -222,7 +220,7 @@ class Api
     refuse_false 401, "auth_signature" => app.signed?(signature, signed),
                       "auth_key" => query["auth_key"] == app.key,
                       "auth_version" => query["auth_version"] == "1.0",
-                      "auth_timestamp" => !time.nil? && (Time.now.to_i - time).abs <= CLOCK,
+                      "auth_timestamp" => !time.nil? && (Time.now.to_i - time).abs <= 600,
                       "body_md5" => request.body.empty? || query["body_md5"] == digest
     query
   end
@@ -249,7 +247,7 @@ class Api
     refuse_false(400, "batch" => known)
     batch.each { |event| check(event) }.each do |event|
       told = { event: event["name"], data: event["data"] }
-      except = @connections[event["socket_id"]]
+      except = clients.fetch(event["socket_id"]&.to_s) { |socket| socket }
       names_in(event).each { |name| app.publish(name, told, except: except) }
     end
     {}
@@ -257,7 +255,7 @@ class Api
 
   def check(event)
     names, data, socket = names_in(event), *event.values_at("data", "socket_id")
-    known = names.size.between?(1, MOST_CHANNELS) && names.all? { |name| Names.channel?(name) }
+    known = names.size.between?(1, 100) && names.all? { |name| Names.channel?(name) }
     refuse_false 400, "name" => Names.event?(event["name"]), "data" => data.is_a?(String),
                       "channels" => known,
                       "socket_id" => socket.nil? || socket.to_s.match?(/\A\d+\.\d+\z/)
@@ -296,10 +294,15 @@ class Api
 end
 
 apps = ENV.fetch("PUSHER_APPS", "id:key:secret").split.map { |app| App.new(*app.split(":", 3)) }
-connections = {}
-api = Api.new(apps, connections)
+api = Api.new(apps, clients = {})
+EM::WebSocket.pubsub = ENV.fetch("PUBSUB", nil)
 
 apps.each do |app|
+  app.relay.subscribe do |text|
+    name, except, told = JSON.parse(text)
+    others = clients.except(except).each_value.select { |client| client.in?(app, name) }
+    EM::WebSocket.broadcast(others.map(&:connection), told)
+  end
   EM::WebSocket.channels do
     onjoin(app.channel("presence-*")) do |channel, id, info|
       app.announce(channel, "member_added", { user_id: id, user_info: info[:info] })
@@ -318,14 +321,14 @@ accept = lambda do |ws, handshake|
   end
 
   client = Client.new(ws, app)
-  connections[client.id] = ws
+  clients[client.id] = client
   ws.onmessage { |text| client.heed(text) }
-  ws.onclose { connections.delete(client.id) }
+  ws.onclose { clients.delete(client.id) }
 end
 
 EM.run do
   finish = proc do
-    connections.each_value { |ws| ws.close(4200, "Come back") }
+    clients.each_value { |client| client.connection.close(4200, "Come back") }
     EM::WebSocket.shutdown(10) { EM.stop }
   end
   %w[INT TERM].each { |signal| trap(signal, &finish) }

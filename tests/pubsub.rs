@@ -2,7 +2,7 @@
 //! of its own, for the engine is the whole process's.
 
 #![cfg(feature = "redis")]
-#![allow(clippy::disallowed_methods, reason = "the clock is the test's")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "it is a test")]
 
 use std::{
     fs, process,

@@ -4,6 +4,7 @@ require "json"
 require "open3"
 require "tmpdir"
 require_relative "../apps/program"
+require_relative "../pubsub/redis"
 require_relative "../../rakelib/page"
 
 # Every program that README and docs show, run as a program of its own. Only its port is changed,
@@ -390,6 +391,44 @@ RSpec.describe "the programs of the pages", :extension, timeout: 60 do
     run do |program, port|
       pid = Integer(say(reach(port), "hi")[/\A(\d+): hi\z/, 1])
       expect(pid).not_to eq(program.pid)
+    end
+  end
+
+  # Runs the block with a Redis, whose address a program then finds.
+  def with_redis(*options)
+    skip "there is no redis-server (bin/setup unpacks it)" unless Redis::PATH
+    Redis.run(*options) do |redis|
+      @code = @code.sub('"redis://127.0.0.1:6379"', redis.url.inspect)
+      yield redis
+    end
+  end
+
+  program "docs/scaling.md: Scaling" do
+    with_redis do
+      run do |first, port|
+        clients = [reach(port)]
+        run do |second, other|
+          clients << reach(other)
+          expect(clients.map(&:read_text)).to eq(["begin anew"] * 2)
+          [first, second].each { |program| program.wait_for(/pubsub: connected/, program.errors) }
+          clients.first.text("hello")
+          heard = clients.map { |client| JSON.parse(client.read_text) }
+          expect(heard.map { |one| one["message"] }).to eq(%w[hello hello])
+          back = reach(other, target: "/?since=#{heard.first["position"]}")
+          expect(back.read_text).to eq("you have missed nothing")
+        end
+      end
+    end
+  end
+
+  program "docs/scaling.md: What is told when" do
+    with_redis do |redis|
+      run do |_, port|
+        client = reach(port)
+        sleep 0.01 until redis.call("PUBSUB", "CHANNELS").include?("prices")
+        redis.restart
+        expect(client.read_text).to eq('{"reload":"prices"}')
+      end
     end
   end
 

@@ -5,6 +5,7 @@ require "net/http"
 require "open3"
 require "openssl"
 require_relative "../browser/example"
+require_relative "../pubsub/redis"
 
 # examples/pusher.rb, by Pusher's own libraries, and by what they would never send.
 RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
@@ -290,6 +291,61 @@ RSpec.describe "examples/pusher.rb", :extension, timeout: 60 do
       expect(request("GET", "/apps/id/channels/a", info: "subscription_count").last)
         .to eq("occupied" => true, "subscription_count" => 1)
       expect(request("GET", "/apps/id/channels/c").last).to eq("occupied" => false)
+    end
+  end
+
+  describe "two of them over one Redis" do
+    around do |example|
+      next example.run unless Redis::PATH
+
+      Redis.run do |redis|
+        env = { "PUBSUB" => (@redis = redis).url }
+        Example.run("pusher", env: env) do |one|
+          Example.run("pusher", env: env) { |two| @both = [one, two] and example.run }
+        end
+      end
+    end
+    before { skip "there is no redis-server (bin/setup unpacks it)" unless Redis::PATH }
+
+    # Has the block run where clients and requests go to this one.
+    def at(number)
+      @server = @both.fetch(number)
+      yield
+    end
+
+    # A client of the first, two of the second, and their socket_ids, once Redis knows both.
+    def meet(channel)
+      all = [0, 1, 1].map { |number| at(number) { join } }
+      all.each do |client, socket|
+        expect(subscribe(client, channel, auth: auth(socket, channel))["event"])
+          .to eq("pusher_internal:subscription_succeeded")
+      end
+      name = "em-websocket:id/#{channel}"
+      sleep 0.01 until @redis.call("PUBSUB", "NUMSUB", name, options: ["--raw"]).end_with?("\n2\n")
+      all
+    end
+
+    it "pass on what is published at either, but for the client that it is not for" do
+      all = meet("private-room")
+      clients, sockets = all.transpose
+      [0, 1].product([*sockets, "1.1", nil]).each do |number, socket|
+        event = { name: "news", channels: ["private-room"], data: "#{number} #{socket}" }
+        event[:socket_id] = socket if socket
+        expect(at(number) { trigger(event) }).to eq([200, {}])
+        told = { "channel" => "private-room", "event" => "news", "data" => event[:data] }
+        (clients - [all.to_h.key(socket)]).each { |client| expect(hear(client)).to eq(told) }
+      end
+    end
+
+    it "pass on what clients say to each other" do
+      first, second, third = meet("private-room").map(&:first)
+      [[first, [second, third]], [second, [first, third]]].each do |speaker, others|
+        said = { channel: "private-room", data: { "text" => "Grüße" } }
+        say(speaker, "client-said", **said)
+        told = { "event" => "client-said", **said.transform_keys(&:to_s) }
+        expect(others.map { |client| hear(client) }).to all(eq(told))
+        expect(answer(speaker, "pusher:ping")["event"]).to eq("pusher:pong")
+      end
     end
   end
 
