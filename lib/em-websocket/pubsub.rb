@@ -131,11 +131,10 @@ module EventMachine
           @lock.synchronize { (@waiting[name.dup.freeze] ||= []) << block }
           return false unless Native.await_load(name)
 
-          is_mine = @lock.synchronize { @waiting[name]&.delete(block) }
-          yield if is_mine
+          yield if forget(name, block)
           true
         rescue ArgumentError
-          @lock.synchronize { @waiting.delete(name) }
+          forget(name, block)
           raise
         end
 
@@ -189,6 +188,15 @@ module EventMachine
           @calls.pop(true)
         rescue ThreadError
           nil
+        end
+
+        # @return [Proc, nil] the block, if it still waited
+        def forget(name, block)
+          @lock.synchronize do
+            blocks = @waiting[name] or return
+            @waiting.delete(name) if blocks == [block]
+            blocks.delete(block)
+          end
         end
 
         def loaded(name)

@@ -7,6 +7,13 @@ require_relative "reactor"
 
 module EventMachine
   module WebSocket
+    # Name of a channel of the library's own. It begins with a NUL character, which the native
+    # side lets no other name do.
+    #
+    # @api private
+    class OwnName < String; end
+    private_constant :OwnName
+
     # Members of channels in other processes ({WebSocket.pubsub=}): each process says who comes and
     # goes in a channel of the library's own, and every few seconds that it is there. One that was
     # not heard for some time is gone, and those who were in it are.
@@ -15,8 +22,8 @@ module EventMachine
     #
     # @api private
     class SharedPresence
-      # The channel that processes speak in; applications' names have no such character.
-      CHANNEL = "\0presence"
+      # The channel that processes speak in.
+      CHANNEL = OwnName.new("\0presence").freeze
 
       # Seconds from one word of a process to the next.
       BEAT = 5
@@ -29,14 +36,41 @@ module EventMachine
 
       # Members of one other process.
       class Peer
-        # @return [Hash{Array(String, Object) => Hash}] infos, by channel and id
-        attr_reader :members
+        # @return [Hash{String => Hash{Object => Hash}}] infos by ids, by channels
+        attr_reader :channels
 
         # @return [Float] when it was heard last
         attr_accessor :heard_at
 
         def initialize
-          @members = {}
+          @channels = {}
+        end
+
+        # @return [Integer] the number of members
+        def size
+          @channels.each_value.sum(&:size)
+        end
+
+        # @yieldparam key [Array(String, Object)] channel and id
+        # @yieldparam info [Hash]
+        def each
+          @channels.each do |channel, members|
+            members.each { |id, info| yield [channel, id], info }
+          end
+        end
+
+        # @return [Hash, nil] the info before; nil: it is new
+        def put((channel, id), info)
+          members = @channels[channel] ||= {}
+          members[id].tap { members[id] = info }
+        end
+
+        # @return [Hash, nil] its info; nil: it was not there
+        def delete((channel, id))
+          members = @channels[channel] or return
+          info = members.delete(id)
+          @channels.delete(channel) if members.empty?
+          info
         end
       end
       private_constant :Peer
@@ -83,14 +117,12 @@ module EventMachine
       def info(channel, id)
         return unless include?(channel, id)
 
-        @peers.each_value.filter_map { |peer| peer.members[[channel, id]] }.last
+        @peers.each_value.filter_map { |peer| peer.channels.dig(channel, id) }.last
       end
 
       # @return [Hash{Object => Hash}] the infos of those who are in a channel, by their ids
       def members(channel)
-        @peers.each_value.with_object({}) do |peer, all|
-          peer.members.each { |(name, id), info| all[id] = info if name == channel }
-        end
+        @peers.each_value.filter_map { |peer| peer.channels[channel] }.reduce({}, :merge)
       end
 
       # A member of this process has come, or has another info.
@@ -103,8 +135,9 @@ module EventMachine
       # @return [Boolean] whether it is in another one
       def delete(member)
         key = [member.channel, member.id]
-        say("delete", entry(member).take(2))
-        @hidden[key] = now if (is_elsewhere = include?(*key))
+        is_elsewhere = include?(*key)
+        say("delete", [*entry(member).take(2), is_elsewhere])
+        @hidden[key] = now if is_elsewhere
         is_elsewhere
       end
 
@@ -143,7 +176,7 @@ module EventMachine
       def forget(node, peer)
         @peers.delete(node)
         is_first = ([@node] + @peers.keys).min == @node
-        peer.members.each do |key, info|
+        peer.each do |key, info|
           uncount(key)
           @presence.gone_elsewhere(*key, info) if is_first && !include?(*key)
         end
@@ -167,8 +200,8 @@ module EventMachine
         peer.heard_at = now
         case kind
         when "hello" then tell_state
-        when "beat" then say("hello") unless is_known && peer.members.size == rest
-        when "delete" then remove(node, peer, read(*rest))
+        when "beat" then say("hello") unless is_known && peer.size == rest
+        when "delete" then remove(node, peer, read(*rest), rest.last)
         else fill(kind, peer, rest)
         end
       end
@@ -182,26 +215,25 @@ module EventMachine
       end
 
       def replace(peer, entries)
-        peer.members.each_key { |key| uncount(key) }
-        peer.members.clear
+        peer.each { |key, _| uncount(key) }
+        peer.channels.clear
         entries.each { |one| add(peer, one) }
       end
 
       def add(peer, (channel, id, info))
         key = read(channel, id)
-        @counts[key] += 1 unless peer.members.key?(key)
-        peer.members[key] = read_info(info)
+        @counts[key] += 1 unless peer.put(key, read_info(info))
       end
 
       # Removal of a member of another process. Two that lose it at once each believe that the
       # other one has it.
-      def remove(node, peer, key)
-        info = peer.members.delete(key) or return
+      def remove(node, peer, key, is_elsewhere)
+        info = peer.delete(key) or return
         uncount(key)
         was_hidden = @hidden.delete(key)
         return if include?(*key) || @presence.local?(*key)
 
-        @presence.gone_elsewhere(*key, info) if was_hidden && @node < node
+        @presence.gone_elsewhere(*key, info) if was_hidden && is_elsewhere && @node < node
       end
 
       def uncount(key)
@@ -215,7 +247,7 @@ module EventMachine
         [member.channel, [kind, id.is_a?(Integer) ? id : id.to_s], info]
       end
 
-      def read(channel, (kind, id))
+      def read(channel, (kind, id), *)
         [channel.to_str, kind == "y" ? id.to_sym : id].freeze
       end
 

@@ -62,6 +62,15 @@ RSpec.describe EventMachine::WebSocket, "pubsub, presence", :extension, timeout:
     end
   end
 
+  it "lets no name that a client may say get at what processes tell each other" do
+    one = member(nil)
+    name = '"\0presence"'
+    ["EM::WebSocket.publish(#{name}, '[]')", "EM::WebSocket::Channel.new(#{name})",
+     "EM::WebSocket.history(#{name}) {}", "EM::WebSocket.presence(#{name})"].each do |code|
+      expect(one.call(code)).to match(/\AArgumentError: .*must not begin with a NUL/)
+    end
+  end
+
   it "knows them again after Redis was gone" do
     Redis.run do |redis|
       all = connected(redis.url, 2)

@@ -237,15 +237,22 @@ fn stats(ruby: &Ruby) -> Result<RHash, Error> {
     Ok(hash)
 }
 
+/// Class of the names of the library's own channels, which begin with a NUL character: clients may
+/// name channels in applications, and must not get at these.
+const OWN_NAME: &str = "EventMachine::WebSocket::OwnName";
+
 /// A String that may be the name of a channel.
 pub(crate) fn name(ruby: &Ruby, name: Value) -> Result<RString, Error> {
-    RString::from_value(name).ok_or_else(|| {
+    let error = |text| Err(Error::new(ruby.exception_arg_error(), text));
+    let Some(string) = RString::from_value(name) else {
         let class = name.class();
-        Error::new(
-            ruby.exception_arg_error(),
-            format!("the name of a channel must be a String, not an object of {class}"),
-        )
-    })
+        return error(format!("the name of a channel must be a String, not an object of {class}"));
+    };
+    let is_own = raw::with_bytes(string, |bytes| bytes.first() == Some(&0));
+    if is_own && name.class().to_string() != OWN_NAME {
+        return error("the name of a channel must not begin with a NUL character".to_owned());
+    }
+    Ok(string)
 }
 
 /// Position that a client says it has come to.

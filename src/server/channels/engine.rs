@@ -206,6 +206,8 @@ impl Channels {
                 continue;
             }
             if log.numbering.is_synced || !log.keeps_history() {
+                drop(log);
+                channel.retire_if_idle();
                 return Ok(true);
             }
             log.numbering.awaited += 1;

@@ -165,14 +165,19 @@ impl Backlog {
     /// Puts back messages that are not known to have arrived.
     pub(super) fn put_back(&mut self, messages: Vec<Waiting>) {
         for message in messages.into_iter().rev() {
+            if self.is_closed {
+                message.receipt.settle(Fate::Lost);
+                continue;
+            }
             self.items.push_front(Item::Message(message));
         }
     }
 
     /// The broker has a message, or has refused it.
     pub(super) fn settle(&mut self, message: &Waiting, fate: Fate) {
-        self.bytes -= message.bytes();
-        self.messages -= 1;
+        // Where it is closed nothing is counted any more.
+        self.bytes = self.bytes.saturating_sub(message.bytes());
+        self.messages = self.messages.saturating_sub(1);
         message.receipt.settle(fate);
         if fate == Fate::Lost && message.kept.is_none() {
             self.lose(&message.name);
