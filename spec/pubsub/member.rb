@@ -21,9 +21,9 @@ def keep(channel)
   EM::WebSocket::Channel.new(channel).subscribe { |message| (@kept[channel] ||= []) << message }
 end
 
-# Numbers of "who:number" that were kept of a channel, by who.
+# Numbers of "who:number" that were kept of a channel, by who. "meet:number" may come late.
 def numbers(channel)
-  parts = (@kept[channel] || []).map { |text| text.split(":") }.select { |some| some.size == 2 }
+  parts = (@kept[channel] || []).grep(/\A\d+:/).map { |text| text.split(":") }
   parts.group_by(&:first).transform_values { |some| some.map { |_, number| number.to_i } }
 end
 

@@ -36,6 +36,9 @@ class Redis
     @program = Program.new(PATH, "--port", "0", "--unixsocket", path, "--dir", @directory,
                            "--save", "", *@options, env: Program.server_environment)
     @program.wait_for(/ready to accept connections/i)
+  rescue Program::Failed
+    remove
+    raise
   end
 
   def kill
