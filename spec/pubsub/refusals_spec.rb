@@ -89,6 +89,21 @@ RSpec.describe EventMachine::WebSocket, "pubsub that is refused", :extension, ti
       end
     end
 
+    it "says that it does not answer, and loses nothing of what waits until it does" do
+      Redis.run do |redis|
+        one = member(redis.url)
+        two = member(redis.url)
+        [one, two].each { |it| it.call("keep 'kept:1'; hear 'room'") }
+        [one, two].each(&:connected)
+        redis.signal("STOP")
+        one.call("count_up 1, 20, 'kept:1'")
+        text = "no answer within 10 seconds"
+        one.wait_for { |all| all.any? { |_, error| error&.end_with?(text) } }
+        redis.signal("CONT")
+        two.wait_for { two.call("numbers('kept:1')") == { "1" => [*1..20] } }
+      end
+    end
+
     it "takes a user of an access list, and says what is refused to it" do
       Redis.run do |redis|
         redis.call("ACL", "SETUSER", "app", "on", ">#{secret}", "~em-websocket-*", "&em-websocket:",
