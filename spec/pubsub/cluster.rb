@@ -94,6 +94,13 @@ module Cluster
     end
   end
 
+  # Has a member hear a channel with history, and waits until it is subscribed.
+  def hear_kept(member, channel)
+    member.call("hear #{channel.inspect}")
+    member.call("EM::WebSocket.history(#{channel.inspect}) { tell('loaded') }")
+    member.hears("loaded")
+  end
+
   def members = @members ||= []
 
   def end_members = members.each(&:end)

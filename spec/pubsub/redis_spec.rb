@@ -33,13 +33,6 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
     end
   end
 
-  # Has a member hear a channel with history, and waits until it is subscribed.
-  def hear_kept(member, channel)
-    member.call("hear #{channel.inspect}")
-    member.call("EM::WebSocket.history(#{channel.inspect}) { tell('loaded') }")
-    member.hears("loaded")
-  end
-
   it "brings a message to the blocks and the connections of all processes, once each" do
     Redis.run do |redis|
       one, two = connected(redis.url, 2)
@@ -47,6 +40,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
       [one, two].each { |member| member.call("hear 'room'") }
       clients = [client(one, "/room"), client(two, "/room")]
       expect(publish(one, "room", "hello")).to eq(3)
+      two.hears("room", "hello")
       two.call("EM::WebSocket.publish('room', '!', binary: true)")
       clients.each do |client|
         expect(client.read_text).to eq("hello")
@@ -232,8 +226,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
     Redis.run do |redis|
       urls = ["", "?db=1", "?prefix=other", "?db=1"].map { |query| redis.url + query }
       all = urls.map { |url| member(url) }
-      all.each { |member| member.call("hear 'kept:room'") }
-      all.each(&:connected)
+      all.each { |member| hear_kept(member, "kept:room") }
       publish(all[1], "kept:room", "of database 1")
       publish(all[2], "kept:room", "of another prefix")
       all[1].hears("kept:room", "of database 1")

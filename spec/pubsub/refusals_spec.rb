@@ -93,8 +93,10 @@ RSpec.describe EventMachine::WebSocket, "pubsub that is refused", :extension, ti
       Redis.run do |redis|
         one = member(redis.url)
         two = member(redis.url)
-        [one, two].each { |it| it.call("keep 'kept:1'; hear 'room'") }
-        [one, two].each(&:connected)
+        [one, two].each do |it|
+          it.call("keep 'kept:1'")
+          hear_kept(it, "kept:1")
+        end
         redis.signal("STOP")
         one.call("count_up 1, 20, 'kept:1'")
         text = "no answer within 10 seconds"
