@@ -13,7 +13,7 @@ use std::{
 
 use em_websocket::server::{
     channels::{channels, Except, Fate, History, Mailbox, MailboxKind, Publication, Taken},
-    pubsub::{LinkState, PubSub, Url, BACKLOG},
+    pubsub::{Events, LinkState, PubSub, Url, BACKLOG},
     Broadcast, Flush,
 };
 
@@ -62,7 +62,8 @@ fn a_process_gets_what_it_publishes_once_by_way_of_the_broker_and_locks_keep_the
     let url = Url::parse(&format!("ipc:{}", directory.display())).unwrap();
     channels().keep_history(b"kept:*", history(10));
     let early = listen("early");
-    let pubsub = PubSub::start(vec![url], BACKLOG).unwrap();
+    let events = Arc::new(Events::new().unwrap());
+    let pubsub = PubSub::start(vec![url], BACKLOG, &events);
     let (plain, kept) = (listen("plain"), listen("kept:1"));
     wait_for("the broker", || (pubsub.stats().connected == 1).then_some(()));
     wait_for("its history", || channels().await_load(b"kept:1").unwrap().then_some(()));
@@ -85,7 +86,7 @@ fn a_process_gets_what_it_publishes_once_by_way_of_the_broker_and_locks_keep_the
     settled(&publish("kept:1", "c"));
     if !channels().await_load(b"kept:1").unwrap() {
         wait_for("the load", || {
-            pubsub.take().loaded.iter().any(|name| **name == *b"kept:1").then_some(())
+            events.take().loaded.iter().any(|name| **name == *b"kept:1").then_some(())
         });
     }
     let back = channels().open_mailbox(MailboxKind::Application);
@@ -97,7 +98,7 @@ fn a_process_gets_what_it_publishes_once_by_way_of_the_broker_and_locks_keep_the
     let connected = |told: &em_websocket::server::pubsub::LinkEvent| {
         told.state == LinkState::Connected && told.error.is_none()
     };
-    assert!(pubsub.take().states.iter().all(connected));
+    assert!(events.take().states.iter().all(connected));
     assert_eq!(pubsub.pending(), 0);
     pubsub.stop();
     assert!(publish("kept:1", "alone").receipt.is_none());

@@ -90,7 +90,8 @@ module EventMachine
           @urls = nil
           Native.pubsub_stop
           # They are this process's own now, and as complete as they will be.
-          @waiting.keys.each { |name| loaded(name) } # rubocop:disable Style/HashEachMethods
+          loaded(@lock.synchronize { @waiting.keys })
+          Reactor.schedule { run }
         end
 
         # @param bytes [Integer]
@@ -116,7 +117,8 @@ module EventMachine
           return unless states
 
           Mail.deliver
-          loaded.each { |name| @calls << -> { loaded(name) } }
+          loaded(loaded)
+          Presence.resume if gaps.delete(SharedPresence::CHANNEL)
           Gaps.calls(gaps).each { |call| @calls << call }
           states.each { |state, error| @calls << -> { tell(state, error) } }
           run
@@ -128,14 +130,24 @@ module EventMachine
         # @param name [String]
         # @return [Boolean] whether that was now
         def loaded?(name, &block)
-          @lock.synchronize { (@waiting[name.dup.freeze] ||= []) << block }
-          return false unless Native.await_load(name)
+          # What is loaded meanwhile is told behind this.
+          is_here = @lock.synchronize do
+            Native.await_load(name).tap do |here|
+              (@waiting[name.dup.freeze] ||= []) << block unless here
+            end
+          end
+          yield if is_here
+          is_here
+        end
 
-          yield if forget(name, block)
-          true
-        rescue ArgumentError
-          forget(name, block)
-          raise
+        # Ends the waiting of {#loaded?}, if the block has not been called.
+        def cancel(name, block)
+          waited = @lock.synchronize do
+            blocks = @waiting[name]
+            @waiting.delete(name) if blocks == [block]
+            blocks&.delete(block)
+          end
+          Native.release_load(name) if waited
         end
 
         # Waits until the brokers have what was published.
@@ -190,22 +202,18 @@ module EventMachine
           nil
         end
 
-        # @return [Proc, nil] the block, if it still waited
-        def forget(name, block)
-          @lock.synchronize do
-            blocks = @waiting[name] or return
-            @waiting.delete(name) if blocks == [block]
-            blocks.delete(block)
+        # Has the blocks called that wait for channels, unless more has come that has to be loaded.
+        def loaded(names)
+          names.each do |name|
+            blocks = @lock.synchronize { @waiting.delete(name) if Native.channel_loaded?(name) }
+            blocks&.each { |block| @calls << -> { call_loaded(name, block) } }
           end
         end
 
-        def loaded(name)
-          blocks = @lock.synchronize { @waiting.delete(name) } || []
-          blocks.each do |block|
-            block.call
-          ensure
-            Native.release_load(name) if active?
-          end
+        def call_loaded(name, block)
+          block.call
+        ensure
+          Native.release_load(name)
         end
 
         def tell(state, error)

@@ -1,8 +1,6 @@
 # frozen_string_literal: true
 
 require "eventmachine"
-require "json"
-require "securerandom"
 require_relative "reactor"
 
 module EventMachine
@@ -30,6 +28,9 @@ module EventMachine
 
       # Seconds after which a process is gone that was not heard.
       TTL = 15
+
+      # Seconds within which a process says who is in it, if it is asked.
+      ANSWER = 0.2
 
       # The members that are told together.
       PAGE = 200
@@ -80,8 +81,9 @@ module EventMachine
 
       # @param presence [Presence] is told of members that are gone
       def initialize(presence)
+        require "json"
         @presence = presence
-        @node = SecureRandom.hex(8)
+        @node = Random.urandom(8).unpack1("H*")
         @peers = {}
         @counts = Hash.new(0)
         @hidden = {}
@@ -154,6 +156,21 @@ module EventMachine
         @outgoing << JSON.generate([@node, kind, *rest])
       end
 
+      # Tells who is here. Those who ask at about the same time, as when many processes begin, are
+      # told together.
+      def answer
+        return if @is_asked
+
+        @is_asked = true
+        EventMachine.add_timer(rand * ANSWER) do
+          @presence.synchronize do
+            @is_asked = false
+            tell_state
+          end
+          send_all
+        end
+      end
+
       # All members of this process, by pages; the first says that there was nobody before.
       def tell_state
         entries = @presence.local.map { |member| entry(member) }
@@ -199,7 +216,7 @@ module EventMachine
         peer = @peers[node] ||= Peer.new
         peer.heard_at = now
         case kind
-        when "hello" then tell_state
+        when "hello" then answer
         when "beat" then say("hello") unless is_known && peer.size == rest
         when "delete" then remove(node, peer, read(*rest), rest.last)
         else fill(kind, peer, rest)

@@ -16,7 +16,7 @@ module EventMachine
       # @param finished [Proc] called when the time is over
       # @yieldparam thing [Object] in its turn
       def initialize(things, seconds, finished, &step)
-        # Whoever has come together goes at different times.
+        # In another order: things that have come together go at different times.
         @left = things.shuffle
         @finished = finished
         @step = step

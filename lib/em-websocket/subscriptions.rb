@@ -32,9 +32,9 @@ module EventMachine
       # With `since:`, it is sent first what was published after that position, if all of it is
       # still {ChannelRules#history kept}: nothing is missing, and nothing comes twice.
       #
-      # Where the channels are in common with other processes ({WebSocket.pubsub=}), history has to
-      # be loaded first, of a channel that nobody here is subscribed to: then the subscription with
-      # `since:` begins, and the block is called, once it is. The position is nil until then.
+      # History that is in common with other processes ({WebSocket.pubsub=}) has to be loaded first,
+      # of a channel that nobody here is subscribed to: then the subscription with `since:` begins,
+      # and the block is called, once it is. The position is nil until then.
       #
       # @param name [String] of the channel: 1 to 255 bytes of UTF-8
       # @param since [String, nil] the position that the client has come to, as it says; one that
@@ -137,27 +137,36 @@ module EventMachine
         Gaps.watch(connection)
         return self.begin(connection, name, nil, nil) unless since
 
+        cancel(connection, name)
         awaited = Transport.of(connection).cold_state!.awaited ||= {}
-        this = awaited[name.dup.freeze] = Object.new
         position = nil
-        PubSub.loaded?(name) do
-          next unless awaited[name].equal?(this)
-
-          awaited.delete(name)
-          position = self.begin(connection, name, since, block)
+        waiting = lambda do
+          # Nobody has cancelled it.
+          if awaited[name].equal?(waiting)
+            awaited.delete(name)
+            position = self.begin(connection, name, since, block)
+          end
         rescue WebSocketError => e
           Transport.application_error(connection, e)
         end
+        awaited[name.dup.freeze] = waiting
+        PubSub.loaded?(name, &waiting)
         position
+      rescue ArgumentError
+        cancel(connection, name)
+        raise
       end
 
-      # Ends what waits for history.
+      # Ends what waits for history: it is not wanted any more, or the connection is gone.
       #
       # @api private
       # @param name [String, nil] nil: of all channels
-      def self.cancel(connection, name)
+      def self.cancel(connection, name = nil)
         awaited = Transport.of(connection).cold_state&.awaited or return
-        name.nil? ? awaited.clear : awaited.delete(name)
+        (name.nil? ? awaited.keys : [name]).each do |channel|
+          waiting = awaited.delete(channel)
+          PubSub.cancel(channel, waiting) if waiting
+        end
       end
 
       # @api private

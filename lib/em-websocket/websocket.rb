@@ -216,8 +216,9 @@ module EventMachine
       # @example How many are here, and what waits
       #   EM::WebSocket.stats.values_at(:connections, :messages_waiting, :bytes_outbound)
       # @param signature [Integer, nil] what {.run} has returned; nil: of all servers that are there
-      # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server. Its
-      #   keys are in docs/monitoring.md; `:longest_drain` is in seconds
+      # @return [Hash{Symbol => Integer, Float, Hash}, nil] nil where there is no such server; with
+      #   {.pubsub=}, there are the counts of channels and brokers without one. Its keys are in
+      #   docs/monitoring.md; `:longest_drain` is in seconds
       def stats(signature = nil)
         servers = signature ? [Servers[signature]].compact : Servers.all
         stats = servers.filter_map(&:stats).reduce do |sum, one|
@@ -229,8 +230,7 @@ module EventMachine
             end
           end
         end
-        # Channels are the process's.
-        signature || stats.nil? ? stats : stats.merge(Native.channel_stats, PubSub.stats)
+        signature ? stats : with_channels(stats)
       end
 
       # Reads the certificates, keys and client authorities of all servers again. New connections
@@ -273,6 +273,12 @@ module EventMachine
       end
 
       private
+
+      # Channels are the process's. One without a server may publish.
+      def with_channels(stats)
+        stats ||= {} if PubSub.active?
+        stats&.merge(Native.channel_stats, PubSub.stats)
+      end
 
       # Trap of USR1, unless the application has one of its own.
       def reload_on_usr1

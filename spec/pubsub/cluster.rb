@@ -94,6 +94,24 @@ module Cluster
     end
   end
 
+  # The number of subscribers at the member.
+  def publish(member, channel, message)
+    member.call("EM::WebSocket.publish(#{channel.inspect}, #{message.inspect}).receivers")
+  end
+
+  # Waits until all members hear what any of them publishes.
+  def meet(members, channel)
+    members.each { |member| member.call("keep #{channel.inspect}") }
+    members.each_with_index do |member, index|
+      members.each do |other|
+        other.wait_for("the others") do
+          publish(member, channel, "meet:#{index}")
+          other.call("(@kept[#{channel.inspect}] || []).include?('meet:#{index}')")
+        end
+      end
+    end
+  end
+
   # Has a member hear a channel with history, and waits until it is subscribed.
   def hear_kept(member, channel)
     member.call("hear #{channel.inspect}")

@@ -12,22 +12,10 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
 
   def url = "ipc:#{@directory}"
 
-  def publish(member, channel, message)
-    member.call("EM::WebSocket.publish(#{channel.inspect}, #{message.inspect}).receivers")
-  end
-
-  # Members, of which the first is the hub.
-  def meet(count, channel)
+  # Members that have met, of which the first is the hub.
+  def begin_with(count, channel)
     all = Array.new(count) { connected(url, 1).first }
-    all.each { |member| member.call("keep #{channel.inspect}") }
-    all.each_with_index do |one, index|
-      all.each do |other|
-        other.wait_for("the others") do
-          publish(one, channel, "meet:#{index}")
-          other.call("(@kept[#{channel.inspect}] || []).include?('meet:#{index}')")
-        end
-      end
-    end
+    meet(all, channel)
     all.each { |member| member.call("@kept = {}") }
   end
 
@@ -40,7 +28,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
   end
 
   it "brings messages to all processes, of which one makes the directory, for its user alone" do
-    all = meet(3, "room")
+    all = begin_with(3, "room")
     expect(File.stat(@directory).mode & 0o777).to eq(0o700)
     all.each_with_index { |member, index| publish(member, "room", "#{index}:1") }
     all.each do |one|
@@ -49,7 +37,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
   end
 
   it "keeps history for all, in one order" do
-    all = meet(3, "kept:n")
+    all = begin_with(3, "kept:n")
     all.each_with_index { |member, who| member.call("count_up #{who}, 1000, 'kept:n'") }
     expected = %w[0 1 2].to_h { |who| [who, [*1..1000]] }
     all.each { |member| expect(complete(member, "kept:n", expected)).to eq(expected) }
@@ -58,7 +46,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
   end
 
   it "loses nothing where a process is killed that is not the hub" do
-    all = meet(3, "kept:n")
+    all = begin_with(3, "kept:n")
     all.each { |member| member.call("keep 'n'") }
     all.last.call("count_up 2, 1000, 'kept:n'")
     all.first(2).each_with_index { |it, who| it.call("count_up #{who}, 1000, 'kept:n', 'n'") }
@@ -73,7 +61,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
   end
 
   it "goes on with another hub where the hub is killed, and tells of the gap" do
-    all = meet(3, "room")
+    all = begin_with(3, "room")
     all.drop(1).each { |member| member.call("keep 'kept:n'") }
     all[1].call("serve.then { |port| @port = port }")
     client = RawClient.open(all[1].call("@port"), target: "/room?ongap=1")
@@ -92,7 +80,7 @@ RSpec.describe EventMachine::WebSocket, "pubsub of one host", :extension, timeou
   end
 
   it "has another hub where one has ended and left a child that it forked" do
-    all = meet(2, "room")
+    all = begin_with(2, "room")
     all.first.call("fork { sleep 20 }.then { |pid| @pid = pid }")
     all.first.signal("KILL")
     all.last.wait_for { |told| told.count(["connected", nil]) == 2 }

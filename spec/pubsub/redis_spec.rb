@@ -10,27 +10,10 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
   before { skip "there is no redis-server (bin/setup unpacks it)" unless Redis::PATH }
   after { end_members }
 
-  def publish(member, channel, message)
-    member.call("EM::WebSocket.publish(#{channel.inspect}, #{message.inspect}).receivers")
-  end
-
   def client(member, target, options = "")
     @ports ||= {}
     port = @ports[[member, options]] ||= member.call("serve(#{options})")
     RawClient.open(port, target: target).tap { member.hears("open", target[/[^?]+/]) }
-  end
-
-  # Waits until all members hear what any of them publishes.
-  def meet(members, channel)
-    members.each { |member| member.call("keep #{channel.inspect}") }
-    members.each_with_index do |member, index|
-      members.each do |other|
-        other.wait_for("the others") do
-          publish(member, channel, "meet:#{index}")
-          other.call("(@kept[#{channel.inspect}] || []).include?('meet:#{index}')")
-        end
-      end
-    end
   end
 
   it "brings a message to the blocks and the connections of all processes, once each" do
@@ -167,7 +150,6 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
       kept = client(one, "/other", "gap: :close")
       redis.kill
       one.wait_for { |all| all.any? { |state, *| state == "disconnected" } }
-      one.call("EM::WebSocket.const_get(:Native).channel_stats")
       redis.start
       one.hears("ongap", "room")
       [closed, kept].each do |client|
@@ -219,6 +201,49 @@ RSpec.describe EventMachine::WebSocket, "pubsub with Redis", :extension, timeout
           two.hears(channel, "on")
         end
       end
+    end
+  end
+
+  it "can be named anew, and ended, while the reactor runs" do
+    Redis.run do |first|
+      Redis.run do |second|
+        one, two = connected(first.url, 2)
+        meet([one, two], "room")
+        [second.url, nil, first.url, nil, second.url].each do |url|
+          [one, two].each { |it| it.call("@kept = {}; EM::WebSocket.pubsub = #{url.inspect}") }
+        end
+        meet([one, two], "room")
+        [one, two].each { |it| it.call("EM::WebSocket.pubsub = nil") }
+        one.call("EM::WebSocket.publish('room', 'alone')")
+        expect(two.call("@kept['room'].include?('alone')")).to be(false)
+        expect(one.call("@kept['room'].last")).to eq("alone")
+      end
+    end
+  end
+
+  it "forgets a client that waits for what it has missed, and is gone before Redis is back" do
+    Redis.run do |redis|
+      one, = connected(redis.url, 1)
+      redis.kill
+      one.wait_for { |told| told.any? { |state, *| state == "disconnected" } }
+      clients = Array.new(3) { |n| client(one, "/kept:#{n}?since=1:1") }
+      waiting = "EM::WebSocket.const_get(:PubSub).instance_variable_get(:@waiting).size"
+      expect(one.call(waiting)).to eq(3)
+      clients.each(&:disconnect)
+      one.wait_for { |told| told.count { |word, *| word == "close" } == 3 }
+      expect(one.call(waiting)).to eq(0)
+      expect(one.call("EM::WebSocket.const_get(:Native).channel_stats[:channels]")).to be <= 2
+      late = client(one, "/kept:0?since=1:1")
+      redis.start
+      expect(late.read_text).to eq("recovered: false")
+    end
+  end
+
+  it "has counts, in a process that has no server, too" do
+    Redis.run do |redis|
+      one, = connected(redis.url, 1)
+      expect(one.call("EM::WebSocket.stats.slice(:pubsub_brokers, :pubsub_connected).values"))
+        .to eq([1, 1])
     end
   end
 

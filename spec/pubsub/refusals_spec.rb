@@ -120,6 +120,19 @@ RSpec.describe EventMachine::WebSocket, "pubsub that is refused", :extension, ti
       end
     end
 
+    it "keeps nothing of a message that it does not allow to be published" do
+      Redis.run do |redis|
+        redis.call("ACL", "SETUSER", "app", "on", ">#{secret}", "~*", "&em-websocket:", "+@all")
+        one = member("#{redis.url}?user=app&password=#{secret}")
+        one.call("hear 'room'")
+        one.connected
+        one.call("@one = EM::WebSocket.publish('kept:1', 'x')")
+        one.wait_for { one.call("@one.lost?") }
+        expect(redis.call("XLEN", "em-websocket-stream:kept:1").strip).to end_with("0")
+        expect(redis.call("HGET", "em-websocket-end:kept:1", "end").strip).to end_with("0")
+      end
+    end
+
     it "says that it is a replica, which is for reading" do
       Redis.run do |_redis|
         Redis.run("--replicaof", "127.0.0.1", "1") do |replica|

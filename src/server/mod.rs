@@ -87,4 +87,7 @@ pub use wakeup::Wakeup;
 pub fn forked() {
     runtime::forked();
     channels::forked();
+    #[cfg(feature = "redis")]
+    #[cfg(not(all(test, feature = "loom")))]
+    pubsub::forked();
 }

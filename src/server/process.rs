@@ -1,13 +1,53 @@
 //! Locks that a forked child does not take: a thread of the parent's may have held them at the fork,
 //! and no thread of the child's ever lets go of them.
 
-use std::sync::PoisonError;
+use std::sync::{OnceLock, PoisonError};
 
 use super::{
     locks::{lock, Guard, Guarded},
     runtime::fork_generation,
     sync::{Mutex, MutexGuard},
 };
+
+/// Value that each process in a line of forks has of its own, so that a child touches nothing of its
+/// parent's.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T> {
+    value: OnceLock<T>,
+    child: OnceLock<Box<PerProcess<T>>>,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self { value: OnceLock::new(), child: OnceLock::new() }
+    }
+
+    /// This process's, made when it is first asked for.
+    pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &T {
+        self.of(fork_generation()).value.get_or_init(make)
+    }
+
+    /// The parent's, if that had one.
+    #[cfg(feature = "redis")]
+    #[cfg(not(all(test, feature = "loom")))]
+    pub(crate) fn of_parent(&self) -> Option<&T> {
+        self.of(fork_generation().checked_sub(1)?).value.get()
+    }
+
+    /// In a forked child, while it has one thread. No thread may be making its place at the next
+    /// fork: whoever waits for that in the child waits for ever.
+    pub(crate) fn forked(&self) {
+        self.of(fork_generation());
+    }
+
+    fn of(&self, generation: u32) -> &Self {
+        let mut process = self;
+        for _ in 0..generation {
+            process = process.child.get_or_init(|| Box::new(Self::new()));
+        }
+        process
+    }
+}
 
 /// A lock of the process that it was made in.
 #[derive(Debug)]

@@ -2,12 +2,12 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use em_websocket::server::{
     channels::channels,
-    pubsub::{LinkState, PubSub, PubSubStats, Told, Url},
+    pubsub::{Events, LinkState, PubSub, PubSubStats, Told, Url},
 };
 use magnus::{function, Error, RArray, RHash, RModule, Ruby, Value};
 
@@ -16,15 +16,31 @@ use crate::{
     raw,
 };
 
-/// The engine of this process. Only threads that hold the GVL look at it.
-static ENGINE: Mutex<Option<Arc<PubSub>>> = Mutex::new(None);
+/// The engine of this process, and what it has to tell. Only threads that hold the GVL look at them.
+static STATE: Mutex<State> = Mutex::new(State { engine: None, events: None });
 
-fn engine() -> Option<Arc<PubSub>> {
-    ENGINE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+struct State {
+    engine: Option<Arc<PubSub>>,
+    /// Those of all engines: EventMachine watches their descriptor as long as the process lives.
+    events: Option<Arc<Events>>,
 }
 
-fn replace(engine: Option<Arc<PubSub>>) -> Option<Arc<PubSub>> {
-    std::mem::replace(&mut *ENGINE.lock().unwrap_or_else(PoisonError::into_inner), engine)
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn engine() -> Option<Arc<PubSub>> {
+    state().engine.clone()
+}
+
+fn events(ruby: &Ruby) -> Result<Arc<Events>, Error> {
+    let mut state = state();
+    if let Some(events) = &state.events {
+        return Ok(Arc::clone(events));
+    }
+    let events = Arc::new(Events::new().map_err(|error| no_descriptor(ruby, &error))?);
+    state.events = Some(Arc::clone(&events));
+    Ok(events)
 }
 
 /// Begins, with the addresses of brokers and the bytes that may wait for each: the file descriptor
@@ -37,11 +53,10 @@ fn start(ruby: &Ruby, urls: Vec<String>, limit: usize) -> Result<i32, Error> {
         })
     });
     let urls = urls.collect::<Result<Vec<_>, _>>()?;
+    let events = events(ruby)?;
     stop();
-    let pubsub = PubSub::start(urls, limit).map_err(|error| no_descriptor(ruby, &error))?;
-    let fd = pubsub.fd();
-    replace(Some(pubsub));
-    Ok(fd)
+    state().engine = Some(PubSub::start(urls, limit, &events));
+    Ok(events.fd())
 }
 
 fn no_descriptor(ruby: &Ruby, error: &io::Error) -> Error {
@@ -50,14 +65,16 @@ fn no_descriptor(ruby: &Ruby, error: &io::Error) -> Error {
 
 /// Ends it.
 fn stop() {
-    if let Some(pubsub) = replace(None) {
+    let engine = state().engine.take();
+    if let Some(pubsub) = engine {
         pubsub.stop();
     }
 }
 
 /// Forgets, in a forked child, the parent's.
 pub(crate) fn forked() {
-    std::mem::forget(replace(None));
+    let parents = std::mem::replace(&mut *state(), State { engine: None, events: None });
+    std::mem::forget(parents);
 }
 
 /// In a forked child: descriptors of the parent's that are to be closed.
@@ -66,10 +83,10 @@ fn inherited() -> Vec<i32> {
 }
 
 /// Takes what has happened: `[[[state, error], ...], [name of a channel with a gap, ...], [name of
-/// one that is loaded, ...]]`; nil where there is no engine.
+/// one that is loaded, ...]]`; nil where there has been no engine.
 fn take(ruby: &Ruby) -> Result<Option<RArray>, Error> {
-    let Some(pubsub) = engine() else { return Ok(None) };
-    let Told { states, gaps, loaded } = pubsub.take();
+    let Some(events) = state().events.clone() else { return Ok(None) };
+    let Told { states, gaps, loaded } = events.take();
     let changes = ruby.ary_new_capa(states.len());
     for event in states {
         let state = match event.state {
@@ -133,6 +150,12 @@ fn await_load(ruby: &Ruby, name: Value) -> Result<bool, Error> {
     raw::with_bytes(name, |name| channels().await_load(name)).map_err(|error| raised(ruby, error))
 }
 
+/// True where a channel need not be loaded, or not any more.
+fn is_loaded(ruby: &Ruby, name: Value) -> Result<bool, Error> {
+    let name = self::name(ruby, name)?;
+    Ok(raw::with_bytes(name, |name| channels().is_loaded(name)))
+}
+
 fn release_load(ruby: &Ruby, name: Value) -> Result<(), Error> {
     let name = self::name(ruby, name)?;
     raw::with_bytes(name, |name| channels().release(name));
@@ -148,5 +171,6 @@ pub(crate) fn init(native: RModule) -> Result<(), Error> {
     native.define_module_function("pubsub_limit", function!(limit, 1))?;
     native.define_module_function("pubsub_stats", function!(stats, 0))?;
     native.define_module_function("await_load", function!(await_load, 1))?;
+    native.define_module_function("channel_loaded?", function!(is_loaded, 1))?;
     native.define_module_function("release_load", function!(release_load, 1))
 }

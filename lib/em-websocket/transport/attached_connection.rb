@@ -135,6 +135,7 @@ module EventMachine
           @opening_timer&.cancel
           @subscriber&.close
           Presence.gone(connection, @cold_state&.joins)
+          Subscriptions.cancel(connection)
         end
 
         # Tells of TLS on a raw connection: see {Native::Connection}.

@@ -208,6 +208,7 @@ module EventMachine
           no_reason ? connection.unbind : connection.unbind(nil)
         ensure
           Presence.gone(connection, @cold_state&.joins)
+          Subscriptions.cancel(connection)
           Log.closed(connection, Transport.of(connection))
         end
 

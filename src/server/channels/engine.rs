@@ -21,8 +21,8 @@ use crate::server::{
     },
 };
 
-/// Way of messages to other processes and from them. Its methods are called with locks held, and
-/// do nothing but note what is to be done.
+/// Way of messages to other processes and from them. Its methods are called by whoever subscribes or
+/// publishes, and only note what is to be done.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// Somebody began to listen to a channel, or nobody does any more, or it is to be loaded.
     fn touch(&self, name: &[u8]);
@@ -149,8 +149,8 @@ impl Channels {
         shared.engine.is_set.store(is_set, SeqCst);
         let channels: Vec<_> = lock(&shared.table).iter().cloned().collect();
         for channel in channels {
-            lock(&channel.log).numbering.share(is_set);
-            if is_set && lock(&channel.log).listeners() > 0 {
+            lock(&channel.log).share(is_set);
+            if is_set && lock(&channel.log).is_wanted() {
                 shared.announce(&channel);
             }
             channel.retire_if_idle();
@@ -217,6 +217,15 @@ impl Channels {
         }
     }
 
+    /// True if a channel need not be loaded, or not any more.
+    pub fn is_loaded(&self, name: &[u8]) -> bool {
+        let channel = lock(&self.shared.table).find(name);
+        channel.is_none_or(|channel| {
+            let log = lock(&channel.log);
+            log.numbering.is_synced || !log.keeps_history()
+        })
+    }
+
     /// Ends what [`await_load`](Self::await_load) began, where that has answered that it is not.
     pub fn release(&self, name: &[u8]) {
         let Some(channel) = lock(&self.shared.table).find(name) else { return };
@@ -231,8 +240,7 @@ impl Channels {
     pub(crate) fn wanted(&self, name: &[u8]) -> Option<Wanted> {
         let channel = lock(&self.shared.table).find(name)?;
         let log = lock(&channel.log);
-        let is_wanted = !log.is_retired && (log.listeners() > 0 || log.numbering.is_awaited());
-        is_wanted.then(|| Wanted {
+        log.is_wanted().then(|| Wanted {
             kept: log.kept(),
             is_synced: log.numbering.is_synced,
             load_from: log.load_from(),
@@ -242,11 +250,8 @@ impl Channels {
     /// For the engine: every channel that somebody listens to or waits for.
     pub(crate) fn all_wanted(&self) -> Vec<Box<[u8]>> {
         let channels: Vec<_> = lock(&self.shared.table).iter().cloned().collect();
-        let is_wanted = |it: &Arc<Channel>| {
-            let log = lock(&it.log);
-            !log.is_retired && (log.listeners() > 0 || log.numbering.is_awaited())
-        };
-        channels.iter().filter(|it| is_wanted(it)).map(|it| it.name().into()).collect()
+        let wanted = channels.iter().filter(|it| lock(&it.log).is_wanted());
+        wanted.map(|it| it.name().into()).collect()
     }
 
     /// For the engine: messages of a channel may be missing from now on.

@@ -208,6 +208,11 @@ impl Log {
         Ok(())
     }
 
+    /// True if somebody listens, or waits until it is loaded.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.is_retired && (self.listeners() > 0 || self.numbering.is_awaited())
+    }
+
     /// Number of subscribers of either kind.
     pub(super) fn listeners(&self) -> usize {
         self.subscribers + self.mailboxes.len()

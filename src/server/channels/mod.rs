@@ -342,7 +342,7 @@ impl Channels {
 
 impl Shared {
     /// A message was appended to a channel: it is to be delivered, and to be let go of some day.
-    /// Where too much waits it has been delivered, which is answered.
+    /// True if so much waited that it has been delivered.
     fn appended(
         self: &Arc<Self>,
         channel: &Arc<Channel>,

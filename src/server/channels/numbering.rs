@@ -75,8 +75,12 @@ impl Numbering {
         self.valid_from = valid_from;
     }
 
-    /// Ends that the channel is shared, or begins it.
-    pub(super) fn share(&mut self, is_shared: bool) {
+    /// Begins that the channel is shared, or ends it, behind a place of the log. There is another
+    /// epoch: what the process numbers alone, others number differently.
+    pub(super) fn share(&mut self, is_shared: bool, place: u64) {
+        self.epoch = new_epoch();
+        self.valid_from = place;
+        self.has_loaded = false;
         self.is_shared = is_shared;
         self.is_synced = !is_shared;
         self.is_announced = false;

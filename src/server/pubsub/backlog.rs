@@ -18,6 +18,9 @@ pub const BACKLOG: usize = 16 * 1024 * 1024;
 /// Bytes that a message takes beside those that it has, about.
 const MESSAGE: usize = 256;
 
+/// Room for so many items stays.
+const SPARE: usize = 1_024;
+
 /// Past so many channels that have lost messages, others are told of a gap in all of them.
 const GAPS: usize = 10_000;
 
@@ -144,22 +147,16 @@ impl Backlog {
         std::mem::take(&mut self.lost)
     }
 
-    /// Takes what is next, up to so many and so many bytes.
-    pub(super) fn take(&mut self, most: usize, most_bytes: usize) -> Vec<Item> {
-        let mut taken = Vec::new();
-        let mut bytes = 0;
-        while taken.len() < most && bytes < most_bytes {
-            let Some(item) = self.items.pop_front() else { break };
-            match &item {
-                Item::Touch(name) => drop(self.touched.remove(name)),
-                Item::Message(message) => bytes += message.bytes(),
-            }
-            taken.push(item);
+    /// Takes what is next.
+    pub(super) fn take(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        if let Item::Touch(name) = &item {
+            self.touched.remove(name);
         }
-        if self.items.is_empty() {
+        if self.items.is_empty() && self.items.capacity() > SPARE {
             self.items = VecDeque::new();
         }
-        taken
+        Some(item)
     }
 
     /// Puts back messages that are not known to have arrived.
@@ -219,12 +216,17 @@ mod tests {
         }
     }
 
-    fn numbers(items: &[Item]) -> Vec<u64> {
-        let number = |item: &Item| match item {
-            Item::Touch(_) => 0,
-            Item::Message(message) => message.number,
-        };
-        items.iter().map(number).collect()
+    /// Takes messages, up to so many.
+    fn take(backlog: &mut Backlog, most: usize) -> Vec<Waiting> {
+        let messages = std::iter::from_fn(|| backlog.take()).filter_map(|item| match item {
+            Item::Message(message) => Some(message),
+            Item::Touch(_) => None,
+        });
+        messages.take(most).collect()
+    }
+
+    fn numbers(messages: &[Waiting]) -> Vec<u64> {
+        messages.iter().map(|message| message.number).collect()
     }
 
     #[test]
@@ -236,16 +238,12 @@ mod tests {
         }
         backlog.touch(b"b");
         backlog.touch(b"b");
-        let batch = backlog.take(2, usize::MAX);
+        let batch = take(&mut backlog, 2);
         assert_eq!(numbers(&batch), [1, 2]);
-        let messages = batch.into_iter().filter_map(|item| match item {
-            Item::Message(message) => Some(message),
-            Item::Touch(_) => None,
-        });
-        backlog.put_back(messages.collect());
+        backlog.put_back(batch);
         backlog.disconnect();
         backlog.touch(b"c");
-        assert_eq!(numbers(&backlog.take(9, usize::MAX)), [1, 2, 3]);
+        assert_eq!(numbers(&take(&mut backlog, 9)), [1, 2, 3]);
         assert_eq!(backlog.messages(), 3);
     }
 
@@ -254,7 +252,7 @@ mod tests {
         let mut backlog = Backlog::new(2 * MESSAGE + 6);
         let kept = Some(HistorySize { size: 1, ttl: std::time::Duration::MAX });
         backlog.push(message("12", None));
-        let first = backlog.take(1, usize::MAX);
+        let first = take(&mut backlog, 1);
         backlog.push(message("12", None));
         let refused = message("1", kept);
         let receipt = Arc::clone(&refused.receipt);
@@ -263,8 +261,7 @@ mod tests {
         assert_eq!(backlog.take_lost(), Lost::None);
         backlog.push(message("1", None));
         assert_eq!(backlog.take_lost(), Lost::In(BTreeSet::from([(*b"a").into()])));
-        for item in &first {
-            let Item::Message(message) = item else { continue };
+        for message in &first {
             backlog.settle(message, Fate::Done(None));
             assert_eq!(message.receipt.fate(), Fate::Done(None));
         }

@@ -45,7 +45,7 @@ pub struct Told {
 
 /// Events of the engine, for the application.
 #[derive(Debug)]
-pub(super) struct Events {
+pub struct Events {
     pending: Mutex<Pending>,
     wakeup: Wakeup,
 }
@@ -66,11 +66,16 @@ impl Guarded for Pending {
 const STATES: usize = 64;
 
 impl Events {
-    pub(super) fn new() -> io::Result<Self> {
+    /// None have happened yet.
+    ///
+    /// # Errors
+    /// The system's, where it has no file descriptor left.
+    pub fn new() -> io::Result<Self> {
         Ok(Self { pending: Mutex::default(), wakeup: Wakeup::new()? })
     }
 
-    pub(super) fn fd(&self) -> RawFd {
+    /// File descriptor that is readable while there is something to [take](Self::take).
+    pub fn fd(&self) -> RawFd {
         self.wakeup.as_raw_fd()
     }
 
@@ -108,8 +113,8 @@ impl Events {
         }
     }
 
-    /// Takes what has happened.
-    pub(super) fn take(&self) -> Told {
+    /// Takes what has happened. Mailboxes may have mail, too.
+    pub fn take(&self) -> Told {
         let mut pending = lock(&self.pending);
         self.wakeup.clear();
         let Pending { states, gaps, loaded, .. } = mem::take(&mut *pending);

@@ -20,7 +20,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
@@ -30,7 +30,7 @@ use rustix::{
 };
 
 use super::hub::Hub;
-use crate::server::runtime::fork_generation;
+use crate::server::process::PerProcess;
 
 /// Bytes of a socket's path, at most (`sun_path` without its end).
 const LONGEST_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -70,7 +70,7 @@ pub(super) async fn reach(directory: &Path) -> Result<PathBuf, IpcError> {
         return Err(IpcError::PathTooLong(length));
     }
     let id = check(directory)?;
-    let mut hubs = this().lock();
+    let mut hubs = hubs();
     if hubs.iter().any(|one| one.pid != process::id()) {
         // A fork that nobody has told of: to drop them would disconnect the parent's members.
         mem::forget(mem::take(&mut *hubs));
@@ -84,17 +84,14 @@ pub(super) async fn reach(directory: &Path) -> Result<PathBuf, IpcError> {
 
 /// Descriptors that a forked child has of its parent's hubs, and may close.
 pub(super) fn inherited_fds() -> Vec<RawFd> {
-    let Some(parent) = fork_generation().checked_sub(1).map(process_at) else {
-        return Vec::new();
-    };
     // A thread of the parent's may have held the lock at the fork.
-    let Ok(hubs) = parent.hubs.try_lock() else { return Vec::new() };
+    let hubs = HUBS.of_parent().and_then(|hubs| hubs.try_lock().ok());
     let of_hub = |one: &Serving| {
         let mut fds = one.hub.inherited_fds();
         fds.push(one.lock.as_raw_fd());
         fds
     };
-    hubs.iter().flat_map(of_hub).collect()
+    hubs.iter().flat_map(|hubs| hubs.iter()).flat_map(of_hub).collect()
 }
 
 /// Makes the directory if it is not there, and sees whether it is this user's alone.
@@ -197,37 +194,18 @@ fn listen(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// The hubs of one process in a line of forks, and its children.
-#[derive(Debug)]
-struct Process {
-    hubs: Mutex<Vec<Serving>>,
-    child: OnceLock<Box<Process>>,
+/// The hubs of one process.
+type Hubs = Mutex<Vec<Serving>>;
+
+static HUBS: PerProcess<Hubs> = PerProcess::new();
+
+fn hubs() -> MutexGuard<'static, Vec<Serving>> {
+    HUBS.get(Hubs::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Process {
-    const fn new() -> Self {
-        Self { hubs: Mutex::new(Vec::new()), child: OnceLock::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Serving>> {
-        self.hubs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-static FIRST: Process = Process::new();
-
-/// The hubs of this process. A forked child has its own: it does not touch a lock of its parent's,
-/// which a thread of that may have held at the fork.
-fn this() -> &'static Process {
-    process_at(fork_generation())
-}
-
-fn process_at(generation: u32) -> &'static Process {
-    let mut process = &FIRST;
-    for _ in 0..generation {
-        process = process.child.get_or_init(|| Box::new(Process::new()));
-    }
-    process
+/// In a forked child, while it has one thread.
+pub(crate) fn forked() {
+    HUBS.forked();
 }
 
 #[cfg(test)]

@@ -103,20 +103,19 @@ impl Loading {
         self.again.insert(name.into(), Instant::now() + RETRY);
     }
 
-    /// Channels that are to be asked for now.
-    pub(super) fn due(&mut self) -> Vec<Box<[u8]>> {
-        let mut due = std::mem::take(&mut self.next);
+    /// Channels that are to be asked for now, up to so many.
+    pub(super) fn due(&mut self, most: usize) -> Vec<Box<[u8]>> {
         if !self.again.is_empty() {
             let now = Instant::now();
             self.again.retain(|name, at| {
                 let is_due = *at <= now;
                 if is_due {
-                    due.push(name.clone());
+                    self.next.push(name.clone());
                 }
                 !is_due
             });
         }
-        due
+        self.next.drain(..most.min(self.next.len())).collect()
     }
 
     /// Time until the next is due.

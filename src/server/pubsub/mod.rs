@@ -28,21 +28,21 @@ mod setup;
 mod url;
 mod wire;
 
-use std::{io, os::fd::RawFd, sync::Arc};
+use std::{os::fd::RawFd, sync::Arc};
 
+pub(crate) use self::ipc::forked;
+use self::link::Link;
 pub use self::{
     backlog::BACKLOG,
-    events::{LinkEvent, LinkState, Told},
+    events::{Events, LinkEvent, LinkState, Told},
     url::{Url, UrlError},
 };
-use self::{events::Events, link::Link};
 use crate::server::channels::{channels, Engine, Outgoing, Receipt};
 
 /// Engine that has the channels of this process in common with others.
 #[derive(Debug)]
 pub struct PubSub {
     links: Vec<Arc<Link>>,
-    events: Arc<Events>,
 }
 
 /// Counts of the engine.
@@ -65,21 +65,18 @@ pub struct PubSubStats {
 }
 
 impl PubSub {
-    /// Has the channels of this process in common with all others that name the same brokers, in the
-    /// same order. At most `limit` bytes of messages wait for each of them. They are reached when
-    /// somebody subscribes or publishes.
-    ///
-    /// # Errors
-    /// The system's, where it has no file descriptor left.
-    pub fn start(urls: Vec<Url>, limit: usize) -> io::Result<Arc<Self>> {
-        let events = Arc::new(Events::new()?);
+    /// Has the channels of this process in common with all others that name the same brokers, one at
+    /// least, in the same order. At most `limit` bytes of messages wait for each of them. They are reached when
+    /// somebody subscribes or publishes. What the application is to be told goes to `events`, which
+    /// engines may have one after the other.
+    pub fn start(urls: Vec<Url>, limit: usize, events: &Arc<Events>) -> Arc<Self> {
         let count = urls.len();
         let links = urls.into_iter().enumerate().map(|(index, url)| {
-            Arc::new(Link::new(url, (index, count), limit, Arc::clone(&events)))
+            Arc::new(Link::new(url, (index, count), limit, Arc::clone(events)))
         });
-        let pubsub = Arc::new(Self { links: links.collect(), events });
+        let pubsub = Arc::new(Self { links: links.collect() });
         channels().set_engine(Some(Arc::clone(&pubsub) as Arc<dyn Engine>));
-        Ok(pubsub)
+        pubsub
     }
 
     /// Ends it: the channels are this process's own. What waits is lost.
@@ -88,17 +85,6 @@ impl PubSub {
         for link in &self.links {
             link.close();
         }
-        self.events.wake();
-    }
-
-    /// File descriptor that is readable while there is something to [take](Self::take).
-    pub fn fd(&self) -> RawFd {
-        self.events.fd()
-    }
-
-    /// Takes what has happened. Mailboxes may have mail, too.
-    pub fn take(&self) -> Told {
-        self.events.take()
     }
 
     /// Limits the bytes of messages that wait for each broker. What waits already stays.

@@ -47,9 +47,15 @@ local message = ARGV[5] .. ' ' .. epoch .. ' ' .. offset .. ' ' .. text(now) .. 
 redis.call('HSET', KEYS[2], 'epoch', epoch, 'generation', ARGV[1], 'end', offset)
 if is_new then redis.call('DEL', KEYS[1]) end
 redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[8], offset .. '-0', 'm', message)
-redis.call('SET', KEYS[3], ARGV[7], 'EX', '86400')
 expire()
-redis.call('PUBLISH', ARGV[4], message)
+local published = redis.pcall('PUBLISH', ARGV[4], message)
+if type(published) == 'table' and published.err then
+  -- Nobody has got it, so that it was never there.
+  redis.call('XDEL', KEYS[1], offset .. '-0')
+  redis.call('HSET', KEYS[2], 'end', text(last))
+  return published
+end
+redis.call('SET', KEYS[3], ARGV[7], 'EX', '86400')
 return {epoch, offset}
 "
 );

@@ -27,6 +27,9 @@ use crate::server::{
 /// Number of requests that are sent together, and bytes of messages.
 const BATCH: (usize, usize) = (512, 1024 * 1024);
 
+/// Number of histories that are asked for together: their answers are held at once.
+const LOADS: usize = 32;
+
 /// Time after which a broker that has nothing to do is asked whether it is there.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,39 @@ enum Request {
     Publish(Waiting),
     /// Word to others that messages of a channel are missing; without a name, of any.
     Gap(Box<[u8]>),
+}
+
+/// Requests that are sent together.
+#[derive(Debug, Default)]
+struct Requests {
+    all: Vec<Request>,
+    /// Bytes of the messages.
+    bytes: usize,
+    loads: usize,
+}
+
+impl Requests {
+    fn push(&mut self, request: Request) {
+        match &request {
+            Request::Publish(message) => self.bytes += message.payload.len(),
+            Request::Load(_) => self.loads += 1,
+            _ => {}
+        }
+        self.all.push(request);
+    }
+
+    /// True if the next ones are for another time.
+    fn are_many(&self) -> bool {
+        self.all.len() >= BATCH.0 || self.bytes >= BATCH.1 || self.loads >= LOADS
+    }
+}
+
+impl From<Request> for Requests {
+    fn from(request: Request) -> Self {
+        let mut requests = Self::default();
+        requests.push(request);
+        requests
+    }
 }
 
 /// One connection to a broker, from its beginning to its end.
@@ -77,13 +113,17 @@ impl Session {
     pub(super) async fn begin(&mut self, may_have_missed: bool) -> Result<(), LinkError> {
         lock(&self.link.backlog).is_connected = true;
         // Words that are for all channels.
-        self.send(vec![Request::Subscribe(Box::default())]).await?;
+        self.send(Requests::from(Request::Subscribe(Box::default()))).await?;
         let names = self.link.channels.all_wanted();
         let names: Vec<_> = names.into_iter().filter(|name| self.link.has(name)).collect();
-        for some in names.chunks(BATCH.0) {
-            let requests = some.iter().flat_map(|name| self.look_at(name)).collect();
-            self.send(requests).await?;
+        let mut requests = Requests::default();
+        for name in &names {
+            self.look_at(name, &mut requests);
+            if requests.are_many() {
+                self.send(std::mem::take(&mut requests)).await?;
+            }
         }
+        self.send(requests).await?;
         if may_have_missed {
             for name in &names {
                 if self.link.channels.wanted(name).is_some_and(|wanted| wanted.kept.is_none()) {
@@ -104,7 +144,7 @@ impl Session {
                 return Ok(());
             }
             let requests = self.next_requests();
-            if !requests.is_empty() {
+            if !requests.all.is_empty() {
                 self.send(requests).await?;
                 continue;
             }
@@ -127,29 +167,27 @@ impl Session {
         self.link.counters.lag_micros.store(micros, Relaxed);
     }
 
-    fn next_requests(&mut self) -> Vec<Request> {
-        let (lost, items) = {
-            let mut backlog = lock(&self.link.backlog);
-            (backlog.take_lost(), backlog.take(BATCH.0, BATCH.1))
-        };
-        let mut requests: Vec<_> = self.loading.due().into_iter().map(Request::Load).collect();
-        for item in items {
+    fn next_requests(&mut self) -> Requests {
+        let mut requests = Requests::default();
+        self.loading.due(LOADS).into_iter().for_each(|name| requests.push(Request::Load(name)));
+        while !requests.are_many() {
+            let Some(item) = lock(&self.link.backlog).take() else { break };
             match item {
-                Item::Touch(name) => requests.extend(self.look_at(&name)),
+                Item::Touch(name) => self.look_at(&name, &mut requests),
                 Item::Message(message) => requests.push(Request::Publish(message)),
             }
         }
-        match lost {
+        match lock(&self.link.backlog).take_lost() {
             Lost::None => {}
-            Lost::In(names) => requests.extend(names.into_iter().map(Request::Gap)),
+            Lost::In(names) => names.into_iter().for_each(|it| requests.push(Request::Gap(it))),
             Lost::InAll => requests.push(Request::Gap(Box::default())),
         }
         requests
     }
 
-    /// Requests by which what is subscribed becomes what is wanted.
-    fn look_at(&mut self, name: &[u8]) -> Vec<Request> {
-        let mut requests = Vec::new();
+    /// Requests by which what is subscribed becomes what is wanted. A history is asked for right
+    /// behind the subscription, and before whatever is published next.
+    fn look_at(&mut self, name: &[u8], requests: &mut Requests) {
         match self.link.channels.wanted(name) {
             None => {
                 if self.subscribed.remove(name) {
@@ -166,27 +204,11 @@ impl Session {
                 }
             }
         }
-        requests
     }
 
     /// Sends requests, and does what follows from their answers.
-    async fn send(&mut self, requests: Vec<Request>) -> Result<(), LinkError> {
-        let mut pipeline = Pipeline::new();
-        let requests: Vec<_> = requests
-            .into_iter()
-            .filter(|request| match self.command(request) {
-                Some(command) => {
-                    pipeline.add_command(command);
-                    true
-                }
-                None => {
-                    if let Request::Load(name) = request {
-                        self.loading.forget(name);
-                    }
-                    false
-                }
-            })
-            .collect();
+    async fn send(&mut self, requests: Requests) -> Result<(), LinkError> {
+        let (pipeline, requests) = self.prepared(requests);
         if requests.is_empty() {
             return Ok(());
         }
@@ -219,6 +241,28 @@ impl Session {
             return Err(self.give_back(rest, error));
         }
         Ok(())
+    }
+
+    /// The commands of requests, and those requests that there is still need of.
+    fn prepared(&mut self, requests: Requests) -> (Pipeline, Vec<Request>) {
+        let mut pipeline = Pipeline::new();
+        let requests: Vec<_> = requests
+            .all
+            .into_iter()
+            .filter(|request| match self.command(request) {
+                Some(command) => {
+                    pipeline.add_command(command);
+                    true
+                }
+                None => {
+                    if let Request::Load(name) = request {
+                        self.loading.forget(name);
+                    }
+                    false
+                }
+            })
+            .collect();
+        (pipeline, requests)
     }
 
     /// The command of a request; `None` where there is no need of it any more.

@@ -7,7 +7,7 @@
 //! \0em1g 00c0ffee00c0ffee 19\n                         messages before this are missing
 //! ```
 //!
-//! What does not begin like this comes from a program that knows nothing of it, and is a text.
+//! Anything else is a text, of a program that knows nothing of this.
 
 use bytes::Bytes;
 

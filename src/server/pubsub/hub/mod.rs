@@ -14,13 +14,11 @@ mod script;
 mod store;
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
     io,
     os::{
         fd::{AsRawFd, RawFd},
         unix::net::UnixListener as StdListener,
     },
-    process,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -32,6 +30,7 @@ use self::{
     store::{Limits, Now, Store},
 };
 use crate::server::{
+    channels::new_epoch,
     locks::{self, lock},
     sync::Mutex,
 };
@@ -157,16 +156,7 @@ async fn sweep(shared: &Shared) {
 
 /// Name of this hub, which no other one has: 40 hexadecimal digits.
 fn run_id() -> String {
-    let random = || {
-        // The standard library's one source of random numbers, which a forked child begins with as
-        // its parent does.
-        let mut hasher = RandomState::new().build_hasher();
-        hasher.write_u32(process::id());
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        hasher.write_u128(now.unwrap_or_default().as_nanos());
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32)
+    format!("{:016x}{:016x}{:08x}", new_epoch(), new_epoch(), new_epoch() as u32)
 }
 
 #[cfg(test)]

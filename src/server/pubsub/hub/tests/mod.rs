@@ -28,7 +28,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("em-hub-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed));
+        let name = format!("em-hub-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let path = env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Self(path)
